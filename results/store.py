@@ -1,0 +1,193 @@
+"""The local store: one JSON file a record, written atomically, and the folders that go with it.
+
+    <store>/records/<suite>/<key>.json    the newest record of a key
+    <store>/queue/<suite>/<key>           a record that MLflow has not got yet
+    <store>/artifacts/<suite>/<key>/      figures of a record
+    <store>/weights/<key>.safetensors     weights that several cells share (a teacher)
+    <store>/mlflow.db, <store>/mlartifacts/   MLflow, unless MLFLOW_TRACKING_URI names another place
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.records import Record, RecordError
+
+if TYPE_CHECKING:
+    import pandas
+
+_CLONE = Path(__file__).resolve().parent.parent
+
+
+class StoreError(RuntimeError):
+    """The store cannot be used; the message names its path and what to do."""
+
+
+class StoreWarning(UserWarning):
+    """A file in the store was skipped."""
+
+
+def default_path() -> Path:
+    """$ABKD_STORE, or `results/store` of the clone that this code lies in; never the current directory.
+
+    Raises:
+        StoreError: ABKD_STORE is not set and the code lies in no clone (it was installed from a wheel).
+    """
+    if os.environ.get("ABKD_STORE"):
+        return Path(os.environ["ABKD_STORE"]).expanduser().absolute()
+    if (_CLONE / "noxfile.py").is_file() or (_CLONE / ".git").exists():
+        return _CLONE / "results" / "store"
+    raise StoreError(
+        f"No place for results: {_CLONE} is no clone of the project. Set ABKD_STORE to a folder that can be written."
+    )
+
+
+class Store:
+    """Records on disk. Several processes may write at once; a reader never sees half a record.
+
+    Args:
+        path: the store's folder; `default_path()` where it is None. It is made when something is written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = default_path() if path is None else Path(path).expanduser().absolute()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    def check_writable(self) -> None:
+        """Write a file and remove it, so that a store that cannot be written is known before anything runs.
+
+        Raises:
+            StoreError: naming the path, the reason and what to do.
+        """
+        probe = self.path / "records" / f".probe-{uuid.uuid4().hex}"
+        try:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.write_text("writable\n")
+            probe.unlink()
+        except OSError as error:
+            raise self._not_writable(error) from error
+
+    def write(self, record: Record) -> Path:
+        """Store a record, atomically, in place of an earlier one of the same suite and key.
+
+        Returns:
+            The record's file.
+
+        Raises:
+            StoreError: the store cannot be written (no space, no permission).
+        """
+        path = self._record_path(record.suite, record.key)
+        text = record.to_json()
+        temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+        try:
+            # The marker comes first: a record without a marker would be forgotten, a marker without a record is harmless.
+            marker = self._queue_path(record)
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            raise self._not_writable(error) from error
+        finally:
+            if temporary.exists():
+                temporary.unlink()
+        return path
+
+    def get(self, suite: str, key: str) -> Record | None:
+        """The record of a key, or None where there is none (or only a file that cannot be read, with a warning)."""
+        path = self._record_path(suite, key)
+        return self._read(path) if path.is_file() else None
+
+    def records(
+        self, suite: str | None = None, backend: str | None = None, status: str | None = None
+    ) -> list[Record]:
+        """All records, or those of a suite, backend and status; the newest of each key, in order of finishing.
+
+        Torn and foreign files are skipped with a StoreWarning that names them.
+        """
+        newest: dict[tuple[str, str], Record] = {}
+        for path in sorted((self.path / "records").glob(f"{suite or '*'}/*.json")):
+            if path.name.startswith("."):
+                continue
+            record = self._read(path)
+            if record is None:
+                continue
+            earlier = newest.get((record.suite, record.key))
+            if earlier is None or earlier.finished <= record.finished:
+                newest[record.suite, record.key] = record
+        return sorted(
+            (r for r in newest.values() if backend in (None, r.backend) and status in (None, r.status)),
+            key=lambda r: (r.finished, r.suite, r.key),
+        )
+
+    def frame(self, **selection: str | None) -> pandas.DataFrame:
+        """All records as a data frame: a row a record, a column for each cell field and each metric.
+
+        Args:
+            **selection: suite, backend, status, as in `records`.
+        """
+        import pandas
+
+        rows = []
+        for record in self.records(**selection):
+            row = {
+                name: json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
+                for name, value in record.cell.items()
+            }
+            for name in ("suite", "backend", "key", "status", "message", "invocation", "started", "finished"):
+                row[name] = getattr(record, name)
+            rows.append(row | record.metrics)
+        return pandas.DataFrame(rows)
+
+    def artifacts_dir(self, record: Record) -> Path:
+        """The folder for files that belong to a record; made where it is missing."""
+        path = self.path / "artifacts" / record.suite / record.key
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def weights_path(self, key: str) -> Path:
+        """Where weights with this key lie or would lie; its folder is made where it is missing."""
+        path = self.path / "weights" / f"{key}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def queued(self) -> list[tuple[str, str]]:
+        """(suite, key) of the records that MLflow has not got yet."""
+        markers = sorted((self.path / "queue").glob("*/*"))
+        return [(marker.parent.name, marker.name) for marker in markers if not marker.name.startswith(".")]
+
+    def mark_sent(self, record: Record) -> None:
+        """Take a record off the queue."""
+        self._queue_path(record).unlink(missing_ok=True)
+
+    def _record_path(self, suite: str, key: str) -> Path:
+        return self.path / "records" / suite / f"{key}.json"
+
+    def _queue_path(self, record: Record) -> Path:
+        return self.path / "queue" / record.suite / record.key
+
+    def _read(self, path: Path) -> Record | None:
+        try:
+            return Record.from_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None  # another process replaced or removed it meanwhile
+        except (RecordError, UnicodeDecodeError) as error:
+            warnings.warn(f"skipped {path}: {error}", StoreWarning, stacklevel=3)
+            return None
+
+    def _not_writable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"The store {self.path} cannot be written: {error.strerror or error}. "
+            "Make it writable or set ABKD_STORE (or --store) to a folder that is."
+        )

@@ -1,0 +1,339 @@
+"""MLflow, fed from the store by one writer: an experiment a suite, a parent run an invocation, a child run a cell.
+
+A record is always in the store before it comes here, so a tracking server that is down, or no MLflow at all, loses
+nothing: the record stays queued until `sync` sends it. Sending twice makes no second run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import math
+import os
+import re
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from results import figures
+from results.records import Record
+from results.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from mlflow.tracking import MlflowClient
+
+NEXT_STEP = "`nox -s sync` (or `python -m results sync`) sends them later"
+
+# A server that answers nothing for this long is taken for down. MLflow itself would try for many minutes.
+_PROBE_SECONDS = 4.0
+_REQUEST_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_BATCH = 900  # log_batch takes 1,000 metrics at once
+
+
+class TrackingError(RuntimeError):
+    """MLflow could not be reached or refused; one line for people, naming the tracking URI."""
+
+
+@dataclasses.dataclass
+class Sent:
+    """What became of the records.
+
+    Attributes:
+        sent: records that are new in MLflow.
+        known: records that it had already.
+        queued: records that it did not get.
+        uri: the tracking URI.
+        problem: why records stay queued, in one line; "" where none do.
+    """
+
+    sent: int = 0
+    known: int = 0
+    queued: int = 0
+    uri: str = ""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"{self.problem} {self.queued} records stay in the store; {NEXT_STEP}."
+        return f"MLflow {self.uri}: {self.sent} records sent, {self.known} already there."
+
+
+def tracking_uri(store: Store) -> str:
+    """MLFLOW_TRACKING_URI, or a SQLite file in the store, which needs nothing started."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(store.path / 'mlflow.db').as_posix()}"
+
+
+def send(records: list[Record], store: Store) -> Sent:
+    """Log records to MLflow; those it has already are left alone.
+
+    Best called once at the end of a suite (also of an interrupted one): the figure of the parent run is drawn each time.
+
+    Args:
+        records: records that lie in `store`.
+        store: where they lie; with no MLFLOW_TRACKING_URI also where MLflow's own data go.
+
+    Returns:
+        What became of them. Nothing is raised where MLflow is missing, down or refuses: the records stay queued, and
+        `Sent.problem` says why.
+    """
+    outcome = Sent(uri=_without_password(tracking_uri(store)))
+    try:
+        _check_reachable(tracking_uri(store))
+        with _one_writer(store), _mlflow_errors(outcome.uri):
+            writer = _Writer(store)
+            for suite in dict.fromkeys(record.suite for record in records):
+                writer.send_suite(suite, [record for record in records if record.suite == suite], outcome)
+    except TrackingError as error:
+        outcome.problem = str(error)
+        outcome.queued = len(records) - outcome.sent - outcome.known
+    return outcome
+
+
+def sync(store: Store) -> Sent:
+    """Send every record of the store that MLflow does not have, whether it was queued or came from another machine."""
+    return send(store.records(), store)
+
+
+class _Writer:
+    """One connection to MLflow and the experiments it has looked up."""
+
+    def __init__(self, store: Store) -> None:
+        os.environ.update({name: value for name, value in _REQUEST_DEFAULTS.items() if name not in os.environ})
+        try:
+            from mlflow.tracking import MlflowClient
+        except ImportError as error:
+            raise TrackingError(f"MLflow is not installed here ({error}).") from error
+        store.path.mkdir(parents=True, exist_ok=True)
+        self.store = store
+        self.uri = tracking_uri(store)
+        self.client: MlflowClient = MlflowClient(self.uri)
+
+    def send_suite(self, suite: str, records: list[Record], outcome: Sent) -> None:
+        """Send the records of one suite, grouped under a parent run for each invocation."""
+        experiment = self._experiment(f"abkd-{suite}")
+        for invocation in dict.fromkeys(record.invocation for record in records):
+            group = [record for record in records if record.invocation == invocation]
+            runs = self._runs(experiment, invocation)
+            new = [record for record in group if runs.get(record.key, (None, "RUNNING"))[1] == "RUNNING"]
+            outcome.known += len(group) - len(new)
+            for record in group:
+                if record not in new:
+                    self.store.mark_sent(record)
+            if not new:
+                continue
+            parent = runs[""][0] if "" in runs else self._create_parent(experiment, suite, invocation, group)
+            for record in new:
+                self._send_record(experiment, parent, record, runs.get(record.key, (None, ""))[0])
+                self.store.mark_sent(record)
+                outcome.sent += 1
+            self._finish_parent(parent, suite, invocation)
+
+    def _experiment(self, name: str) -> str:
+        """The experiment's id; made once, restored where someone deleted it in the UI."""
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            # A server decides itself where artifacts lie; otherwise MLflow would put them into the current directory.
+            local = not self.uri.startswith(("http://", "https://", "databricks"))
+            place = (self.store.path / "mlartifacts" / name).as_uri() if local else None
+            return self.client.create_experiment(name, artifact_location=place)
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+    def _runs(self, experiment: str, invocation: str) -> dict[str, tuple[str, str]]:
+        """Key to (run id, status) for the runs of an invocation; its parent run has the key ""."""
+        found: dict[str, tuple[str, str]] = {}
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment], f"tags.`abkd.invocation` = '{invocation}'", max_results=1000, page_token=token
+            )
+            for run in page:
+                found[run.data.tags.get("abkd.key", "")] = (run.info.run_id, run.info.status)
+            token = page.token
+            if not token:
+                return found
+
+    def _create_parent(self, experiment: str, suite: str, invocation: str, records: list[Record]) -> str:
+        first = min(records, key=lambda record: record.started)
+        backends = ", ".join(dict.fromkeys(record.backend for record in records))
+        when = first.started[:16].replace("T", " ")
+        tags = {
+            "mlflow.runName": f"{suite} {backends} {when}".strip(),
+            "abkd.invocation": invocation,
+            "abkd.suite": suite,
+            **_environment_tags(first),
+        }
+        run = self.client.create_run(experiment, start_time=_milliseconds(first.started), tags=tags)
+        params = {"backend": backends}
+        for name in ("pair", "dataset", "scale"):
+            values = dict.fromkeys(str(r.cell[name]) for r in records if r.cell.get(name) is not None)
+            if values:
+                params[name] = ", ".join(values)
+        self._log(run.info.run_id, params, [])
+        return run.info.run_id
+
+    def _finish_parent(self, parent: str, suite: str, invocation: str) -> None:
+        """Summarise and close the parent run from all that the store holds of its invocation."""
+        records = [record for record in self.store.records(suite=suite) if record.invocation == invocation]
+        for status in dict.fromkeys(record.status for record in records):
+            self.client.set_tag(parent, f"cells.{status}", str(sum(record.status == status for record in records)))
+        if suite in figures.OF_INVOCATION:
+            name, draw = figures.OF_INVOCATION[suite]
+            figure = draw(records)
+            if figure is not None:
+                path = figures.save(figure, self.store.path / "artifacts" / suite / f"invocation-{invocation}" / f"{name}.png")
+                self.client.log_artifact(parent, str(path), "figures")
+        last = max((record.finished for record in records), default="")
+        worst = "FINISHED" if all(record.status == "ok" for record in records) else "FAILED"
+        self.client.set_terminated(parent, status=worst, end_time=_milliseconds(last))
+
+    def _send_record(self, experiment: str, parent: str, record: Record, run_id: str | None) -> None:
+        """Log one record. A run that an earlier, interrupted sending left RUNNING is completed, not doubled.
+
+        Timestamps come from the record, so that logging a metric again changes nothing.
+        """
+        if run_id is None:
+            tags = {"mlflow.runName": record.title, "mlflow.parentRunId": parent, **_tags(record)}
+            run_id = self.client.create_run(experiment, start_time=_milliseconds(record.started), tags=tags).info.run_id
+        self._log(run_id, _params(record), _metrics(record))
+        figure = figures.learning_curves(record)
+        if figure is not None:
+            path = figures.save(figure, self.store.artifacts_dir(record) / "learning_curves.png")
+            self.client.log_artifact(run_id, str(path), "figures")
+        status = "FINISHED" if record.status == "ok" else "FAILED"
+        self.client.set_terminated(run_id, status=status, end_time=_milliseconds(record.finished))
+
+    def _log(self, run_id: str, params: dict[str, str], metrics: list[Metric]) -> None:
+        from mlflow.entities import Param
+
+        self.client.log_batch(run_id, params=[Param(name, value) for name, value in params.items()])
+        for start in range(0, len(metrics), _BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+
+
+def _params(record: Record) -> dict[str, str]:
+    """The cell as MLflow params; fields that a suite leaves empty are left out."""
+    cell = {"backend": record.backend, **record.cell}
+    return {_name(name): str(value)[:5000] for name, value in cell.items() if value is not None}
+
+
+def _metrics(record: Record) -> list[Metric]:
+    """Curves as stepped metrics (the first epoch is step 1) and the final figures; only finite ones."""
+    from mlflow.entities import Metric
+
+    time = _milliseconds(record.finished)
+    found = []
+    for name, values in record.curves.items():
+        for epoch, value in enumerate(values, start=1):
+            if value is not None and math.isfinite(value):
+                found.append(Metric(name, float(value), time, epoch))
+    for name, value in record.metrics.items():
+        curve = record.curves.get(name, [])
+        if math.isfinite(value) and not (curve and curve[-1] == value):
+            # The latest step and time decide which figure the run table shows: the final one.
+            found.append(Metric(name, float(value), time + 1, len(curve)))
+    return found
+
+
+def _tags(record: Record) -> dict[str, str]:
+    tags = {
+        "abkd.suite": record.suite,
+        "abkd.key": record.key,
+        "abkd.timing_key": record.timing_key,
+        "abkd.invocation": record.invocation,
+        "abkd.status": record.status,
+        "abkd.message": record.message[:1000],
+        **{f"abkd.non_finite.{name}": word for name, word in record.non_finite().items()},
+        **_environment_tags(record),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _environment_tags(record: Record) -> dict[str, str]:
+    return {_name(f"environment.{name}"): str(value)[:1000] for name, value in sorted(record.environment.items())}
+
+
+def _name(name: str) -> str:
+    """A name with what MLflow does not allow in names replaced."""
+    return re.sub(r"[^\w./ -]", "_", name)[:240]
+
+
+def _milliseconds(time: str) -> int:
+    """ISO time to milliseconds since 1970; 0 where a record does not state it."""
+    if not time:
+        return 0
+    parsed = datetime.datetime.fromisoformat(time)
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)).timestamp() * 1000)
+
+
+def _check_reachable(uri: str) -> None:
+    """Ask a server whether it is there.
+
+    Raises:
+        TrackingError: no answer within a few seconds.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS).close()
+    except urllib.error.HTTPError:
+        return  # an answer, if only "who are you": the server is there, and MLflow brings the credentials
+    except (urllib.error.URLError, socket.timeout, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise TrackingError(f"The MLflow server {_without_password(uri)} does not answer ({reason}).") from error
+
+
+@contextlib.contextmanager
+def _one_writer(store: Store) -> Iterator[None]:
+    """Only one process sends at a time; two would not see each other's runs and make them twice."""
+    import filelock
+
+    lock = store.path / "queue" / ".lock"
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock, timeout=600):
+            yield
+    except filelock.Timeout as error:
+        raise TrackingError(f"Another process has held {lock} for ten minutes.") from error
+    except OSError as error:
+        raise TrackingError(f"The store {store.path} cannot be written ({error}).") from error
+
+
+@contextlib.contextmanager
+def _mlflow_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow, its database and its artifact store raise into one line."""
+    import requests
+    import sqlalchemy.exc
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
+        first_line = next(iter(str(error).splitlines()), "")[:300]
+        raise TrackingError(f"MLflow at {uri} refused or broke off: {first_line}") from error
+
+
+def _without_password(uri: str) -> str:
+    """The URI with a password in it blanked out, for messages."""
+    return re.sub(r"//([^/:@]*):[^/@]*@", r"//\1:***@", uri)
+
+
+def describe_queue(store: Store) -> str:
+    """One line on the records that MLflow has not got yet; "" where there are none."""
+    queued = store.queued()
+    return f"{len(queued)} records are not in MLflow yet; {NEXT_STEP}." if queued else ""
+
+
+__all__: list[Any] = ["NEXT_STEP", "Sent", "TrackingError", "describe_queue", "send", "sync", "tracking_uri"]
