@@ -1,0 +1,101 @@
+"""Divided differences of exp, evaluated without cancellation, in PyTorch operations that torch.compile can fuse."""
+
+from typing import NamedTuple
+
+import torch
+
+from backends.coefficients import SERIES, coefficients
+
+NAMES = (
+    "temperature", "alpha", "beta", "gamma", "theta", "mean_positive", "mean_negative",
+    "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse", "whole", "whole_inverse",
+    "first", "second", "top_s_positive", "top_t_positive", "top_s_negative", "top_t_negative",
+    "larger_s_positive", "larger_t_positive", "larger_s_negative", "larger_t_negative",
+    "no_teacher_value", "no_teacher_slope", "no_student_value", "no_student_slope", "no_student_offset",
+)  # fmt: skip
+
+
+class Pattern(NamedTuple):
+    """What code is specialised on: never the values of α, β and T, only their signs.
+
+    Attributes:
+        first, second: which of the gaps |α|, |β|, |γ| separates top from middle and middle from low node for δ > 0.
+        gamma_is_one: α + β = 1, where the centred gradient has a product form.
+        terms: last term of the series, 5 in float32 and 15 in float64.
+    """
+
+    first: str
+    second: str
+    gamma_is_one: bool
+    terms: int
+
+
+class Scalars:
+    """The run-time scalars of a call, by name, read from one small tensor so that they are never compiled in."""
+
+    def __init__(self, values: torch.Tensor, terms: int) -> None:
+        for name, value in zip(NAMES, values.unbind(), strict=False):
+            setattr(self, name, value)
+        series = values[len(NAMES) :]
+        self.series_positive, self.series_negative = series[: terms - 1].unbind(), series[terms - 1 :].unbind()
+
+
+def scalars_and_pattern(
+    alpha: float, beta: float, temperature: float, dtype: torch.dtype
+) -> tuple[list[float], Pattern]:
+    """Work out a call's scalars (in the order of `NAMES`, then the series) and what its code is specialised on.
+
+    Args:
+        alpha, beta, temperature: the parameters, already checked.
+        dtype: computing type, torch.float32 or torch.float64.
+    """
+    theta, terms = SERIES["float64" if dtype == torch.float64 else "float32"]
+    c = coefficients(alpha, beta, terms)
+    # below this a gap is 0 to the last digit of every result, and its inverse would leave float32's range
+    gaps = {name: (g if g > 1e-30 else 0.0) for name, g in (("alpha", abs(alpha)), ("beta", abs(beta)), ("gamma", abs(c.gamma)))}
+    inverse = {name: 1 / g if g else 0.0 for name, g in gaps.items()}
+    if alpha * beta >= 0:
+        pair = ("beta", "alpha") if c.gamma > 0 else ("alpha", "beta")
+    elif alpha * c.gamma >= 0:
+        pair = ("beta", "gamma") if alpha > 0 else ("gamma", "beta")
+    else:
+        pair = ("alpha", "gamma") if alpha > 0 else ("gamma", "alpha")
+    infinite = float("inf")
+    whole = float(c.whole) if c.whole > 1e-30 else 0.0
+    values = [
+        temperature, alpha, beta, c.gamma, theta, c.mean_positive, c.mean_negative,
+        gaps["alpha"], gaps["beta"], gaps["gamma"], inverse["alpha"], inverse["beta"], inverse["gamma"],
+        whole, 1 / whole if whole else 0.0, c.first, c.second,
+        *c.top_positive, *c.top_negative, *c.larger_positive, *c.larger_negative,
+        1 / alpha / c.gamma if alpha > 0 and c.gamma > 0 else infinite, -1 / alpha if alpha > 0 else 0.0,
+        1 / beta / c.gamma if beta > 0 and c.gamma > 0 else infinite, 1 / alpha if beta == 0 and alpha > 0 else 0.0,
+        1 / beta if beta > 0 and c.gamma == 0 else 0.0,
+        *c.series_positive, *c.series_negative,
+    ]  # fmt: skip
+    return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)
+
+
+def first_order(w: torch.Tensor, gap: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+    """E(w; g) = (1 − e^(−g·w))/g for w ≥ 0, and w where g = 0; `inverse` is 1/g, or 0 where g = 0."""
+    return torch.where(gap > 0, -torch.expm1(-gap * w) * inverse, w)
+
+
+def second_order(w: torch.Tensor, positive: torch.Tensor, k: Scalars, pattern: Pattern) -> torch.Tensor:
+    """δ² exp[γt, αs+βt, γs] relative to e^(top node), for w = |δ| and `positive` = (δ > 0)."""
+    first = first_order(w, getattr(k, f"{pattern.first}_gap"), getattr(k, f"{pattern.first}_inverse"))
+    second = first_order(w, getattr(k, f"{pattern.second}_gap"), getattr(k, f"{pattern.second}_inverse"))
+    upper, lower = torch.where(positive, first, second), torch.where(positive, second, first)
+    gap = torch.where(positive, k.first, k.second)
+    far = (upper - torch.exp(-gap * w) * lower) * k.whole_inverse
+
+    mean = torch.where(positive, k.mean_positive, k.mean_negative)
+    factorial, factorials = 1.0, []
+    for n in range(2, pattern.terms + 3):
+        factorial *= n
+        factorials.append(factorial)
+    polynomial = torch.zeros_like(w)
+    for n in range(pattern.terms, 1, -1):
+        c = torch.where(positive, k.series_positive[n - 2], k.series_negative[n - 2])
+        polynomial = polynomial * w + c * (1 / factorials[n])
+    near = w * w * torch.exp(mean * w) * (0.5 + polynomial * w * w)
+    return torch.where(k.whole * w >= k.theta, far, near)

@@ -1,0 +1,119 @@
+"""How the kernel runs: compiled in blocks of rows, in eager blocks where no compiler is at hand or the problem is small.
+
+Compiled code is specialised on the sign pattern of (α, β), the logits' types and the device, each variant under a code
+object of its own, so that no sequence of parameters exhausts torch.compile's recompile limit. `fullgraph=True` makes
+sure that nothing falls back to eager mode unnoticed.
+"""
+
+import functools
+import os
+import types
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from backends.torch.divided_differences import Pattern, scalars_and_pattern
+from backends.torch.kernel import value_and_gradient
+
+#: fewer elements than this run eagerly: compiling takes seconds, and one call saves less than a millisecond
+COMPILE_FROM = 1 << 18
+#: elements of a block of rows: on a CPU it stays in the last-level cache, on a GPU it bounds the temporaries
+BLOCK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 27}
+
+_eager_because: str | None = "ABKD_TORCH_COMPILE=0" if os.environ.get("ABKD_TORCH_COMPILE") == "0" else None
+
+
+def computing_type(student: torch.dtype) -> torch.dtype:
+    """float64 for float64 students, else float32."""
+    return torch.float64 if student == torch.float64 else torch.float32
+
+
+@functools.lru_cache(maxsize=256)
+def _scalars(
+    alpha: float, beta: float, temperature: float, dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, Pattern]:
+    values, pattern = scalars_and_pattern(alpha, beta, temperature, dtype)
+    # a cached tensor must not be an inference tensor, whatever mode the first call came in
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device), pattern
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(pattern: Pattern, with_gradient: bool, student: torch.dtype, teacher: torch.dtype, device: str) -> Callable:
+    """One compiled variant; called with (student, teacher, weight, values)."""
+
+    def rows(student, teacher, weight, values):
+        return value_and_gradient(student, teacher, weight, values, pattern, with_gradient)
+
+    name = f"ab_divergence_{len(_VARIANTS)}"
+    _VARIANTS.append((pattern, with_gradient, student, teacher, device))
+    code = rows.__code__.replace(co_name=name)  # Dynamo counts recompilations by code object
+    own = types.FunctionType(code, rows.__globals__, name, None, rows.__closure__)
+    return torch.compile(own, dynamic=True, fullgraph=True)
+
+
+_VARIANTS: list[tuple] = []
+
+
+def compiled_variants() -> int:
+    """Number of variants compiled so far in this process."""
+    return len(_VARIANTS)
+
+
+def _run_block(arguments: tuple, key: tuple, compile_it: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Run one block of rows, compiled if asked and possible; the first failure to compile is said once."""
+    global _eager_because
+    pattern, with_gradient = key[:2]
+    if compile_it and _eager_because is None:
+        try:
+            return _compiled(*key)(*arguments)
+        except Exception as error:
+            if not _is_compile_failure(error):
+                raise
+            _eager_because = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+            warnings.warn(
+                "torch.compile does not work here, so the α-β-divergence runs in eager blocks of rows, about 5 times "
+                f"slower and with the same results ({_eager_because}). For the CPU it needs a C++ compiler such as g++.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    return value_and_gradient(*arguments, pattern, with_gradient)
+
+
+def _is_compile_failure(error: Exception) -> bool:
+    """Whether torch.compile itself failed, and not the call (an out-of-memory error, say)."""
+    modules = {cls.__module__.split(".")[:2][-1] for cls in type(error).__mro__}
+    return bool(modules & {"_dynamo", "_inductor"})
+
+
+def run_rows(
+    student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor, alpha: float, beta: float, temperature: float,
+    with_gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    """Value `[rows]` and weighted gradient `[rows, classes]` of all rows, block by block.
+
+    Args:
+        student, teacher: logits `[rows, classes]`.
+        weight: `[rows]`, computing type, see `kernel.value_and_gradient`.
+        alpha, beta, temperature: checked parameters.
+        with_gradient: False returns None for the gradient.
+    """
+    rows, classes = student.shape
+    dtype = computing_type(student.dtype)
+    values, pattern = _scalars(alpha, beta, temperature, dtype, student.device)
+    key = (pattern, with_gradient, student.dtype, teacher.dtype, student.device.type)
+    # torch.compile treats a size of 1 as a constant, which would be a variant of its own
+    compile_it = rows > 1 and classes > 1 and rows * classes >= COMPILE_FROM
+    block = max(2, BLOCK_ELEMENTS.get(student.device.type, BLOCK_ELEMENTS["cuda"]) // classes)
+    if rows <= block:
+        return _run_block((student, teacher, weight, values), key, compile_it)
+    value = torch.empty(rows, dtype=dtype, device=student.device)
+    gradient = torch.empty_like(student) if with_gradient else None
+    for start in range(0, rows, block):
+        # the last block reaches back, so that every block has the same shape
+        part = slice(min(start, rows - block), min(start, rows - block) + block)
+        value[part], block_gradient = _run_block((student[part], teacher[part], weight[part], values), key, compile_it)
+        if gradient is not None:
+            gradient[part] = block_gradient
+    return value, gradient
