@@ -1,0 +1,288 @@
+"""The α-β-divergence of logits in float64 NumPy, with the backends' arguments.
+
+With s = log p (teacher), t = log q (student), δ = s − t, γ = α + β and exp[…] the divided difference of exp,
+
+    D_AB(p‖q) = Σ_k δ² · exp[γt, αs + βt, γs]
+    h         = −∂D/∂t = δ · exp[γt, αs + βt]
+    ∂D/∂z_k   = (q_k Σ_j h_j − h_k) / T
+
+which equals Definition 4.1 of the paper (Wang et al., ICML 2025, arXiv 2505.04560) and all its limits, for every real
+α and β. What is not a number, infinite or masked is treated as follows: a class that both forbid (−inf) counts nothing;
+one that only the teacher forbids adds q^γ/(αγ), one that only the student forbids p^γ/(βγ) (+inf where that diverges;
+an infinite derivative is left out of the gradient, and the gradient at a class that the student forbids is 0); a row
+with NaN, +inf or no finite logit is NaN unless `mask` leaves it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reference import compensated
+from reference.arguments import check_logits, check_mask, check_real, check_reduction, check_temperature
+from reference.compensated import Pair
+from reference.divided_differences import Exponents, decay
+
+_LOG_2 = Pair(np.float64(0.6931471805599453), np.float64(2.3190468138462996e-17))
+#: Exponents above this are scaled out of a row before summation, so that what overflows does so once, at the end.
+_SCALE_ABOVE = 500.0
+
+
+def ab_divergence(
+    student_logits: ArrayLike,
+    teacher_logits: ArrayLike,
+    alpha: float,
+    beta: float,
+    *,
+    temperature: float = 1.0,
+    mask: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> NDArray | np.float64:
+    """D_AB^(α,β)(p‖q) of each row, p = softmax(teacher/T), q = softmax(student/T).
+
+    Args:
+        student_logits: z_S [..., C], finite or −inf; log-probabilities are logits too.
+        teacher_logits: z_T [..., C].
+        alpha: α, any real number.
+        beta: β, any real number.
+        temperature: T > 0. No factor T² is applied.
+        mask: bool [...], True for the rows to use; None uses all.
+        reduction: "mean" over the rows used, "sum", or "none" for each row (0 where the mask leaves it out).
+
+    Returns:
+        float64 in nats: a scalar, or [...] with reduction "none". An empty selection gives 0.
+
+    Raises:
+        ValueError: naming the argument, its value and what is allowed.
+    """
+    return ab_divergence_and_gradient(
+        student_logits, teacher_logits, alpha, beta, temperature=temperature, mask=mask, reduction=reduction
+    )[0]
+
+
+def ab_divergence_and_gradient(
+    student_logits: ArrayLike,
+    teacher_logits: ArrayLike,
+    alpha: float,
+    beta: float,
+    *,
+    temperature: float = 1.0,
+    mask: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> tuple[NDArray | np.float64, NDArray]:
+    """`ab_divergence` and its gradient with respect to the student's logits.
+
+    Returns:
+        The value as `ab_divergence` returns it, and the float64 gradient [..., C] of the reduced value (with reduction
+        "none": of the sum of the rows' values). A derivative beyond float64 is ±inf.
+    """
+    alpha, beta = check_real("alpha", alpha), check_real("beta", beta)
+    temperature, reduction = check_temperature(temperature), check_reduction(reduction)
+    student, teacher = check_logits(student_logits, teacher_logits)
+    selected = check_mask(mask, student.shape[:-1])
+    values = np.zeros(selected.shape)
+    gradient = np.zeros(student.shape)
+    usable = selected & _has_distribution(student) & _has_distribution(teacher)
+    values[selected & ~usable] = np.nan
+    gradient[selected & ~usable] = np.nan
+    if usable.any():
+        with np.errstate(all="ignore"):  # overflow and 0/0 are resolved below, class by class
+            values[usable], gradient[usable] = _rows(student[usable], teacher[usable], alpha, beta, temperature)
+    return reduce_rows(values, gradient, selected, reduction)
+
+
+def reduce_rows(
+    values: NDArray, gradient: NDArray, selected: NDArray, reduction: str
+) -> tuple[NDArray | np.float64, NDArray]:
+    """Values [...] and gradients [..., C] of single rows, reduced over the selected ones."""
+    if reduction == "none":
+        return values, gradient
+    total = np.sum(values, where=selected)
+    if reduction == "sum":
+        return total, gradient
+    count = max(1, int(selected.sum()))
+    return total / count, gradient / count
+
+
+def _has_distribution(logits: NDArray) -> NDArray:
+    return ~(np.isnan(logits) | np.isposinf(logits)).any(axis=-1) & np.isfinite(logits).any(axis=-1)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Rows [N, C] of two distributions; log p, log q and δ are 0 where a side that they need forbids the class."""
+
+    log_p: Pair
+    log_q: Pair
+    delta: Pair
+    relative_delta: Pair  # δ before the difference of the log-partitions is taken off; the same for all classes
+    q: NDArray
+    both: NDArray  # both sides allow the class
+    student_only: NDArray  # p = 0 < q
+    teacher_only: NDArray  # q = 0 < p
+    top_class: NDArray  # [N, 1] the student's most probable class
+
+
+def _rows(
+    student: NDArray, teacher: NDArray, alpha: float, beta: float, temperature: float
+) -> tuple[NDArray, NDArray]:
+    """Values [N] and gradients [N, C] of rows with a distribution on both sides."""
+    row = _distributions(student, teacher, temperature)
+    exponents = Exponents(alpha, beta, row.log_p, row.log_q, row.delta)
+    return _value(row, exponents), _gradient(row, exponents) / temperature
+
+
+def _distributions(student: NDArray, teacher: NDArray, temperature: float) -> _Row:
+    allowed_s, allowed_t = np.isfinite(student), np.isfinite(teacher)
+    both = allowed_s & allowed_t
+    top_s, top_t = student.max(axis=-1, keepdims=True), teacher.max(axis=-1, keepdims=True)
+    # Differences first, temperature last: dividing rounded logits would cost what is left of a small difference.
+    below_s = compensated.divide(compensated.two_difference(_finite(student, allowed_s), top_s), temperature)
+    below_t = compensated.divide(compensated.two_difference(_finite(teacher, allowed_t), top_t), temperature)
+    weight_s = np.where(allowed_s, compensated.exp(below_s), 0.0)
+    weight_t = np.where(allowed_t, compensated.exp(below_t), 0.0)
+    apart = compensated.two_difference(_finite(teacher, both), _finite(student, both))
+    apart = compensated.subtract(apart, compensated.two_difference(top_t, top_s))
+    apart = compensated.divide(apart, temperature)
+    close = both & (np.abs(apart.high) < 1.0)
+    change = np.where(close, weight_s * np.expm1(apart.high + apart.low), weight_t - weight_s)
+    sum_s, sum_t = weight_s.sum(axis=-1, keepdims=True), weight_t.sum(axis=-1, keepdims=True)
+    ratio = change.sum(axis=-1, keepdims=True) / sum_s
+    partition = np.where(np.abs(ratio) < 0.5, np.log1p(ratio), np.log(sum_t / sum_s))
+    log_sum_s, log_sum_t = np.log(sum_s), np.log(sum_t)
+    return _Row(
+        log_p=_where(allowed_t, compensated.subtract(below_t, compensated.pair(log_sum_t))),
+        log_q=_where(allowed_s, compensated.subtract(below_s, compensated.pair(log_sum_s))),
+        delta=_where(both, compensated.subtract(apart, compensated.pair(partition))),
+        relative_delta=_where(both, apart),
+        q=weight_s / sum_s,
+        both=both,
+        student_only=allowed_s & ~allowed_t,
+        teacher_only=allowed_t & ~allowed_s,
+        top_class=student.argmax(axis=-1)[..., None],
+    )
+
+
+def _value(row: _Row, exponents: Exponents) -> NDArray:
+    alpha, beta = exponents.alpha, exponents.beta
+    top = exponents.second_order_top()
+    scale = _row_scale(top.high, row.both)
+    terms = np.where(row.both, _scaled(top, scale) * exponents.second_order(), 0.0)
+    # 0 · inf: a class of no weight, infinitely far away in float64 only
+    terms = np.where(np.isnan(terms), 0.0, terms)
+    value = _unscale(terms.sum(axis=-1), scale[..., 0])
+    value = value + _forbidden_value(row.student_only, exponents.gamma, row.log_q, alpha)
+    return value + _forbidden_value(row.teacher_only, exponents.gamma, row.log_p, beta)
+
+
+def _forbidden_value(where: NDArray, gamma: Pair, logs: Pair, own: float) -> NDArray:
+    """Σ x^γ / (own · γ) over the classes that one side forbids; +inf unless own > 0 and γ > 0."""
+    if own > 0 and gamma.high > 0:
+        powers = compensated.exp(compensated.multiply(gamma, logs))
+        return np.where(where, powers / own / gamma.high, 0.0).sum(axis=-1)
+    return np.where(where.any(axis=-1), np.inf, 0.0)
+
+
+def _gradient(row: _Row, exponents: Exponents) -> NDArray:
+    """q_k Σ_j h_j − h_k, with h centred on the student's most probable class: h − c q has the same gradient."""
+    alpha, beta, gamma = exponents.alpha, exponents.beta, float(exponents.gamma.high)
+    centred, scale = _centred(_Slope.of(row, exponents), row, exponents)
+    total = centred.sum(axis=-1, keepdims=True) + _forbidden_slope(row, alpha, beta, gamma) * np.exp(-scale)
+    gradient = row.q * total - centred
+    gradient = np.where(row.both | row.student_only, _unscale(gradient, scale), 0.0)
+    # Only logits near the largest float64 (a mask of finfo.min on one side, say) get here: inf − inf, unknown
+    return np.where(np.isnan(gradient), 0.0, gradient)
+
+
+@dataclass(frozen=True)
+class _Slope:
+    """h = amplitude · exp(exponent) [N, C]; the amplitude is 0 where h is left out."""
+
+    amplitude: NDArray
+    exponent: Pair
+
+    @classmethod
+    def of(cls, row: _Row, exponents: Exponents) -> _Slope:
+        sign = np.where(row.delta.high >= 0, 1.0, -1.0)
+        amplitude = np.where(row.both, sign * exponents.first_order(), 0.0)
+        exponent = exponents.first_order_top()
+        if exponents.alpha > 0:
+            amplitude = np.where(row.student_only, -1 / exponents.alpha, amplitude)
+            alone = compensated.multiply(exponents.gamma, row.log_q)
+            exponent = compensated.choose(row.student_only, alone, exponent)
+        return cls(amplitude, exponent)
+
+
+def _centred(h: _Slope, row: _Row, exponents: Exponents) -> tuple[NDArray, NDArray]:
+    """h_k − (h_j/q_j) q_k with j the student's top class, divided by exp(scale); and the scale [N, 1].
+
+    With φ(δ) = (e^(αδ) − 1)/α, h = q^γ φ(δ), and so h_k − (h_j/q_j) q_k
+    = q_k^γ [φ(δ_k) − φ(δ_j)] + q_k q_j^(γ−1) φ(δ_j) [(q_k/q_j)^(γ−1) − 1],
+    which does not cancel where q^(γ−1) hardly varies (at γ = 1 the second part is exactly 0).
+    """
+    j = row.top_class
+    rise = compensated.subtract(row.log_q, _take(row.log_q, j))
+    drop = _Slope(np.take_along_axis(h.amplitude, j, axis=-1), compensated.add(_take(h.exponent, j), rise))
+    others = (row.both | row.student_only) & (np.arange(row.q.shape[-1]) != j)
+    # The top class itself becomes 0, so its exponent must not decide the scale.
+    size = np.maximum(np.where(h.amplitude != 0, h.exponent.high, -np.inf), drop.exponent.high)
+    scale = _row_scale(size, others)
+    dropped = drop.amplitude * _scaled(drop.exponent, scale)
+    plain = h.amplitude * _scaled(h.exponent, scale) - dropped
+
+    excess = compensated.add(exponents.gamma, compensated.two_sum(-1.0, 0.0))
+    growth = compensated.multiply(excess, rise).high
+    shift = compensated.subtract(row.relative_delta, _take(row.relative_delta, j)).high
+    higher = compensated.choose((shift >= 0) == (exponents.alpha >= 0), row.delta, _take(row.delta, j))
+    top = compensated.multiply(compensated.two_sum(exponents.alpha, 0.0), higher)
+    top = compensated.add(compensated.multiply(exponents.gamma, row.log_q), top)
+    step = np.where(shift >= 0, 1.0, -1.0) * decay(np.abs(shift), abs(exponents.alpha))
+    close = step * _scaled(top, scale) + dropped * np.expm1(growth)
+
+    usable = row.both & np.take_along_axis(row.both, j, axis=-1) & (np.abs(growth) < 1.0) & np.isfinite(close)
+    return np.where(others, np.where(usable, close, plain), 0.0), scale
+
+
+def _forbidden_slope(row: _Row, alpha: float, beta: float, gamma: float) -> NDArray:
+    """Σ of the limits of h [N, 1] over the classes that only the student forbids; infinite limits are left out."""
+    if beta == 0 and alpha > 0:
+        limit = compensated.exp(compensated.multiply(compensated.two_sum(alpha, 0.0), row.log_p)) / alpha
+    elif beta > 0 and gamma == 0:
+        limit = np.full_like(row.q, 1 / beta)
+    else:
+        limit = np.zeros_like(row.q)
+    return np.where(row.teacher_only, limit, 0.0).sum(axis=-1, keepdims=True)
+
+
+def _row_scale(top: NDArray, counted: NDArray) -> NDArray:
+    """The largest exponent [N, 1] where it is near overflow, else 0."""
+    largest = np.max(top, axis=-1, keepdims=True, where=counted, initial=-np.inf)
+    return np.where(largest > _SCALE_ABOVE, np.minimum(largest, np.finfo(np.float64).max), 0.0)
+
+
+def _scaled(top: Pair, scale: NDArray) -> NDArray:
+    below = compensated.subtract(top, compensated.pair(scale))
+    beyond = np.isposinf(top.high) & (scale > 0)  # the exponent itself is beyond float64, and so is the result
+    return np.where(beyond, 1.0, compensated.exp(below))
+
+
+def _unscale(x: NDArray, scale: NDArray) -> NDArray:
+    """x · exp(scale), ±inf only where the product itself is beyond float64."""
+    scale = np.minimum(scale, 1e6)
+    power = np.rint(scale / _LOG_2.high)
+    rest = compensated.subtract(compensated.pair(scale), compensated.multiply(compensated.pair(power), _LOG_2))
+    return np.where(scale == 0, x, np.ldexp(x * compensated.exp(rest), power.astype(np.int64)))
+
+
+def _finite(logits: NDArray, allowed: NDArray) -> NDArray:
+    return np.where(allowed, logits, 0.0)
+
+
+def _where(condition: NDArray, x: Pair) -> Pair:
+    return Pair(np.where(condition, x.high, 0.0), np.where(condition, x.low, 0.0))
+
+
+def _take(x: Pair, index: NDArray) -> Pair:
+    return Pair(np.take_along_axis(x.high, index, axis=-1), np.take_along_axis(x.low, index, axis=-1))

@@ -1,0 +1,84 @@
+"""The grid of cases that exposes what goes wrong with the α-β-divergence, and the recipe of its inputs.
+
+The (α, β) hold the paper's special cases, its singular lines and points close to them; the spreads go from nearly
+uniform to one-hot; "near" has a student 0.01 away from its teacher. Inputs come from `numpy.random.RandomState`, whose
+stream NumPy keeps unchanged, and hold only numbers that the named type can represent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+AB_GRID = (
+    (1.0, 0.0),
+    (0.0, 1.0),
+    (0.5, 0.5),
+    (0.2, 0.7),
+    (0.9, 0.2),
+    (1.0, 1.0),
+    (0.8, 1e-6),
+    (1e-6, 0.8),
+    (0.5, -0.5),
+    (1e-4, -1e-4),
+    (0.0, 0.0),
+    (-0.5, 1.5),
+    (2.0, -1.0),
+    (1.0, 1e-12),
+)
+TEMPERATURES = (1.0, 1.5, 4.0)
+CLASSES = (10, 100, 50257)
+SPREADS = ("1", "10", "100", "1000", "near")
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+_NEAR_SCALE, _NEAR_DISTANCE = 10.0, 0.01
+
+
+def draw_logits(classes: int, spread: str, dtype: str, rows: int, seed: int) -> tuple[NDArray, NDArray]:
+    """Student and teacher logits [rows, classes], independent and normal, or a student near its teacher.
+
+    Args:
+        classes: number of classes.
+        spread: standard deviation of the logits, or "near": a teacher of standard deviation 10 and a student whose
+            logits are 0.01 · N(0, 1) away; one of SPREADS.
+        dtype: the type whose rounding the numbers have; one of DTYPES.
+        rows: number of rows.
+        seed: of `numpy.random.RandomState`.
+
+    Returns:
+        (student_logits, teacher_logits), as float64 for "float64" and float32 for the others.
+
+    Raises:
+        ValueError: for an unknown spread or dtype.
+    """
+    if spread not in SPREADS:
+        raise ValueError(f"spread is {spread!r}; it must be one of {', '.join(SPREADS)}")
+    random = np.random.RandomState(seed)
+    first, second = random.standard_normal((2, rows, classes))
+    if spread == "near":
+        teacher = _NEAR_SCALE * first
+        student = teacher + _NEAR_DISTANCE * second
+    else:
+        teacher, student = float(spread) * first, float(spread) * second
+    return round_to(student, dtype), round_to(teacher, dtype)
+
+
+def round_to(values: NDArray, dtype: str) -> NDArray:
+    """The values rounded to `dtype`: float64 for "float64", else float32 that the type represents exactly.
+
+    Raises:
+        ValueError: for a dtype that is not in DTYPES.
+    """
+    if dtype == "float64":
+        return np.asarray(values, dtype=np.float64)
+    single = np.asarray(values, dtype=np.float32)
+    if dtype == "float32":
+        return single
+    if dtype == "float16":
+        return single.astype(np.float16).astype(np.float32)
+    if dtype == "bfloat16":
+        # The upper 16 bits of a float32, rounded to nearest, ties to even; NumPy has no such type.
+        bits = single.view(np.uint32)
+        rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+        return np.where(np.isfinite(single), rounded.view(np.float32), single)
+    raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
