@@ -38,7 +38,7 @@ _REQUEST_DEFAULTS = {
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-_BATCH = 900  # log_batch takes 1,000 metrics at once
+_BATCH = 900  # log_batch takes 1,000 metrics and params at once
 
 
 class TrackingError(RuntimeError):
@@ -87,7 +87,7 @@ def send(records: list[Record], store: Store) -> Sent:
         What became of them. Nothing is raised where MLflow is missing, down or refuses: the records stay queued, and
         `Sent.problem` says why.
     """
-    outcome = Sent(uri=_without_password(tracking_uri(store)))
+    outcome = Sent(uri=without_password(tracking_uri(store)))
     try:
         _check_reachable(tracking_uri(store))
         with _one_writer(store), _mlflow_errors(outcome.uri):
@@ -218,8 +218,9 @@ class _Writer:
     def _log(self, run_id: str, params: dict[str, str], metrics: list[Metric]) -> None:
         from mlflow.entities import Param
 
-        self.client.log_batch(run_id, params=[Param(name, value) for name, value in params.items()])
-        for start in range(0, len(metrics), _BATCH):
+        listed = [Param(name, value) for name, value in params.items()]
+        self.client.log_batch(run_id, params=listed, metrics=metrics[:_BATCH])
+        for start in range(_BATCH, len(metrics), _BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
 
 
@@ -292,7 +293,7 @@ def _check_reachable(uri: str) -> None:
         return  # an answer, if only "who are you": the server is there, and MLflow brings the credentials
     except (urllib.error.URLError, socket.timeout, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise TrackingError(f"The MLflow server {_without_password(uri)} does not answer ({reason}).") from error
+        raise TrackingError(f"The MLflow server {without_password(uri)} does not answer ({reason}).") from error
 
 
 @contextlib.contextmanager
@@ -325,7 +326,7 @@ def _mlflow_errors(uri: str) -> Iterator[None]:
         raise TrackingError(f"MLflow at {uri} refused or broke off: {first_line}") from error
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
     """The URI with a password in it blanked out, for messages."""
     return re.sub(r"//([^/:@]*):[^/@]*@", r"//\1:***@", uri)
 

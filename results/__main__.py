@@ -1,0 +1,160 @@
+"""`python -m results compare|gate|sync|ui`: what to do with the records of a store."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+from results import selection
+from results.records import Record, newest
+from results.store import Store, StoreError
+
+NO_RECORDS = (
+    "No records{where} in {path}. Run a backend's suites first: `nox -s torch` (or jax, tensorflow); "
+    "or name another store with --store or ABKD_STORE."
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 (regressed, missing, nothing to show), 2 (wrong words)."""
+    parsed = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        try:
+            return parsed.run(parsed)
+        except (StoreError, ValueError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m results", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="compare|gate|sync|ui")
+
+    compare = commands.add_parser("compare", help="tables of methods, frameworks, errors and timings")
+    selection.add_arguments(compare)
+    compare.add_argument("--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)")
+    compare.add_argument("--output", metavar="FILE", help="write the Markdown to this file too")
+    compare.set_defaults(run=_compare)
+
+    gate = commands.add_parser("gate", help="hold the records against the baselines; exit 1 on regressed or missing")
+    selection.add_arguments(gate)
+    gate.add_argument("--seeds", type=int, help="judge only the first so many seeds of the baselines")
+    gate.add_argument("--baselines", type=Path, help="folder of the baselines (default: the committed ones)")
+    gate.add_argument("--markdown", metavar="FILE", help="write the summary to this file too")
+    gate.add_argument("--junit", metavar="FILE", help="write JUnit XML to this file")
+    gate.add_argument("--update", action="store_true", help="record the store's figures as the new baselines")
+    gate.add_argument("--reason", default="", help="why the baselines change; required with --update")
+    gate.add_argument("--replace", action="store_true", help="with --update: drop entries that the store has no record of")
+    gate.set_defaults(run=_gate)
+
+    sync = commands.add_parser("sync", help="send the records to MLflow that it does not have yet")
+    sync.add_argument("--store")
+    sync.set_defaults(run=_sync)
+
+    ui = commands.add_parser("ui", help="open the MLflow UI on this machine only")
+    ui.add_argument("--store")
+    ui.add_argument("--port", type=int, default=5000)
+    ui.set_defaults(run=_ui)
+    return parser
+
+
+def _records(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[Store, list[Record]]:
+    store = Store(parsed.store)
+    return store, selection.select(newest(store.records()), where)
+
+
+def _say_empty(store: Store, where: dict[str, set[str]]) -> int:
+    chosen = ", ".join(f"{name}={'|'.join(sorted(values))}" for name, values in where.items())
+    print(NO_RECORDS.format(where=f" with {chosen}" if chosen else "", path=store.path), file=sys.stderr)
+    return 1
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    from results import compare, tracking
+
+    where = selection.parse(parsed)
+    store, records = _records(parsed, where)
+    if not records:
+        return _say_empty(store, where)
+    known = sorted({name for record in records for name in record.metrics if record.suite == "distill"})
+    if known and parsed.metric not in known:
+        raise ValueError(f"--metric {parsed.metric!r}: no record has it; there are {', '.join(known)}.")
+    text = "\n".join(table.to_markdown() for table in compare.tables(records, parsed.metric))
+    print(text)
+    if parsed.output:
+        Path(parsed.output).write_text(text, encoding="utf-8")
+    queue = tracking.describe_queue(store)
+    if queue:
+        print(queue)
+    return 0
+
+
+def _gate(parsed: argparse.Namespace) -> int:
+    from results import baselines, environment, gate, verdicts
+    from results.compare import TRACE_SCALE
+
+    where = selection.parse(parsed)
+    folder = parsed.baselines or baselines.FOLDER
+    store, records = _records(parsed, where)
+    # The traces of 20 steps are compared between frameworks, not with a baseline.
+    records = [record for record in records if record.cell.get("scale") != TRACE_SCALE]
+    if parsed.update:
+        if not records:
+            return _say_empty(store, where)
+        commit = str(environment.capture().get("git_commit", ""))
+        print("\n".join(baselines.update(records, parsed.reason, commit, folder, parsed.replace)))
+        return 0
+    files = _limited(baselines.read_all(folder), where, parsed.seeds)
+    if not any(file.entries for file in files):
+        raise ValueError(
+            f'No baselines{f" for {parsed.backend}" if parsed.backend else ""} in {folder}. Run the suites, look at '
+            '`python -m results compare`, then record them: `python -m results gate --update --reason "…"`.'
+        )
+    if not records:
+        _say_empty(store, where)
+    judged = gate.judge(records, files)
+    text = verdicts.to_markdown(judged)
+    print(text)
+    verdicts.write_summary(text, parsed.markdown)
+    if parsed.junit:
+        Path(parsed.junit).write_text(verdicts.to_junit(judged), encoding="utf-8")
+    return 1 if gate.fails(judged) else 0
+
+
+def _limited(files: list, where: dict[str, set[str]], seeds: int | None) -> list:
+    """The baselines' entries that the selection allows, with their first `seeds` seeds."""
+    for file in files:
+        # A seed is no field of an entry by seed; which seeds count is said by --seeds.
+        fields = {name: values for name, values in where.items() if not (file.by_seed and name == "seed")}
+        file.entries = [e for e in file.entries if selection.matches(file.suite, file.backend, e.cell, fields)]
+        if file.by_seed and seeds is not None:
+            for entry in file.entries:
+                for metric, by_seed in entry.metrics.items():
+                    kept = sorted(by_seed, key=lambda seed: (len(seed), seed))[:seeds]
+                    entry.metrics[metric] = {seed: by_seed[seed] for seed in kept}
+    return files
+
+
+def _sync(parsed: argparse.Namespace) -> int:
+    from results import tracking
+
+    store = Store(parsed.store)
+    if not store.records():
+        return _say_empty(store, {})
+    outcome = tracking.sync(store)
+    print(outcome, file=sys.stderr if outcome.problem else sys.stdout)
+    return 1 if outcome.problem else 0
+
+
+def _ui(parsed: argparse.Namespace) -> int:
+    from results import ui
+
+    return ui.serve(Store(parsed.store), parsed.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Which records a command looks at: `--backend torch`, `--where scale=smoke,small --where method=abkd`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from results.records import Record
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that all commands on records share."""
+    parser.add_argument("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
+    parser.add_argument("--backend", help="only this backend; several with commas")
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE[,VALUE]",
+        help="only cells whose field has one of these values (scale=smoke, method=kd,abkd, …); may be repeated",
+    )
+
+
+def parse(arguments: argparse.Namespace) -> dict[str, set[str]]:
+    """The selection as field to allowed values.
+
+    Raises:
+        ValueError: a --where without "=".
+    """
+    found: dict[str, set[str]] = {}
+    for text in arguments.where:
+        field, sign, values = text.partition("=")
+        if not sign or not field or not values:
+            raise ValueError(f"--where {text!r}: write FIELD=VALUE or FIELD=VALUE,VALUE, such as scale=smoke.")
+        found.setdefault(field.strip(), set()).update(value.strip() for value in values.split(","))
+    if arguments.backend:
+        found["backend"] = {value.strip() for value in arguments.backend.split(",")}
+    return found
+
+
+def matches(suite: str, backend: str, cell: dict[str, Any], where: dict[str, set[str]]) -> bool:
+    """Whether a cell has an allowed value in every selected field; numbers compare as numbers (0.80 is 0.8)."""
+    fields = {**cell, "suite": suite, "backend": backend}
+    return all(any(_same(fields.get(name), text) for text in allowed) for name, allowed in where.items())
+
+
+def select(records: list[Record], where: dict[str, set[str]]) -> list[Record]:
+    """The records whose cells match."""
+    return [record for record in records if matches(record.suite, record.backend, record.cell, where)]
+
+
+def _same(value: Any, text: str) -> bool:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return value is not None and str(value) == text
