@@ -16,6 +16,7 @@ from results.records import Record, identity, newest
 from results.tables import Table, grid
 
 TRACE_SCALE = "trace"
+TEACHER = "teacher"
 
 # Largest relative difference of the same 20 training steps in two frameworks on one machine, by dtype.
 TRACE_BARS = {"float64": 1e-10, "float32": 1e-5}
@@ -47,8 +48,14 @@ def tables(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
 def methods(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
     """Methods × backends for each pair, dataset, scale and dtype: mean ± standard error over seeds, best in bold."""
     kept = [r for r in records if r.suite == "distill" and r.cell.get("scale") != TRACE_SCALE]
-    sections = _grouped(kept, lambda r: _words(r, "pair", "dataset", "scale", "dtype"))
-    return [_methods_table(title, section, metric) for title, section in sections.items()]
+    shared = ("dataset", "scale", "dtype")
+    teachers = _grouped([r for r in kept if r.cell.get("method") == TEACHER], lambda r: _words(r, "pair", *shared))
+    students = _grouped([r for r in kept if r.cell.get("method") != TEACHER], lambda r: _words(r, "pair", *shared))
+    for section in students.values():
+        # A teacher's pair is its own name; it is shown above each student that learns from it.
+        teacher = str(section[0].cell.get("pair")).partition(":")[0]
+        section[:0] = teachers.get(", ".join(filter(None, [teacher, _words(section[0], *shared)])), [])
+    return [_methods_table(title, section, metric) for title, section in (students or teachers).items()]
 
 
 def _methods_table(title: str, records: list[Record], metric: str) -> Table:
@@ -65,21 +72,21 @@ def _methods_table(title: str, records: list[Record], metric: str) -> Table:
     rows = list(dict.fromkeys(labels[id(r)] for r in sorted(records, key=_method_order)))
     columns = _backend_order({place[1] for place in cells})
     for name in columns:
-        finite = {row: numpy.mean(means[row, name]) for row in rows if means.get((row, name))}
+        finite = {row: numpy.mean(means[row, name]) for row in rows if row != TEACHER and means.get((row, name))}
         if len(finite) < 2:
             continue
         best = (max if higher_is_better(metric) else min)(finite.values())
         for row, mean in finite.items():
             if mean == best:
                 entries[row, name] = f"**{entries[row, name]}**"
-    seeds = sorted({len(values) for values in means.values() if values})
-    count = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds" if seeds else "no seeds"
+    seeds = sorted({len(values) for place, values in means.items() if values and place[0] != TEACHER}) or [1]
+    count = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed" + "s" * (seeds[0] > 1)
     note = f"{metric}, mean ± standard error over {count}; {'larger' if higher_is_better(metric) else 'smaller'} is better."
     return Table(f"Methods: {title}", grid(entries, rows, columns, "method"), note)
 
 
 def _row_labels(records: list[Record]) -> dict[int, str]:
-    """A label for each record: its method, and those parameters in which cells of that label differ."""
+    """A label for each record, by id(): its method, and those parameters in which cells of that method differ."""
     labels: dict[int, str] = {}
     for label, group in _grouped(records, method_label).items():
         apart = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype")
@@ -101,7 +108,7 @@ def _mean_text(values: list[float], group: list[Record], metric: str) -> str:
         return suffix.removeprefix(", ") or "—"
     mean, error = mean_and_error(values)
     digits = 4 if abs(mean) < 10 else 2
-    text = f"{mean:.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{mean:.{digits}f} (1 seed)"
+    text = f"{mean:.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{mean:.{digits}f}"
     return text + suffix
 
 
@@ -109,7 +116,7 @@ def frameworks(records: list[Record]) -> Table | None:
     """The same training steps in two frameworks: largest relative differences of losses, logits and statistics."""
     traces = [r for r in records if r.suite == "distill" and r.cell.get("scale") == TRACE_SCALE and "trace" in r.details]
     rows = []
-    for group in _grouped(traces, lambda r: identity(r.cell, without=("backend",))).values():
+    for group in _grouped(traces, lambda r: identity(r.cell, without=("backend", "device"))).values():
         by_backend = {r.backend: r for r in group}
         for first, second in combinations(_backend_order(set(by_backend)), 2):
             rows.append(_trace_row(by_backend[first], by_backend[second]))
@@ -249,6 +256,6 @@ def _backend_order(names: set[str]) -> list[str]:
 
 
 def _method_order(record: Record) -> tuple[int, str]:
-    known = ["sft", "kd", "rkld"]
+    known = [TEACHER, "sft", "kd", "rkld"]
     method = str(record.cell.get("method"))
     return (known.index(method) if method in known else len(known), method_label(record))

@@ -138,16 +138,12 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def method_label(record: Record) -> str:
-    """The method of a record with its α and β where it takes them: `abkd (0.8, 0.2)`."""
+    """The method of a record with its α and β where its cell states them: `abkd (0.8, 0.2)`."""
     cell = record.cell
     name = str(cell.get("method", "—"))
-    if name in _WITHOUT_PARAMETERS or cell.get("alpha") is None or cell.get("beta") is None:
+    if cell.get("alpha") is None or cell.get("beta") is None:
         return name
     return f"{name} ({cell['alpha']:g}, {cell['beta']:g})"
-
-
-# Methods whose α and β are fixed by their name, whether or not their cells state them.
-_WITHOUT_PARAMETERS = frozenset({"sft", "kd", "rkld"})
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:

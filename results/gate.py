@@ -128,6 +128,11 @@ def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record])
         return Verdict(*place, MISSING, bound=bound, reason=_shortened(lost))
     mean, _ = mean_and_error(losses)
     worst = f"worse by {mean:+.4f}, {len(losses)} seeds"
+    if len(recorded) == 1:
+        # A cell that is run with one seed only (the teacher) leaves nothing to test: the margin alone decides.
+        verdict = PASS if mean <= margin else REGRESSED
+        why = "" if verdict == PASS else "worse by more than the margin"
+        return Verdict(*place, verdict, f"worse by {mean:+.4f}, 1 seed", f"worse by ≤ {margin:g}", why)
     verdict, reason, figure = non_inferiority(losses, margin, baseline.confidence)
     if lost and verdict != REGRESSED:
         return Verdict(*place, MISSING, worst, bound, _shortened(lost))

@@ -143,18 +143,21 @@ class Record:
 
 
 def cell_title(suite: str, backend: str, cell: dict[str, Any]) -> str:
-    """A short name of a cell, from whichever of the usual fields it has."""
+    """A name of a cell for people, from whichever of the usual fields it has.
+
+    What tells cells of one run apart comes first: the MLflow UI cuts long names.
+    """
     words = [backend]
-    words += [str(cell[name]) for name in ("pair", "dataset", "method", "divergence", "implementation") if cell.get(name)]
+    words += [str(cell[name]) for name in ("method", "divergence", "implementation") if cell.get(name)]
     for name, sign in (("alpha", "α"), ("beta", "β"), ("temperature", "T"), ("spread", "spread ")):
         if cell.get(name) is not None:
             value = cell[name]
             words.append(f"{sign}{value:g}" if isinstance(value, (int, float)) else f"{sign}{value}")
     if cell.get("classes") is not None:
-        words.append(f"{cell['rows']}×{cell['classes']}" if cell.get("rows") is not None else f"{cell['classes']} classes")
-    words += [str(cell[name]) for name in ("scale", "dtype") if cell.get(name)]
+        words.append(f"{cell['rows']}×{cell['classes']}" if cell.get("rows") else f"{cell['classes']} classes")
     if cell.get("seed") is not None:
         words.append(f"seed {cell['seed']}")
+    words += [str(cell[name]) for name in ("dtype", "scale", "dataset", "pair") if cell.get(name)]
     return " ".join(words) if len(words) > 1 else f"{suite} {backend}"
 
 

@@ -146,7 +146,9 @@ class _Writer:
             # A server decides itself where artifacts lie; otherwise MLflow would put them into the current directory.
             local = not self.uri.startswith(("http://", "https://", "databricks"))
             place = (self.store.path / "mlartifacts" / name).as_uri() if local else None
-            return self.client.create_experiment(name, artifact_location=place)
+            # Without this tag the UI takes the runs for those of a language-model application and hides their metrics.
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            return self.client.create_experiment(name, artifact_location=place, tags=tags)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
@@ -173,6 +175,7 @@ class _Writer:
             "mlflow.runName": f"{suite} {backends} {when}".strip(),
             "abkd.invocation": invocation,
             "abkd.suite": suite,
+            **_source_tags(first),
             **_environment_tags(first),
         }
         run = self.client.create_run(experiment, start_time=_milliseconds(first.started), tags=tags)
@@ -257,9 +260,17 @@ def _tags(record: Record) -> dict[str, str]:
         "abkd.status": record.status,
         "abkd.message": record.message[:1000],
         **{f"abkd.non_finite.{name}": word for name, word in record.non_finite().items()},
+        **_source_tags(record),
         **_environment_tags(record),
     }
     return {name: value for name, value in tags.items() if value}
+
+
+def _source_tags(record: Record) -> dict[str, str]:
+    """What the UI's column "Source" shows: the suite and the commit."""
+    tags = {"mlflow.source.name": f"suites {record.suite}", "mlflow.source.type": "LOCAL"}
+    commit = record.environment.get("git_commit")
+    return tags | ({"mlflow.source.git.commit": str(commit)} if commit else {})
 
 
 def _environment_tags(record: Record) -> dict[str, str]:
