@@ -1,5 +1,6 @@
 """Divided differences of exp, evaluated without cancellation, in PyTorch operations that torch.compile can fuse."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from backends.coefficients import SERIES, coefficients
 
 NAMES = (
-    "temperature", "alpha", "beta", "gamma", "theta", "mean_positive", "mean_negative",
+    "temperature", "alpha", "beta", "gamma", "theta", "mean_s", "mean_t",
     "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse", "whole", "whole_inverse",
     "first", "second", "top_s_positive", "top_t_positive", "top_s_negative", "top_t_negative",
     "larger_s_positive", "larger_t_positive", "larger_s_negative", "larger_t_negative",
@@ -22,22 +23,23 @@ class Pattern(NamedTuple):
         first, second: which of the gaps |α|, |β|, |γ| separates top from middle and middle from low node for δ > 0.
         gamma_is_one: α + β = 1, where the centred gradient has a product form.
         terms: last term of the series, 5 in float32 and 15 in float64.
+        finite: no logit is −inf, so that the work for absent classes is left out.
     """
 
     first: str
     second: str
     gamma_is_one: bool
     terms: int
+    finite: bool = False
 
 
 class Scalars:
     """The run-time scalars of a call, by name, read from one small tensor so that they are never compiled in."""
 
-    def __init__(self, values: torch.Tensor, terms: int) -> None:
+    def __init__(self, values: torch.Tensor) -> None:
         for name, value in zip(NAMES, values.unbind(), strict=False):
             setattr(self, name, value)
-        series = values[len(NAMES) :]
-        self.series_positive, self.series_negative = series[: terms - 1].unbind(), series[terms - 1 :].unbind()
+        self.series = values[len(NAMES) :].unbind()
 
 
 def scalars_and_pattern(
@@ -63,14 +65,14 @@ def scalars_and_pattern(
     infinite = float("inf")
     whole = float(c.whole) if c.whole > 1e-30 else 0.0
     values = [
-        temperature, alpha, beta, c.gamma, theta, c.mean_positive, c.mean_negative,
+        temperature, alpha, beta, c.gamma, theta, (alpha + c.gamma) / 3, (beta + c.gamma) / 3,
         gaps["alpha"], gaps["beta"], gaps["gamma"], inverse["alpha"], inverse["beta"], inverse["gamma"],
         whole, 1 / whole if whole else 0.0, c.first, c.second,
         *c.top_positive, *c.top_negative, *c.larger_positive, *c.larger_negative,
         1 / alpha / c.gamma if alpha > 0 and c.gamma > 0 else infinite, -1 / alpha if alpha > 0 else 0.0,
         1 / beta / c.gamma if beta > 0 and c.gamma > 0 else infinite, 1 / alpha if beta == 0 and alpha > 0 else 0.0,
         1 / beta if beta > 0 and c.gamma == 0 else 0.0,
-        *c.series_positive, *c.series_negative,
+        *(factor / math.factorial(n + 2) for n, factor in enumerate(c.series_positive, start=2)),
     ]  # fmt: skip
     return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)
 
@@ -80,22 +82,27 @@ def first_order(w: torch.Tensor, gap: torch.Tensor, inverse: torch.Tensor) -> to
     return torch.where(gap > 0, -torch.expm1(-gap * w) * inverse, w)
 
 
-def second_order(w: torch.Tensor, positive: torch.Tensor, k: Scalars, pattern: Pattern) -> torch.Tensor:
-    """δ² exp[γt, αs+βt, γs] relative to e^(top node), for w = |δ| and `positive` = (δ > 0)."""
+def weighted_second_order(
+    delta: torch.Tensor, s: torch.Tensor, t: torch.Tensor, k: Scalars, pattern: Pattern
+) -> torch.Tensor:
+    """δ² exp[γt, αs+βt, γs] for δ = s − t: what a class adds to the divergence; never negative.
+
+    Far apart, the difference of two first-order ones relative to the top node; close together, the series about the mean
+    of the nodes. The series of −δ is that of δ with every odd coefficient negated, so that it takes δ with its sign.
+    """
+    w, positive = delta.abs(), delta > 0
+    far = k.whole * w >= k.theta
     first = first_order(w, getattr(k, f"{pattern.first}_gap"), getattr(k, f"{pattern.first}_inverse"))
     second = first_order(w, getattr(k, f"{pattern.second}_gap"), getattr(k, f"{pattern.second}_inverse"))
     upper, lower = torch.where(positive, first, second), torch.where(positive, second, first)
-    gap = torch.where(positive, k.first, k.second)
-    far = (upper - torch.exp(-gap * w) * lower) * k.whole_inverse
-
-    mean = torch.where(positive, k.mean_positive, k.mean_negative)
-    factorial, factorials = 1.0, []
-    for n in range(2, pattern.terms + 3):
-        factorial *= n
-        factorials.append(factorial)
-    polynomial = torch.zeros_like(w)
-    for n in range(pattern.terms, 1, -1):
-        c = torch.where(positive, k.series_positive[n - 2], k.series_negative[n - 2])
-        polynomial = polynomial * w + c * (1 / factorials[n])
-    near = w * w * torch.exp(mean * w) * (0.5 + polynomial * w * w)
-    return torch.where(k.whole * w >= k.theta, far, near)
+    # e^(−g·w) = 1 − g·E(w; g) is off by an eps at most, which the other factor multiplies by 17 at worst
+    decay = 1 - torch.where(positive, k.first, k.second) * upper
+    apart = (upper - decay * lower) * k.whole_inverse
+    polynomial = k.series[-1].expand_as(delta)
+    for factor in reversed(k.series[:-1]):
+        polynomial = polynomial * delta + factor
+    square = delta * delta
+    close = square * (0.5 + polynomial * square)
+    weight_s = torch.where(far, torch.where(positive, k.top_s_positive, k.top_s_negative), k.mean_s)
+    weight_t = torch.where(far, torch.where(positive, k.top_t_positive, k.top_t_negative), k.mean_t)
+    return torch.exp(weight_s * s + weight_t * t) * torch.where(far, apart, close)

@@ -6,6 +6,7 @@ sure that nothing falls back to eager mode unnoticed.
 """
 
 import functools
+import math
 import os
 import types
 import warnings
@@ -87,6 +88,13 @@ def _is_compile_failure(error: Exception) -> bool:
     return bool(modules & {"_dynamo", "_inductor"})
 
 
+def _all_finite(student: torch.Tensor, teacher: torch.Tensor) -> bool:
+    """Whether no logit is −inf or NaN, asked only where the answer needs no wait for an accelerator."""
+    if student.device.type != "cpu" or student.numel() == 0:
+        return False
+    return math.isfinite(student.amin()) and math.isfinite(teacher.amin())
+
+
 def run_rows(
     student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor, alpha: float, beta: float, temperature: float,
     with_gradient: bool,
@@ -102,6 +110,7 @@ def run_rows(
     rows, classes = student.shape
     dtype = computing_type(student.dtype)
     values, pattern = _scalars(alpha, beta, temperature, dtype, student.device)
+    pattern = pattern._replace(finite=_all_finite(student, teacher))
     key = (pattern, with_gradient, student.dtype, teacher.dtype, student.device.type)
     # torch.compile treats a size of 1 as a constant, which would be a variant of its own
     compile_it = rows > 1 and classes > 1 and rows * classes >= COMPILE_FROM

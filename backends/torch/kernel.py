@@ -5,9 +5,11 @@ through one log1p, the gradient is centred at the student's most likely class, a
 subtracted. Everything is branch-free, so that torch.compile fuses it and rows hold on chip.
 """
 
+import math
+
 import torch
 
-from backends.torch.divided_differences import Pattern, Scalars, first_order, second_order
+from backends.torch.divided_differences import Pattern, Scalars, first_order, weighted_second_order
 
 
 def _difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,72 +37,84 @@ def value_and_gradient(
         The divergence of each row `[rows]` in the computing type, without its weight, and weight times its gradient
         with respect to the student's logits `[rows, classes]` in the student's type (None without gradient).
     """
-    k = Scalars(values, pattern.terms)
+    k = Scalars(values)
     z_s, z_t = student.to(values.dtype), teacher.to(values.dtype)
     max_s, max_t = z_s.amax(-1, keepdim=True), z_t.amax(-1, keepdim=True)
     # a row without a finite logit, with NaN or with +inf gives NaN everywhere
-    poison = torch.where(torch.isfinite(max_s) & torch.isfinite(max_t), 0.0, float("nan")).to(z_s.dtype)
-    infinite = float("inf")
-    no_s, no_t = z_s == -infinite, z_t == -infinite
-    # absent classes: δ = 0 at whichever logit is there, their contributions are put in below
-    nothing = no_s & no_t
-    a = torch.where(nothing, -infinite, torch.where(no_s, z_t - max_t, z_s - max_s)) / k.temperature
-    b = torch.where(nothing, -infinite, torch.where(no_t, z_s - max_s, z_t - max_t)) / k.temperature
-    absent = no_s | no_t
-    high, low = _difference(z_t, z_s)
-    high_max, low_max = _difference(max_t, max_s)
-    w0 = torch.where(absent, 0.0, ((high - high_max) + (low - low_max)) / k.temperature)
+    poison = torch.where(torch.isfinite(max_s) & torch.isfinite(max_t), 0.0, math.nan).to(z_s.dtype)
+    no_s, no_t = (z_s == -math.inf, z_t == -math.inf) if not pattern.finite else (None, None)
+    a, b, w0 = _relative_logits(z_s, z_t, max_s, max_t, no_s, no_t, k)
 
-    e_s = torch.where(no_s, 0.0, torch.exp(a))
-    change = torch.exp(torch.maximum(a, b)) * -torch.expm1(-w0.abs())
-    change = torch.where(w0 < 0, -change, change)
-    change = torch.where(absent, torch.where(no_t, -e_s, torch.exp(b)), change)
-    change = torch.where(nothing, 0.0, change)
+    e_s = torch.exp(a)
+    change = torch.exp(torch.maximum(a, b)) * torch.expm1(-w0.abs())  # −|e^b − e^a|
+    change = torch.where(w0 < 0, change, -change)
+    if not pattern.finite:
+        change = torch.where(no_s, torch.exp(b), torch.where(no_t, -e_s, change))
+        e_s = torch.where(no_s, 0.0, e_s)
+        change = torch.where(no_s & no_t, 0.0, change)
     sum_s = e_s.sum(-1, keepdim=True) + poison
     shift = torch.log1p(change.sum(-1, keepdim=True) / sum_s)  # log-partition of the teacher minus the student's
     log_s = torch.log(sum_s)
-    t = a - torch.where(no_s, log_s + shift, log_s)
-    s = b - torch.where(no_t, log_s, log_s + shift)
-    # δ at the student's most likely class, −inf where the teacher forbids it
-    w0_top = torch.where((z_s == max_s) & ~no_t, w0, -infinite).amax(-1, keepdim=True)
+    log_t = log_s + shift
+    delta = w0 - shift
+    s, t = b - log_t, a - log_s
+    # δ + shift at the student's most likely class, −inf where the teacher forbids it
+    is_top = z_s == max_s if pattern.finite else (z_s == max_s) & ~no_t
+    w0_top = torch.where(is_top, w0, -math.inf).amax(-1, keepdim=True)
+    if not pattern.finite:  # absent classes: δ = 0 at whichever probability is there
+        delta = torch.where(no_s | no_t, 0.0, delta)
+        s, t = torch.where(no_t, t, s), torch.where(no_s, s, t)
+        s, t = torch.where(no_s & no_t, 0.0, s), torch.where(no_s & no_t, 0.0, t)
+        present = torch.exp(k.gamma * t)  # q^γ, or p^γ where the student's is absent
 
-    delta = torch.where(absent, 0.0, w0 - shift)
-    w, positive = delta.abs(), delta > 0
-    s_, t_ = torch.where(nothing, 0.0, s), torch.where(nothing, 0.0, t)
-    top = torch.exp(
-        torch.where(positive, k.top_s_positive, k.top_s_negative) * s_
-        + torch.where(positive, k.top_t_positive, k.top_t_negative) * t_
-    )
-    d = top * second_order(w, positive, k, pattern)
-    d = torch.where(absent, _absent(top, k, no_t), d)
-    value = torch.where(nothing, 0.0, d).sum(-1) + poison[:, 0]
+    d = weighted_second_order(delta, s, t, k, pattern)
+    if not pattern.finite:
+        factor = torch.where(no_t, k.no_teacher_value, k.no_student_value)
+        d_absent = torch.where(torch.isinf(factor), factor, present * factor)
+        d = torch.where(no_s & no_t, 0.0, torch.where(no_s | no_t, d_absent, d))
+    value = d.sum(-1) + poison[:, 0]
     value = torch.where(weight == 0, 0.0, value)
     if not with_gradient:
         return value, None
 
     q = torch.exp(t)
-    centred = _centred(w0, shift, w0_top, s_, t_, q, log_s, k, pattern)
-    slope_absent = torch.where(no_t, top * k.no_teacher_slope, top * k.no_student_slope + k.no_student_offset)
-    h_absent = slope_absent - torch.where(no_t, _top_ratio(w0_top, shift, log_s, k) * q, 0.0)
-    centred = torch.where(absent, h_absent, centred)
+    centred = _centred(w0, shift, w0_top, s, t, q, log_s, k, pattern)
+    if not pattern.finite:
+        slope_student = present * k.no_teacher_slope - _top_ratio(w0_top, shift, log_s, k) * q
+        slope_teacher = present * k.no_student_slope + k.no_student_offset
+        centred = torch.where(no_s, slope_teacher, torch.where(no_t, slope_student, centred))
+        centred = torch.where(no_s & no_t, 0.0, centred)
+        q = torch.where(no_s, 0.0, q)
     limit = torch.finfo(values.dtype).max / (4 * student.shape[-1])  # an overflow must not become inf − inf
-    centred = torch.where(nothing, 0.0, centred).clamp(-limit, limit)
-    q = torch.where(no_s, 0.0, q)
-    gradient = (q * centred.sum(-1, keepdim=True) - centred) / k.temperature
-    gradient = torch.where(no_s, poison, gradient) * weight[:, None]
+    centred = centred.clamp(-limit, limit)
+    gradient = (q * centred.sum(-1, keepdim=True) - centred) * (weight[:, None] / k.temperature)
+    if not pattern.finite:
+        gradient = torch.where(no_s, poison, gradient)
     gradient = torch.where(weight[:, None] == 0, 0.0, gradient)
     return value, gradient.to(student.dtype)
 
 
-def _absent(top: torch.Tensor, k: Scalars, no_t: torch.Tensor) -> torch.Tensor:
-    """Value of a class that only one of teacher and student allows; `top` is q^γ or p^γ there."""
-    factor = torch.where(no_t, k.no_teacher_value, k.no_student_value)
-    return torch.where(torch.isinf(factor), factor, top * factor)
+def _relative_logits(
+    z_s: torch.Tensor, z_t: torch.Tensor, max_s: torch.Tensor, max_t: torch.Tensor,
+    no_s: torch.Tensor | None, no_t: torch.Tensor | None, k: Scalars,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Logits less their row's maximum, over the temperature (student, teacher), and their difference to the last digit.
+
+    Where one of them is −inf both are the other one, where both are, 0; the caller puts the absent classes in.
+    """
+    high, low = _difference(z_t, z_s)
+    high_max, low_max = _difference(max_t, max_s)
+    a, b = (z_s - max_s) / k.temperature, (z_t - max_t) / k.temperature
+    w0 = ((high - high_max) + (low - low_max)) / k.temperature
+    if no_s is None or no_t is None:
+        return a, b, w0
+    only_b, only_a = torch.where(no_t, 0.0, b), torch.where(no_s, 0.0, a)
+    return torch.where(no_s, only_b, a), torch.where(no_t, only_a, b), torch.where(no_s | no_t, 0.0, w0)
 
 
 def _top_ratio(w0_top: torch.Tensor, shift: torch.Tensor, log_s: torch.Tensor, k: Scalars) -> torch.Tensor:
     """h/q at the student's most likely class, where the gradient is centred; `[rows, 1]`."""
-    there = w0_top > -float("inf")
+    there = w0_top > -math.inf
     delta = torch.where(there, w0_top - shift, 0.0)
     positive = delta > 0
     t = -log_s
@@ -124,7 +138,7 @@ def _centred(
         h = larger * first_order(delta.abs(), k.alpha_gap, k.alpha_inverse)
         return torch.where(positive, h, -h) - _top_ratio(w0_top, shift, log_s, k) * q
     # γ = 1: q_k (e^(αδ_k) − e^(αδ_j))/α exactly; where the teacher forbids j and α ≤ 0, j is left out: centre at δ = 0
-    reference = torch.where((w0_top == -float("inf")) & (k.alpha <= 0), shift, w0_top)
+    reference = torch.where((w0_top == -math.inf) & (k.alpha <= 0), shift, w0_top)
     difference = w0 - reference
     own = (difference > 0) == (k.alpha > 0)  # whether αδ_k is the larger of the two
     at_own = k.alpha * s + k.beta * t
