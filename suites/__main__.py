@@ -1,0 +1,171 @@
+"""The command line: `python -m suites [agreement] [loss] [distill] [options]`.
+
+Exit status: 0 all cells measured, 1 some were not or were outside their bounds, 2 the command or the store is not usable,
+130 interrupted.
+"""
+
+import argparse
+import importlib.util
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import backends
+from backends import methods
+from suites import datasets, plan, runner
+from suites.cell import DTYPES, SCALES
+from suites.distill import recipes
+from suites.selection import SUITES, Selection, check
+from suites.suite import Context
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m suites", usage="%(prog)s [suite ...] [options]", allow_abbrev=False,
+        description="Measure a backend: agreement of the loss with the reference, its speed, and the distillation of "
+        "students. Lists (with commas) multiply. Finished cells are not run again.",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)}; all of them where none is named")
+    add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
+    add("--pair", type=_list(str), default=(), metavar="TEACHER:STUDENT,…",
+        help=f"names ({', '.join(recipes.MODELS)}) or architectures (convnet-16-32)")  # fmt: skip
+    add("--dataset", type=_list(str), default=("digits",), metavar="NAME,…", help=", ".join(datasets.DATASETS))
+    add("--method", type=_list(str), default=recipes.DEFAULT_METHODS, metavar="NAME,…", help=", ".join(methods.METHODS))
+    add("--alpha", type=_list(float), default=(), metavar="A,…", help=f"default {recipes.DEFAULT_ALPHA}")
+    add("--beta", type=_list(float), default=(), metavar="B,…", help=f"default {recipes.DEFAULT_BETA}")
+    add("--temperature", type=_list(float), default=(), metavar="T,…", help="default: the recipe's; 1 in the loss suite")
+    add("--distill-weight", type=float, help="weight of the distillation term (default: the recipe's)")
+    add("--hard-weight", type=float, help="weight of the labels' cross-entropy (default: the recipe's)")
+    add("--seeds", type=int, default=recipes.DEFAULT_SEEDS, metavar="N", help="seeds 0 to N − 1 (default %(default)s)")
+    add("--scale", default=SCALES[0], help=f"{', '.join(SCALES)} (default %(default)s)")
+    add("--dtype", type=_list(str), default=(), metavar="NAME,…",
+        help=f"{', '.join(DTYPES)} (default: all in agreement, float32 elsewhere)")  # fmt: skip
+    add("--device", default="auto", help="auto, cpu, or what the backend calls its accelerator (default %(default)s)")
+    add("--threads", type=int, help="CPU threads (default: the backend's choice)")
+    add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
+    add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
+    add("--plan", action="store_true", help="print what would be run, and stop")
+    return parser
+
+
+def _list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """Parser of a list with commas."""
+
+    def parse(text: str) -> tuple[Any, ...]:
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        if not words:
+            raise argparse.ArgumentTypeError(f"{text!r} holds no value; write one, or several with commas")
+        try:
+            return tuple(dict.fromkeys(kind(word) for word in words))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, such as 0.8 or 0.5,0.8") from error
+
+    return parse
+
+
+def select(options: argparse.Namespace) -> Selection:
+    """The selection that the options name, checked.
+
+    Raises:
+        ValueError: a name or number is not known or not allowed.
+    """
+    selection = Selection(
+        suites=tuple(dict.fromkeys(options.suites)) or SUITES,
+        backend=options.backend or installed_backend(),
+        pairs=options.pair, datasets=options.dataset, methods=options.method, alphas=options.alpha, betas=options.beta,
+        temperatures=options.temperature, distill_weight=options.distill_weight, hard_weight=options.hard_weight,
+        seeds=options.seeds, scale=options.scale, dtypes=options.dtype,
+    )  # fmt: skip
+    check(selection)
+    if options.threads is not None and options.threads < 1:
+        raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1")
+    return selection
+
+
+def installed_backend() -> str:
+    """The only backend whose framework is installed.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    found = [name for name in backends.BACKENDS if importlib.util.find_spec(name) is not None]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ValueError(f"no backend is installed; run `nox -s {backends.BACKENDS[0]}` (or {', '.join(backends.BACKENDS[1:])})")
+    raise ValueError(f"backend is not given and several are installed; choose one of {', '.join(found)} with --backend")
+
+
+def prepare(selection: Selection, options: argparse.Namespace) -> Context:
+    """Check the store, load the backend and set it up.
+
+    Raises:
+        results.store.StoreError: the store cannot be written.
+        ModuleNotFoundError: the framework is not installed.
+        ValueError: the device is not there.
+    """
+    from results import environment
+    from results.store import Store
+
+    store = Store(options.store)
+    store.check_writable()
+    harness = backends.load(selection.backend)
+    device = harness.set_up(threads=options.threads, device=options.device)
+    return Context(
+        backend=selection.backend, harness=harness, store=store, device=device, threads=options.threads,
+        description=harness.describe(), environment=environment.capture(),
+    )  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    from results.store import StoreError
+
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        selection = select(options)
+        context = prepare(selection, options)
+    except (ValueError, StoreError, ModuleNotFoundError) as error:
+        parser.error(str(error))
+    planned = plan.make_plan(selection, context)
+    print(f"Backend {selection.backend} on {context.device}, scale {selection.scale}, records in {context.store.path}")
+    print(plan.describe(planned), flush=True)
+    if options.plan:
+        return 0
+    try:
+        outcome = runner.run_plan(planned, context)
+    except StoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return finish(planned, outcome, context, options, arguments)
+
+
+def finish(
+    planned: list[plan.PlannedCell], outcome: runner.Run, context: Context, options: argparse.Namespace,
+    arguments: Sequence[str],
+) -> int:  # fmt: skip
+    """Feed MLflow, say how it went and how to continue; returns the exit status."""
+    from results import tracking
+
+    earlier = [entry.record for entry in planned if entry.record is not None]
+    if not options.no_mlflow:
+        print(tracking.send([*earlier, *outcome.records], context.store))
+    counts: dict[str, int] = {}
+    for record in outcome.records:
+        counts[record.status] = counts.get(record.status, 0) + 1
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing to run"
+    print(f"{summary}; {len(earlier)} were finished before. Records: {context.store.path / 'records'}")
+    if outcome.interrupted:
+        command = shlex.join(["python", "-m", "suites", *arguments])
+        print(f"Interrupted. Finished cells are kept; the same command continues with the others: {command}")
+        return 130
+    return 1 if any(record.status in runner.TROUBLE for record in outcome.records) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Agreement of a backend with the reference."""

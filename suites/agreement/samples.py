@@ -1,0 +1,83 @@
+"""What a backend is compared on: golden cases, and random rows that no one has looked at before."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference import golden
+from reference.catalogue import Divergence
+from reference.grid import TEMPERATURES, draw_logits
+
+RANDOM_ROWS = 10_000
+#: classes of the random rows; few, so that compilers see few shapes
+RANDOM_CLASSES = (2, 10, 100)
+RANDOM_SPREADS = ("1", "10", "100", "near")
+ROWS_AT_ONCE = 250
+#: random parameters lie between 0 and this
+LARGEST_PARAMETER = 1.5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Logits of one call and the right answers.
+
+    Attributes:
+        parameters, temperature: of the divergence.
+        spread: of the logits.
+        student, teacher: logits `[rows, classes]`.
+        value: `[rows]`.
+        index: classes whose gradient entries are known `[rows, entries]`.
+        entries: those entries.
+        largest: the largest entry of each row's gradient `[rows]`.
+        random: whether it is one of the random rows.
+    """
+
+    parameters: dict[str, float]
+    temperature: float
+    spread: str
+    student: np.ndarray
+    teacher: np.ndarray
+    value: np.ndarray
+    index: np.ndarray
+    entries: np.ndarray
+    largest: np.ndarray
+    random: bool
+
+    @property
+    def description(self) -> dict[str, object]:
+        """What identifies the sample in a record."""
+        return {
+            **self.parameters, "temperature": self.temperature, "classes": self.student.shape[-1], "spread": self.spread,
+            "rows": len(self.student), "random": self.random,
+        }  # fmt: skip
+
+
+def golden_samples(divergence: Divergence, dtype: str) -> Iterator[Sample]:
+    """The golden cases of a divergence for one type of logits."""
+    for case in golden.load(divergence.name, dtype=dtype):
+        yield Sample(
+            case.parameters, case.temperature, case.spread, *case.inputs(), case.value, case.gradient_index,
+            case.gradient_entries, case.gradient_max, False,
+        )  # fmt: skip
+
+
+def random_samples(divergence: Divergence, dtype: str, rows: int = RANDOM_ROWS) -> Iterator[Sample]:
+    """Random rows with random parameters that are 0 or greater, answered by the NumPy reference.
+
+    Parameters are continuous and not of the golden grid; classes and spread take turns.
+    """
+    random = np.random.RandomState(1)
+    for number in range(-(-rows // ROWS_AT_ONCE)):
+        count = min(ROWS_AT_ONCE, rows - number * ROWS_AT_ONCE)
+        parameters = {name: float(random.uniform(0, LARGEST_PARAMETER)) for name in divergence.parameters}
+        temperature = float(random.choice(TEMPERATURES))
+        classes = RANDOM_CLASSES[number % len(RANDOM_CLASSES)]
+        spread = RANDOM_SPREADS[number // len(RANDOM_CLASSES) % len(RANDOM_SPREADS)]
+        student, teacher = draw_logits(classes, spread, dtype, count, 10_000 + number)
+        value, gradient = divergence.reference(
+            student, teacher, *parameters.values(), temperature=temperature, reduction="none"
+        )
+        index = np.broadcast_to(np.arange(classes), gradient.shape)
+        largest = np.abs(gradient).max(axis=-1)
+        yield Sample(parameters, temperature, spread, student, teacher, value, index, gradient, largest, True)

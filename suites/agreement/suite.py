@@ -1,0 +1,73 @@
+"""Agreement of a backend's divergences with the reference: values and gradients, by type, parameters and spread."""
+
+import time
+from importlib import import_module
+from itertools import chain, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference import golden
+from reference.catalogue import DIVERGENCES
+from suites import keys
+from suites.agreement import comparison, samples
+from suites.cell import DTYPES, Cell, options
+from suites.selection import Selection
+from suites.suite import Context, Outcome, Suite
+
+
+def _cells(selection: Selection, context: Context) -> list[Cell]:
+    """One cell for each divergence of the catalogue and each type of logits."""
+    return [
+        Cell("agreement", backend=context.backend, options=options(divergence=name), scale=selection.scale, dtype=dtype,
+             device=context.device)
+        for name, dtype in product(DIVERGENCES, selection.dtypes or DTYPES)
+    ]  # fmt: skip
+
+
+def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
+    return {"random_rows": samples.RANDOM_ROWS}
+
+
+def _sources(cell: Cell) -> tuple[Path, ...]:
+    return keys.source_files(
+        "backends/*.py", f"backends/{cell.backend}/**/*.py", "reference/*.py", "reference/golden/*", "suites/agreement/*.py"
+    )
+
+
+def _refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
+    name = cell.option("divergence")
+    if not hasattr(import_module(f"backends.{cell.backend}.divergences"), name):
+        return "unsupported", f"backend {cell.backend} has no divergence {name!r}"
+    return None
+
+
+def _run(cell: Cell, context: Context) -> Outcome:
+    """Compare golden cases and random rows; failed where an error is over its bound."""
+    divergence = DIVERGENCES[cell.option("divergence")]
+    total = len(golden.load(divergence.name, dtype=cell.dtype)) + samples.RANDOM_ROWS // samples.ROWS_AT_ONCE
+
+    def evaluate(student: np.ndarray, teacher: np.ndarray, parameters: dict, temperature: float) -> tuple:
+        return context.harness.value_and_gradient(
+            divergence.name, student, teacher, parameters, temperature=temperature, reduction="none", dtype=cell.dtype
+        )
+
+    started = time.perf_counter()
+    every = chain(samples.golden_samples(divergence, cell.dtype), samples.random_samples(divergence, cell.dtype))
+    found = comparison.compare(evaluate, cell.dtype, every, lambda done: context.report(done / total))
+    metrics = found.metrics() | {"time/total_s": time.perf_counter() - started}
+    violations = found.violations()
+    details = {"cells": found.cells, "worst": found.worst_rows(), "violations": violations}
+    return Outcome("failed" if violations else "ok", "; ".join(violations), metrics, {}, details)
+
+
+SUITE = Suite(
+    name="agreement",
+    cells=_cells,
+    recipe=_recipe,
+    sources=_sources,
+    run=_run,
+    guess_seconds=lambda cell: 15.0,
+    refusal=_refusal,
+)

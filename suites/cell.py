@@ -1,0 +1,76 @@
+"""A cell: one thing to be measured. Everything that a user can choose about it is in here."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+#: float types that logits can have
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+#: built ones, and names that later versions will know
+SCALES = ("smoke",)
+SCALES_TO_COME = ("small", "paper")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement of one backend.
+
+    Attributes:
+        suite: "agreement", "loss" or "distill".
+        backend: a name in `backends.BACKENDS`.
+        pair: "teacher:student", the teacher alone where only a teacher is trained, None where nothing is trained.
+        dataset: a name in `suites.datasets.DATASETS`, or None.
+        method: a name in `backends.methods.METHODS`, "teacher", or None.
+        options: sorted (name, value) pairs: alpha, beta, temperature, weights; divergence, rows, classes.
+        scale: "smoke"; "trace" for the first steps of a training that are compared between backends.
+        seed: of initial weights and batch order, or None.
+        dtype: float type of the computation (of the logits in the agreement and loss suites).
+        device: the device in use, as the backend names it.
+    """
+
+    suite: str
+    backend: str
+    pair: str | None = None
+    dataset: str | None = None
+    method: str | None = None
+    options: tuple[tuple[str, Any], ...] = field(default=())
+    scale: str = "smoke"
+    seed: int | None = None
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """Value of an option, or `default` where the cell does not have it."""
+        return dict(self.options).get(name, default)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Flat description for a record: the attributes that are set, and the options beside them."""
+        names = ("backend", "pair", "dataset", "method", "seed", "scale", "dtype", "device")
+        described = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return described | dict(self.options)
+
+    @property
+    def label(self) -> str:
+        """One short line for people, without backend, suite and device."""
+        words = [self.group]
+        if self.seed is not None and self.method != "teacher":
+            words.append(f"seed {self.seed}")
+        if self.scale == "trace" or self.suite != "distill":
+            words.append(self.dtype)
+        return " ".join(words)
+
+    @property
+    def group(self) -> str:
+        """The label without seed and dtype: cells that a plan counts together."""
+        given = dict(self.options)
+        words = ["trace"] if self.scale == "trace" else []
+        words += [str(word) for word in (self.pair, self.method, given.get("divergence"), given.get("implementation")) if word]
+        if "rows" in given:
+            words.append(f"{given['rows']}×{given['classes']}")
+        if "alpha" in given:
+            words.append(f"({given['alpha']:g}, {given['beta']:g})")
+        return " ".join(words)
+
+
+def options(**values: Any) -> tuple[tuple[str, Any], ...]:
+    """Options of a cell in the order that makes equal cells equal; those that are None are left out."""
+    return tuple(sorted((name, value) for name, value in values.items() if value is not None))

@@ -1,0 +1,41 @@
+"""Learning rates as functions of the global step, by name."""
+
+import math
+from collections.abc import Callable
+
+from suites.distill.recipes import Recipe
+
+
+def _cosine(progress: float) -> float:
+    """Half a cosine from 1 down to 0. Source: Loshchilov & Hutter, "SGDR", ICLR 2017, eq. 5, without restarts."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "constant": lambda progress: 1.0}
+
+
+def learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
+    """Learning rate of a recipe: a linear rise over its warm-up steps, then its schedule to the last step.
+
+    Args:
+        recipe: has learning_rate (the peak), warm_up_steps, schedule and epochs.
+        steps_per_epoch: batches in an epoch.
+
+    Returns:
+        A function of the global step, which counts from 0.
+
+    Raises:
+        ValueError: the schedule's name is not known.
+    """
+    if recipe["schedule"] not in SCHEDULES:
+        raise ValueError(f"schedule={recipe['schedule']!r} is not known; choose one of {', '.join(SCHEDULES)}")
+    shape = SCHEDULES[recipe["schedule"]]
+    warm_up, peak = recipe["warm_up_steps"], recipe["learning_rate"]
+    rest = max(1, recipe["epochs"] * steps_per_epoch - warm_up)
+
+    def rate(step: int) -> float:
+        if step < warm_up:
+            return peak * (step + 1) / (warm_up + 1)
+        return peak * shape((step - warm_up) / rest)
+
+    return rate

@@ -1,0 +1,119 @@
+"""Run the worker process for a problem, and turn its answer into the records of the loss and of the yardstick."""
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from suites import keys
+from suites.cell import Cell
+from suites.distill import recipes
+from suites.loss.problems import Problem, minimum_bytes_per_element
+from suites.suite import CellStopped, Context, Outcome
+
+#: seconds after which a worker is taken for stuck
+TIMEOUT_SECONDS = 600
+#: what out-of-memory errors of the frameworks say
+MEMORY_WORDS = ("out of memory", "resource_exhausted", "cannot allocate memory", "memoryerror", "can't allocate memory")
+
+
+def run(cell: Cell, context: Context) -> Outcome:
+    """Measure a cell. The loss and the yardstick of one problem share a run of the worker."""
+    problem = _problem(cell, context)
+    place = ("loss", dataclasses.replace(problem, alpha=0, beta=0, temperature=0) if _is_yardstick(cell) else problem)
+    started = time.perf_counter()
+    if place not in context.cache:
+        answer = _worker(problem)
+        context.cache["loss", problem] = answer
+        context.cache["loss", dataclasses.replace(problem, alpha=0, beta=0, temperature=0)] = answer
+    outcome = _outcome(cell, problem, context.cache[place])
+    outcome.metrics["time/total_s"] = time.perf_counter() - started
+    return outcome
+
+
+def _is_yardstick(cell: Cell) -> bool:
+    return cell.option("implementation") == "framework_kl"
+
+
+def _problem(cell: Cell, context: Context) -> Problem:
+    return Problem(
+        backend=cell.backend, rows=cell.option("rows"), classes=cell.option("classes"), dtype=cell.dtype,
+        alpha=cell.option("alpha", recipes.DEFAULT_ALPHA), beta=cell.option("beta", recipes.DEFAULT_BETA),
+        temperature=cell.option("temperature", 1.0), device=cell.device, threads=context.threads,
+    )  # fmt: skip
+
+
+def _worker(problem: Problem) -> dict[str, Any]:
+    """Measure a problem in a process of its own.
+
+    Raises:
+        CellStopped: the process ran out of memory or time.
+        RuntimeError: it failed otherwise; the message holds the end of what it printed.
+    """
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(keys.ROOT), environment.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory() as folder:
+        request, answer, log = (Path(folder) / name for name in ("request.json", "answer.json", "log.txt"))
+        request.write_text(json.dumps(dataclasses.asdict(problem)))
+        command = [sys.executable, "-m", "suites.loss.worker", str(request), str(answer)]
+        with log.open("w") as printed:
+            process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=environment)
+            try:
+                status = process.wait(timeout=TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                raise CellStopped("timeout", f"the measuring process took more than {TIMEOUT_SECONDS} s") from error
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+        if status == 0:
+            return json.loads(answer.read_text())
+        text = log.read_text(errors="replace").strip()
+        if status == -9 or any(word in text.lower() for word in MEMORY_WORDS):
+            raise CellStopped("out-of-memory", f"the measuring process ran out of memory (status {status})")
+        raise RuntimeError(f"the measuring process ended with status {status}: {' | '.join(text.splitlines()[-6:])}")
+
+
+def _outcome(cell: Cell, problem: Problem, answer: dict[str, Any]) -> Outcome:
+    """Metrics of one implementation; failed where its tensors disagree with the reference."""
+    name = "framework_kl" if _is_yardstick(cell) else cell.option("divergence")
+    found = answer["implementations"][name]
+    samples = {direction: answer["timings"][f"{name}/{direction}"] for direction in ("forward", "forward_backward")}
+    copy = answer["timings"]["copy"]
+    median = {direction: statistics.median(values) for direction, values in samples.items()}
+    bandwidth = 2 * 4 * problem.elements / statistics.median(copy)  # the copied array is float32, read and written
+    minimum = minimum_bytes_per_element(problem.dtype, "forward_backward")
+    bytes_per_element = median["forward_backward"] * bandwidth / problem.elements
+    metrics = {
+        "loss/forward_ms": 1000 * median["forward"],
+        "loss/forward_backward_ms": 1000 * median["forward_backward"],
+        "loss/bytes_per_element": bytes_per_element,
+        "loss/percent_of_copy": 100 * minimum / bytes_per_element,
+        "time/compile_s": found["compile_seconds"],
+        "memory/peak_mb": found["peak_bytes"] / 1e6,
+    }
+    input_bytes = problem.elements * {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[problem.dtype]
+    details = {
+        "samples_s": samples | {"copy": copy},
+        "check": found["check"],
+        "copy_bytes_per_second": bandwidth,
+        "minimum_bytes_per_element": minimum,
+        "peak_over_one_input": found["peak_bytes"] / input_bytes,
+        "peak_is_of_second_call": found["peak_is_of_second_call"],
+        "description": answer["description"],
+    }
+    if found["check"]["passed"]:
+        return Outcome("ok", "", metrics, {}, details)
+    check = found["check"]
+    message = (
+        f"timing void: value {check['value']:.9g}, reference {check['reference_value']:.9g} (relative difference "
+        f"{check['value_error']:.2g}, allowed {check['limits'][0]:g}); gradient error {check['gradient_error']:.2g}, "
+        f"allowed {check['limits'][1]:g}"
+    )
+    return Outcome("failed", message, metrics, {}, details)

@@ -1,0 +1,125 @@
+"""What a command will do: cells to run, cells that are finished already, cells that cannot run, and the time it takes."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from suites import keys
+from suites.agreement.suite import SUITE as AGREEMENT
+from suites.cell import Cell
+from suites.distill.suite import SUITE as DISTILL
+from suites.loss.suite import SUITE as LOSS
+from suites.selection import Selection
+from suites.suite import Context, Suite
+
+if TYPE_CHECKING:
+    from results.records import Record
+
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (AGREEMENT, LOSS, DISTILL)}
+#: a record with another status is of a cell that is run again
+FINISHED = ("ok", "diverged")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell and what will become of it.
+
+    Attributes:
+        suite: whose cell.
+        cell: what is measured.
+        key, timing_key: of its record.
+        state: "run", "finished" or "impossible".
+        status, reason: of a cell that cannot run.
+        record: of a cell that is finished.
+        seconds: estimated time, 0 where it is not run.
+    """
+
+    suite: Suite
+    cell: Cell
+    key: str
+    timing_key: str
+    state: str
+    status: str = ""
+    reason: str = ""
+    record: "Record | None" = None
+    seconds: float = 0.0
+
+
+def make_plan(selection: Selection, context: Context) -> list[PlannedCell]:
+    """Look up every cell of a selection in the store."""
+    times = _earlier_times(context)
+    return [
+        _planned(SUITES[name], cell, context, times) for name in selection.suites for cell in SUITES[name].cells(selection, context)
+    ]
+
+
+def _planned(suite: Suite, cell: Cell, context: Context, times: dict[tuple[Any, ...], float]) -> PlannedCell:
+    key = suite.key(cell, context)
+    timing_key = keys.timing_key(key, context.description, context.environment)
+    refusal = suite.refusal(cell, context)
+    if refusal is not None:
+        return PlannedCell(suite, cell, key, timing_key, "impossible", *refusal)
+    record = context.store.get(suite.name, key)
+    if (
+        record is not None
+        and record.status in FINISHED
+        and suite.has_products(record, context)
+        and (record.timing_key == timing_key or not suite.timed)
+    ):
+        return PlannedCell(suite, cell, key, timing_key, "finished", record=record)
+    seconds = times.get(_kind(suite.name, cell.as_dict()), suite.guess_seconds(cell))
+    return PlannedCell(suite, cell, key, timing_key, "run", seconds=seconds)
+
+
+def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
+    """Cells that take about the same time."""
+    return suite, *(cell.get(n) for n in ("pair", "method", "scale", "dtype", "divergence", "implementation", "rows", "classes"))
+
+
+def _earlier_times(context: Context) -> dict[tuple[Any, ...], float]:
+    """Median time of each kind of cell among the backend's records."""
+    found = defaultdict(list)
+    for record in context.store.records(backend=context.backend):
+        seconds = record.metrics.get("time/total_s")
+        if record.status in FINISHED and seconds is not None and seconds == seconds:
+            found[_kind(record.suite, record.cell)].append(seconds)
+    return {kind: statistics.median(seconds) for kind, seconds in found.items()}
+
+
+def describe(plan: list[PlannedCell]) -> str:
+    """The plan as a table, with what cannot run and why, and the estimated time."""
+    groups: dict[tuple[str, str], list[PlannedCell]] = defaultdict(list)
+    for planned in plan:
+        groups[planned.suite.name, planned.cell.group].append(planned)
+    rows = [("suite", "cells", "planned", "finished", "to run", "cannot run", "about")]
+    for (suite, group), members in groups.items():
+        rows.append((suite, group, *_counts(members)))
+    rows.append(("", "all", *_counts(plan)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        words = [word.ljust(width) if column < 2 else word.rjust(width) for column, (word, width) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  ".join(words).rstrip())
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    reasons = dict.fromkeys(
+        f"cannot run: {p.suite.name} {p.cell.label}: {p.status} ({p.reason})" for p in plan if p.state == "impossible"
+    )
+    return "\n".join([*lines, *reasons])
+
+
+def _counts(members: Iterable[PlannedCell]) -> tuple[str, ...]:
+    members = list(members)
+    states = [sum(planned.state == state for planned in members) for state in ("finished", "run", "impossible")]
+    return tuple(str(n) for n in (len(members), *states)) + (duration(sum(p.seconds for p in members)),)
+
+
+def duration(seconds: float) -> str:
+    """"45 s", "3 min 20 s" or "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,175 @@
+"""Run the cells of a plan: each ends in a record, written at once, whatever happens to it."""
+
+import datetime
+import sys
+import time
+import traceback
+import uuid
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from results.records import Record
+from suites.plan import PlannedCell
+from suites.suite import CellStopped, Context, Outcome
+
+#: of records that say "this has not been measured"; the command then ends with exit status 1
+TROUBLE = ("failed", "out-of-memory", "timeout", "missing-data", "missing-weights")
+#: how often a long cell reports where no bar is drawn
+REPORT_SECONDS = 10.0
+#: what out-of-memory errors of the frameworks say
+MEMORY_WORDS = ("out of memory", "resource_exhausted", "can't allocate memory", "cannot allocate memory")
+
+
+@dataclass
+class Run:
+    """What became of a plan.
+
+    Attributes:
+        records: of the cells that ended in this command, in order.
+        interrupted: whether Ctrl-C ended it before the last cell.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def run_plan(plan: list[PlannedCell], context: Context, output: TextIO | None = None) -> Run:
+    """Run every cell of a plan that is not finished.
+
+    Ctrl-C ends the run after the cells that are finished; an error in a cell makes its record "failed" and the next cell
+    is run.
+    """
+    outcome = Run()
+    invocation = uuid.uuid4().hex
+    waiting = [planned for planned in plan if planned.state != "finished"]
+    progress = Progress(len(waiting), output or sys.stdout)
+    context.report = progress.share
+    try:
+        for planned in waiting:
+            progress.start(planned)
+            record = run_cell(planned, context, invocation)
+            context.store.write(record)
+            outcome.records.append(record)
+            progress.finish(planned, record)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    finally:
+        progress.close()
+    return outcome
+
+
+def run_cell(planned: PlannedCell, context: Context, invocation: str) -> Record:
+    """Run one cell and describe how it ended."""
+    started = _now()
+    if planned.state == "impossible":
+        outcome = Outcome(planned.status, planned.reason)
+    else:
+        outcome = _guarded(planned, context)
+    return Record(
+        suite=planned.suite.name, backend=planned.cell.backend, key=planned.key, timing_key=planned.timing_key,
+        invocation=invocation, cell=planned.cell.as_dict(), status=outcome.status, message=outcome.message,
+        metrics=outcome.metrics, curves={name: values for name, values in outcome.curves.items() if values},
+        details=outcome.details, started=started, finished=_now(),
+        environment={**context.environment, **{f"backend.{name}": value for name, value in context.description.items()}},
+    )  # fmt: skip
+
+
+def _guarded(planned: PlannedCell, context: Context) -> Outcome:
+    """Run a cell; whatever it raises becomes the outcome, except Ctrl-C."""
+    try:
+        return planned.suite.run(planned.cell, context)
+    except CellStopped as stopped:
+        return Outcome(stopped.status, str(stopped))
+    except MemoryError as error:
+        return Outcome("out-of-memory", f"MemoryError: {error}")
+    except Exception as error:  # one cell must not end the others; the record says what happened
+        status = "out-of-memory" if any(word in str(error).lower() for word in MEMORY_WORDS) else "failed"
+        first_line = next(iter(str(error).splitlines()), "")
+        return Outcome(status, f"{type(error).__name__}: {first_line}", details={"traceback": traceback.format_exc()})
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat()
+
+
+class Progress:
+    """A bar over the cells on a terminal, and a line for every cell that ends, on a terminal or not.
+
+    Args:
+        cells: how many there are.
+        output: where lines go.
+    """
+
+    def __init__(self, cells: int, output: TextIO) -> None:
+        from tqdm import tqdm
+
+        self.cells = cells
+        self.output = output
+        self.done = 0
+        self.label = ""
+        self.started = self.reported = time.monotonic()
+        form = "{desc} {percentage:3.0f} %|{bar:20}| {n:.1f} of {total:.0f} cells, {elapsed} gone, {remaining} left"
+        self.bar = tqdm(total=cells, bar_format=form, leave=False, disable=not (output.isatty() and cells), file=output)
+
+    def start(self, planned: PlannedCell) -> None:
+        """A cell begins."""
+        self.label = f"{planned.suite.name} {planned.cell.label}"
+        self.started = self.reported = time.monotonic()
+        self.bar.set_description_str(self.label)
+
+    def share(self, share: float) -> None:
+        """A share, 0 to 1, of the present cell is done."""
+        if not self.bar.disable:
+            self.bar.n = self.done + min(share, 1.0)
+            self.bar.refresh()
+        elif time.monotonic() - self.reported > REPORT_SECONDS:
+            self.reported = time.monotonic()
+            self._line(f"{self.label}: {share:.0%} done")
+
+    def finish(self, planned: PlannedCell, record: Record) -> None:
+        """The present cell has its record."""
+        self.done += 1
+        seconds = time.monotonic() - self.started
+        words = [f"[{self.done:>{len(str(self.cells))}}/{self.cells}]", f"{self.label}:", record.status, *figures(record)]
+        self._line(" ".join([*words, f"({seconds:.1f} s)"]))
+        if record.message:
+            self._line(f"    {record.message}")
+        for row in record.details.get("worst", []) if record.status == "failed" else []:
+            self._line("    " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
+        self.bar.n = self.done
+        self.bar.refresh()
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        self.bar.close()
+
+    def _line(self, text: str) -> None:
+        self.bar.write(text, file=self.output)
+        self.output.flush()
+
+
+#: the figures that a line shows, with their words and formats
+SHOWN = {
+    "test/accuracy": "accuracy {:.4f}",
+    "test/nll": "nll {:.3f}",
+    "agreement/value_error": "value error {:.1e}",
+    "agreement/gradient_error": "gradient error {:.1e}",
+    "loss/forward_ms": "forward {:.3g} ms",
+    "loss/forward_backward_ms": "forward + backward {:.3g} ms",
+    "loss/percent_of_copy": "{:.0f} % of copy",
+    "memory/peak_mb": "peak {:.0f} MB",
+}
+
+
+def figures(record: Record) -> list[str]:
+    """The main figures of a record in words."""
+    names = [name for name in SHOWN if name in record.metrics]
+    if record.suite == "distill":
+        names = [name for name in names if name.startswith("test/")]
+    return [SHOWN[name].format(record.metrics[name]) for name in names]
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    return "[" + ", ".join(_short(entry) for entry in value) + "]" if isinstance(value, list) else str(value)

@@ -1,0 +1,97 @@
+"""What a suite is, what it is given while it runs, and what it hands back for each cell."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from suites import keys
+from suites.cell import Cell
+
+if TYPE_CHECKING:
+    from results.records import Record
+    from results.store import Store
+    from suites.selection import Selection
+
+
+@dataclass
+class Outcome:
+    """Result of one cell: the parts of a record that a suite decides."""
+
+    status: str = "ok"
+    message: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class CellStopped(Exception):
+    """A cell cannot end as ok; carries the status that its record gets.
+
+    Args:
+        status: one of `results.records.STATUSES`.
+        message: one line for the record and the screen.
+    """
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass
+class Context:
+    """What all cells of one command share.
+
+    Attributes:
+        backend: name of the backend.
+        harness: its harness module, set up.
+        store: where records and weights go.
+        device: the device in use, as the backend names it.
+        threads: as asked for on the command line; None leaves it to the backend.
+        description: the backend's `describe`.
+        environment: hardware and library versions.
+        report: called with a share between 0 and 1 while a long cell runs.
+        cache: things that cells of this command hand to each other.
+    """
+
+    backend: str
+    harness: ModuleType
+    store: "Store"
+    device: str
+    threads: int | None = None
+    description: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    report: Callable[[float], None] = lambda share: None
+    cache: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One kind of measurement.
+
+    Attributes:
+        name: what users type; also the folder of its records and the MLflow experiment.
+        cells: the cells of a selection, in the order in which they run.
+        recipe: whatever else that is data decides a cell's result.
+        sources: the files that compute a cell's result.
+        run: measures a cell; an exception makes the record "failed", a `CellStopped` gives its own status.
+        guess_seconds: time that a cell takes on two cores, for the estimate where no record has it.
+        refusal: (status, reason) where a cell cannot run, None where it can.
+        timed: whether the cell is measured again when hardware or library versions have changed.
+        has_products: whether what a finished cell left beside its record is still there.
+    """
+
+    name: str
+    cells: Callable[["Selection", Context], list[Cell]]
+    recipe: Callable[[Cell, Context], dict[str, Any]]
+    sources: Callable[[Cell], tuple[Path, ...]]
+    run: Callable[[Cell, Context], Outcome]
+    guess_seconds: Callable[[Cell], float]
+    refusal: Callable[[Cell, Context], tuple[str, str] | None] = lambda cell, context: None
+    timed: bool = False
+    has_products: Callable[["Record", Context], bool] = lambda record, context: True
+
+    def key(self, cell: Cell, context: Context) -> str:
+        """The cell's result key."""
+        return keys.result_key(cell, self.recipe(cell, context), self.sources(cell), context.description)

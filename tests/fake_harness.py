@@ -1,0 +1,78 @@
+"""A backend made of the NumPy reference, for tests of the suites that need no framework.
+
+Its "network" is one linear layer on the pixels, trained by gradient descent; nothing here is fast or deep.
+"""
+
+import numpy as np
+
+from backends import methods
+from backends.training_result import TrainingResult
+from reference.catalogue import DIVERGENCES
+
+NAME = "torch"
+#: set by a test: called with the number of the training that begins, to break it off
+on_train = None
+trainings = 0
+
+
+def describe():
+    return {"numpy": np.__version__, "threads": "1", "deterministic": "True"}
+
+
+def set_up(*, threads=None, device="auto"):
+    return "cpu"
+
+
+def peak_memory_bytes():
+    return None
+
+
+def value_and_gradient(
+    divergence, student_logits, teacher_logits, parameters, *, temperature=1.0, mask=None, reduction="none", dtype="float32",
+    teacher_dtype=None,
+):  # fmt: skip
+    return DIVERGENCES[divergence].reference(
+        student_logits, teacher_logits, *parameters.values(), temperature=temperature, mask=mask, reduction=reduction
+    )
+
+
+def build_model(spec, weights, dtype):
+    size = int(np.prod(spec.input_shape))
+    random = np.random.RandomState(int(abs(weights["linear.bias"][0]) * 1e6))
+    return {"weight": random.standard_normal((size, spec.classes)) * 0.01} if "weight" not in weights else dict(weights)
+
+
+def export_weights(model):
+    return {**model, "linear.bias": np.zeros(10), "stages.0.bn.running_mean": np.zeros(3)}
+
+
+def predict(model, inputs, batch_size=512):
+    return inputs.reshape(len(inputs), -1).astype(np.float64) @ model["weight"]
+
+
+def train(
+    teacher, student, batches, *, dtype="float32", method="abkd", alpha=None, beta=None, temperature=1.0, distill_weight=1.0,
+    hard_weight=1.0, learning_rate=None, momentum=0.9, weight_decay=0.0, epochs=1, progress=True, on_epoch=None,
+):  # fmt: skip
+    global trainings
+    trainings += 1
+    if on_train is not None:
+        on_train(trainings)
+    methods.resolve(method, alpha=alpha, beta=beta, temperature=temperature, hard_weight=hard_weight)
+    result = TrainingResult(student)
+    losses = []
+    for epoch in range(epochs):
+        for images, labels in batches:
+            inputs = images.reshape(len(images), -1).astype(np.float64)
+            logits = inputs @ student["weight"]
+            q = np.exp(logits - logits.max(-1, keepdims=True))
+            q /= q.sum(-1, keepdims=True)
+            losses.append(-np.log(q[np.arange(len(labels)), labels]).mean())
+            q[np.arange(len(labels)), labels] -= 1
+            student["weight"] -= learning_rate(len(losses) - 1) * inputs.T @ q / len(labels)
+        result.epoch_losses.append(float(np.mean(losses[-len(batches) :])))
+        if on_epoch is not None:
+            on_epoch(epoch, student, result.epoch_losses[-1])
+    result.step_losses = np.array(losses)
+    result.step_seconds = [0.001] * len(losses)
+    return result

@@ -1,0 +1,177 @@
+"""The command line of the suites: bad input, the plan, resuming, interruption and failure, with a backend of NumPy."""
+
+import json
+
+import fake_harness
+import pytest
+
+import backends
+from results.store import Store
+from suites import __main__ as command
+from suites.distill import recipes
+
+SMALL = ["distill", "--backend", "torch", "--method", "sft,kd", "--seeds", "2", "--no-mlflow"]
+
+
+@pytest.fixture(autouse=True)
+def numpy_backend(monkeypatch):
+    monkeypatch.setattr(backends, "load", lambda name: fake_harness)
+    monkeypatch.setattr(fake_harness, "on_train", None)
+    monkeypatch.setattr(fake_harness, "trainings", 0)
+    short = {name: recipes.Value(2) if name == "epochs" else value for name, value in recipes.STUDENTS["digits"].values.items()}
+    for table in ("STUDENTS", "TEACHERS"):
+        monkeypatch.setattr(recipes, table, {"digits": recipes.Recipe(short)})
+
+
+def run(store, *arguments):
+    return command.main([*arguments, "--store", str(store)])
+
+
+def results(store):
+    """What decides the outcome of each record, without times and invocations."""
+    return {
+        record.key: (record.cell, record.status, {n: v for n, v in record.metrics.items() if n.startswith(("test/", "train/"))})
+        for record in Store(store).records()
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["foo"], ["suite 'foo'", "agreement, loss, distill"]),
+        (["sweep"], ["not built yet"]),
+        (["--backend", "jaxx"], ["backend 'jaxx'", "torch, jax, tensorflow"]),
+        (["distill", "--method", "abdk"], ["method 'abdk'", "did you mean 'abkd'", "sft, kd, rkld, abkd"]),
+        (["distill", "--pair", "resnet57:resnet20"], ["resnet57", "digits-teacher"]),
+        (["distill", "--pair", "digits-teacher"], ["teacher:student"]),
+        (["--dataset", "cifar100"], ["not built yet", "digits"]),
+        (["--dataset", "mnist"], ["dataset 'mnist'", "digits"]),
+        (["--scale", "paper"], ["not built yet", "smoke"]),
+        (["--scale", "huge"], ["scale 'huge'", "smoke"]),
+        (["--dtype", "float8"], ["dtype 'float8'", "bfloat16"]),
+        (["--alpha", "nan"], ["alpha=nan", "finite"]),
+        (["--alpha", "x"], ["--alpha", "'x'"]),
+        (["--temperature", "0"], ["temperature=0.0", "greater than 0"]),
+        (["--seeds", "0"], ["seeds 0", "at least 1"]),
+        (["distill", "--method", "kd", "--alpha", "0.8"], ["alpha 0.8", "abkd"]),
+        (["--threads", "0"], ["threads 0"]),
+    ],
+)
+def test_bad_input_names_the_value_and_what_is_allowed(tmp_path, capsys, arguments, words):
+    backend = [] if "--backend" in arguments else ["--backend", "torch"]
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, *backend, *arguments)
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert all(word in said for word in words), said
+    assert "Traceback" not in said
+
+
+def test_a_store_that_cannot_be_written_is_an_error_before_anything_runs(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        run(file / "store", *SMALL)
+    assert stopped.value.code == 2
+    assert str(file / "store") in capsys.readouterr().err
+    assert fake_harness.trainings == 0
+
+
+def test_the_plan_counts_cells_and_runs_none(tmp_path, capsys):
+    assert run(tmp_path, *SMALL, "--plan") == 0
+    printed = capsys.readouterr().out
+    assert fake_harness.trainings == 0
+    last = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
+    assert last[1:5] == ["9", "0", "9", "0"]  # a teacher, four traces, two methods with two seeds
+
+
+def test_every_cell_ends_in_a_record_and_is_not_run_again(tmp_path, capsys):
+    assert run(tmp_path, *SMALL) == 0
+    records = Store(tmp_path).records()
+    assert {record.status for record in records} == {"ok"}
+    students = [record for record in records if record.cell["method"] in ("sft", "kd") and record.cell["scale"] == "smoke"]
+    assert len(students) == 4
+    for record in students:
+        names = {"test/accuracy", "test/nll", "test/ece", "test/teacher_agreement", "train/loss", "time/step_ms",
+                 "time/compile_s", "time/total_s", "memory/peak_mb"}  # fmt: skip
+        assert names <= set(record.metrics)
+        assert all(len(curve) == 2 for curve in record.curves.values())
+    done = fake_harness.trainings
+    assert run(tmp_path, *SMALL) == 0
+    assert fake_harness.trainings == done
+    assert "nothing to run" in capsys.readouterr().out
+
+
+def test_lists_multiply_and_apply_to_the_methods_that_have_them(tmp_path, capsys):
+    options = ["--method", "kd,abkd", "--alpha", "0.5,0.8", "--beta", "0.2", "--temperature", "1,4", "--seeds", "1", "--plan"]
+    assert run(tmp_path, "distill", "--backend", "torch", *options) == 0
+    printed = capsys.readouterr().out
+    last = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
+    assert int(last[1]) == 1 + 4 + 2 + 4
+
+
+def test_an_interrupted_command_continues_and_ends_with_the_same_records(tmp_path, capsys):
+    def interrupt(number):
+        if number == 5:
+            raise KeyboardInterrupt
+
+    fake_harness.on_train = interrupt
+    assert run(tmp_path / "broken", *SMALL) == 130
+    printed = capsys.readouterr().out
+    assert "the same command continues" in printed
+    assert len(Store(tmp_path / "broken").records()) == 4
+    fake_harness.on_train = None
+    assert run(tmp_path / "broken", *SMALL) == 0
+    assert fake_harness.trainings == 5 + 5
+    assert run(tmp_path / "whole", *SMALL) == 0
+    assert results(tmp_path / "broken") == results(tmp_path / "whole")
+
+
+def test_a_failing_cell_is_recorded_the_others_run_and_it_is_tried_again(tmp_path, capsys):
+    def fail(number):
+        if number == 7:
+            raise ArithmeticError("the loss fell off")
+
+    fake_harness.on_train = fail
+    assert run(tmp_path, *SMALL) == 1
+    records = Store(tmp_path).records()
+    failed = [record for record in records if record.status == "failed"]
+    assert len(records) == 9 and len(failed) == 1
+    assert "the loss fell off" in failed[0].message
+    assert "the loss fell off" in capsys.readouterr().out
+    fake_harness.on_train = None
+    assert run(tmp_path, *SMALL) == 0
+    assert {record.status for record in Store(tmp_path).records()} == {"ok"}
+    assert fake_harness.trainings == 9 + 1
+
+
+def test_students_of_a_teacher_that_failed_say_so(tmp_path):
+    def fail(number):
+        if number == 1:
+            raise ArithmeticError("no teacher")
+
+    fake_harness.on_train = fail
+    assert run(tmp_path, *SMALL) == 1
+    statuses = [record.status for record in Store(tmp_path).records()]
+    assert statuses.count("failed") == 1
+    assert statuses.count("missing-weights") == 4
+
+
+def test_a_type_that_nothing_trains_in_is_unsupported_and_recorded(tmp_path, capsys):
+    assert run(tmp_path, *SMALL, "--dtype", "float16") == 0
+    assert "cannot run" in capsys.readouterr().out
+    statuses = [record.status for record in Store(tmp_path).records() if record.cell["dtype"] == "float16"]
+    assert statuses and set(statuses) == {"unsupported"}
+
+
+def test_traces_hold_losses_logits_and_statistics(tmp_path):
+    run(tmp_path, *SMALL)
+    traces = [record for record in Store(tmp_path).records() if record.cell["scale"] == "trace"]
+    assert {(record.cell["method"], record.cell["dtype"]) for record in traces} == {
+        (method, dtype) for method in ("sft", "kd") for dtype in ("float32", "float64")
+    }
+    for record in traces:
+        trace = json.loads(record.to_json())["details"]["trace"]
+        assert len(trace["losses"]) == 20 if record.status == "ok" else True
+        assert len(trace["logits"]) == 16 and len(trace["logits"][0]) == 10
+        assert "stages.0.bn.running_mean" in trace["statistics"]
