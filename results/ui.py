@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def serve(store: Store, port: int = 5000) -> int:
     command += ["--workers", "1", "--artifacts-destination", str(store.path / "mlartifacts")]
     # The server makes files beside its current directory; the store is the place for them.
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    signal.signal(signal.SIGTERM, _interrupt)  # ended by another program: the server must not stay behind
     server = subprocess.Popen(command, cwd=store.path, env={**quiet, **os.environ}, stdout=subprocess.DEVNULL)
     try:
         if not _wait(server, port):
@@ -52,11 +54,29 @@ def serve(store: Store, port: int = 5000) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        server.terminate()
+        _end(server)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server and the workers that it started."""
+    import psutil
+
+    try:
+        processes = psutil.Process(server.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        processes = []
+    for process in [*processes, server]:
         try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
+            process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    for process in psutil.wait_procs(processes, timeout=10)[1]:
+        process.kill()
+    server.wait()
 
 
 def _in_use(port: int) -> bool:
