@@ -125,9 +125,7 @@ class _Row:
     top_class: NDArray  # [N, 1] the student's most probable class
 
 
-def _rows(
-    student: NDArray, teacher: NDArray, alpha: float, beta: float, temperature: float
-) -> tuple[NDArray, NDArray]:
+def _rows(student: NDArray, teacher: NDArray, alpha: float, beta: float, temperature: float) -> tuple[NDArray, NDArray]:
     """Values [N] and gradients [N, C] of rows with a distribution on both sides."""
     row = _distributions(student, teacher, temperature)
     exponents = Exponents(alpha, beta, row.log_p, row.log_q, row.delta)

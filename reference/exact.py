@@ -8,31 +8,25 @@ shares no formula with the divided-difference form of `reference.divergences`.
 The definition cancels: near α = 0, β = 0 or α + β = 0, for nearly equal distributions, and for confident ones. So each
 evaluation bounds its own rounding error by the magnitude of what was added up, and is repeated with more bits until
 that bound is below the digits asked for. The loops work on mpmath's raw numbers (`mpmath.libmp`), which are several
-times faster than `mpf` objects.
+times faster than `mpf` objects, and on classes that have equal logits on both sides only once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import mpmath
 from mpmath import libmp
 
 from reference.arguments import check_real, check_temperature
-
-Raw = tuple  # a number of mpmath.libmp: (sign, mantissa, exponent, bit count)
+from reference.exact_numbers import Classes, Logs, Raw, logs_of_logits, logs_of_probabilities, to_raw
 
 #: Bits beyond which an evaluation gives up: values as small as exp(-200000) are still resolved below it.
 MAXIMUM_BITS = 1 << 20
 
 
-def ab_divergence(
-    *, p: Sequence[Any], q: Sequence[Any], alpha: Any, beta: Any, digits: int = 50
-) -> mpmath.mpf:
+def ab_divergence(*, p: Sequence[Any], q: Sequence[Any], alpha: Any, beta: Any, digits: int = 50) -> mpmath.mpf:
     """D_AB^(α,β)(p‖q) from probabilities.
 
     Args:
@@ -52,7 +46,7 @@ def ab_divergence(
     if len(teacher) != len(student):
         raise ValueError(f"q has {len(student)} entries; it must have as many as p, {len(teacher)}")
     pair = _pair(alpha, beta)
-    row = ExactRow(lambda bits: _logs_of_probabilities(teacher, student, bits), identical=teacher == student)
+    row = ExactRow(Classes.of(student, teacher), logs_of_probabilities, identical=teacher == student)
     return row.value(*pair, digits=_check_digits(digits))
 
 
@@ -89,11 +83,14 @@ def ab_divergence_from_logits(
 
 
 def exact_row(student_logits: Sequence[Any], teacher_logits: Sequence[Any], temperature: Any = 1) -> ExactRow:
-    """A row of logits to evaluate at several (α, β): its logarithms and powers are computed once."""
-    student = [_raw("student_logits", z) for z in student_logits]
-    teacher = [_raw("teacher_logits", z) for z in teacher_logits]
+    """A row of logits to evaluate at several (α, β): its logarithms and powers are computed once.
+
+    Arguments and errors are those of `ab_divergence_from_logits`.
+    """
+    student = [to_raw("student_logits", z) for z in student_logits]
+    teacher = [to_raw("teacher_logits", z) for z in teacher_logits]
     check_temperature(temperature)
-    temperature = _raw("temperature", temperature)
+    temperature = to_raw("temperature", temperature)
     if len(student) != len(teacher) or not student:
         raise ValueError(
             f"teacher_logits has {len(teacher)} entries and student_logits {len(student)}; "
@@ -101,79 +98,13 @@ def exact_row(student_logits: Sequence[Any], teacher_logits: Sequence[Any], temp
         )
     for logits in (student, teacher):
         if any(z in (libmp.fnan, libmp.finf) for z in logits) or all(z == libmp.fninf for z in logits):
-            return ExactRow(None, classes=len(student))
+            return ExactRow(Classes.of(student, teacher), None)
     return ExactRow(
-        lambda bits: _logs_of_logits(student, teacher, temperature, bits),
+        Classes.of(student, teacher),
+        lambda classes, bits: logs_of_logits(classes, temperature, bits),
         identical=_differ_by_a_constant(student, teacher),
         temperature=temperature,
-        classes=len(student),
     )
-
-
-@dataclass
-class _Logs:
-    """Logarithms of one row at one precision; classes with a zero probability are kept apart."""
-
-    bits: int
-    both: list[int]  # classes where p > 0 and q > 0
-    log_p: _Powers
-    log_q: _Powers
-    student_only: list[int]  # p = 0 < q
-    student_only_q: _Powers
-    teacher_only: list[int]  # q = 0 < p
-    teacher_only_p: _Powers
-
-    def reach(self) -> int:
-        """Bits by which |log p| and |log q| exceed 1: an exponential loses that many."""
-        exponents = [
-            libmp.mpf_abs(x)[2] + x[3]
-            for side in (self.log_p, self.log_q, self.student_only_q, self.teacher_only_p)
-            for x in side.distinct
-            if x != libmp.fzero
-        ]
-        return max([0, *exponents])
-
-
-class _Powers:
-    """Powers of probabilities given by their logarithms, each computed once and once for equal classes."""
-
-    def __init__(self, logs: Sequence[Raw], bits: int) -> None:
-        places: dict[Raw, int] = {}
-        self.index = [places.setdefault(x, len(places)) for x in logs]
-        self.distinct = list(places)
-        self.bits = bits
-        self._known: dict[Raw, list[Raw]] = {}
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def logs(self) -> list[Raw]:
-        return self._spread(self.distinct)
-
-    def power(self, exponent: Raw) -> list[Raw]:
-        """probability ** exponent for each class."""
-        return self._spread(self._power(exponent))
-
-    def _power(self, exponent: Raw) -> list[Raw]:
-        if exponent not in self._known:
-            self._known[exponent] = self._compute(exponent)
-        return self._known[exponent]
-
-    def _compute(self, exponent: Raw) -> list[Raw]:
-        # Square roots, products and reciprocals of known powers cost a tenth of an exponential.
-        bits = self.bits
-        if exponent == libmp.fzero:
-            return [libmp.fone] * len(self.distinct)
-        if exponent[0]:
-            return [libmp.mpf_div(libmp.fone, x, bits, "n") for x in self._power(libmp.mpf_neg(exponent))]
-        if exponent == libmp.fhalf:
-            return [libmp.mpf_sqrt(x, bits, "n") for x in self._power(libmp.fone)]
-        if exponent == libmp.ftwo:
-            return [libmp.mpf_mul(x, x, bits, "n") for x in self._power(libmp.fone)]
-        return [libmp.mpf_exp(libmp.mpf_mul(exponent, x, bits, "n"), bits, "n") for x in self.distinct]
-
-    def _spread(self, values: list[Raw]) -> list[Raw]:
-        return values if len(values) == len(self.index) else [values[i] for i in self.index]
 
 
 class ExactRow:
@@ -181,14 +112,14 @@ class ExactRow:
 
     def __init__(
         self,
-        logs: Callable[[int], _Logs] | None,
+        classes: Classes,
+        logs: Callable[[Classes, int], Logs] | None,
         *,
         identical: bool = False,
         temperature: Raw = libmp.fone,
-        classes: int = 0,
     ) -> None:
         self._make_logs = logs
-        self._logs: _Logs | None = None
+        self._logs: Logs | None = None
         self._identical = identical
         self._temperature = temperature
         self._classes = classes
@@ -205,21 +136,21 @@ class ExactRow:
     def value_and_gradient(self, alpha: Raw, beta: Raw, *, digits: int) -> tuple[mpmath.mpf, list[Raw]]:
         """The value, and the gradient with respect to the student's logits as raw numbers of mpmath.libmp."""
         if self._make_logs is None:
-            return mpmath.nan, [libmp.fnan] * self._classes
+            return mpmath.nan, [libmp.fnan] * len(self._classes.index)
         if self._identical:
-            return mpmath.mpf(0), [libmp.fzero] * self._classes
+            return mpmath.mpf(0), [libmp.fzero] * len(self._classes.index)
         value = self.value(alpha, beta, digits=digits)
         gradient = self._refine(
-            alpha, beta, digits, lambda logs: _gradient(logs, alpha, beta, digits, self._temperature, self._classes)
+            alpha, beta, digits, lambda logs: _gradient(logs, alpha, beta, digits, self._temperature)
         )
-        return value, gradient
+        return value, [gradient[place] for place in self._classes.index]
 
-    def _refine(self, alpha: Raw, beta: Raw, digits: int, evaluate: Callable[[_Logs], tuple[Any, int]]) -> Any:
+    def _refine(self, alpha: Raw, beta: Raw, digits: int, evaluate: Callable[[Logs], tuple[Any, int]]) -> Any:
         """Evaluate with more and more bits until `evaluate` says that none are missing."""
         bits = libmp.dps_to_prec(digits) + 96 + 2 * _singularity_bits(alpha, beta)
         while bits <= MAXIMUM_BITS:
             if self._logs is None or self._logs.bits < bits:
-                self._logs = self._make_logs(bits)
+                self._logs = self._make_logs(self._classes, bits)
             result, missing = evaluate(self._logs)
             if missing <= 0:
                 return result
@@ -229,28 +160,28 @@ class ExactRow:
         )
 
 
-def _value(logs: _Logs, alpha: Raw, beta: Raw, digits: int) -> tuple[Raw, int]:
+def _value(logs: Logs, alpha: Raw, beta: Raw, digits: int) -> tuple[Raw, int]:
     """The value and how many bits its `digits` digits lack."""
     bits = logs.bits
     gamma = libmp.mpf_add(alpha, beta)
     total, magnitude = libmp.fzero, libmp.fzero
-    sums = _definition(logs, alpha, beta)
+    sums = [(coefficient, logs.both, terms) for coefficient, terms in _definition(logs, alpha, beta)]
     if logs.student_only:
         if not (_positive(alpha) and _positive(gamma)):
             return libmp.finf, 0
-        sums.append((_inverse(bits, alpha, gamma), logs.student_only_q.power(gamma)))
+        sums.append((_inverse(bits, alpha, gamma), logs.student_only, logs.student_only_q.power(gamma)))
     if logs.teacher_only:
         if not (_positive(beta) and _positive(gamma)):
             return libmp.finf, 0
-        sums.append((_inverse(bits, beta, gamma), logs.teacher_only_p.power(gamma)))
-    for coefficient, terms in sums:
-        added = libmp.mpf_mul(coefficient, libmp.mpf_sum(terms, bits, "n"), bits, "n")
-        size = libmp.mpf_mul(libmp.mpf_abs(coefficient), libmp.mpf_sum(terms, 64, "n", absolute=True), 64, "u")
+        sums.append((_inverse(bits, beta, gamma), logs.teacher_only, logs.teacher_only_p.power(gamma)))
+    for coefficient, places, terms in sums:
+        added = libmp.mpf_mul(coefficient, logs.sum(places, terms), bits, "n")
+        size = libmp.mpf_mul(libmp.mpf_abs(coefficient), logs.size(places, terms), 64, "u")
         total, magnitude = libmp.mpf_add(total, added, bits, "n"), libmp.mpf_add(magnitude, size, 64, "u")
     return total, _missing_bits(logs, alpha, beta, digits, result=total, magnitude=magnitude)
 
 
-def _definition(logs: _Logs, alpha: Raw, beta: Raw) -> list[tuple[Raw, list[Raw]]]:
+def _definition(logs: Logs, alpha: Raw, beta: Raw) -> list[tuple[Raw, list[Raw]]]:
     """The five cases as (coefficient, terms): the value is Σ coefficient · Σ_k terms_k."""
     bits = logs.bits
     p, q = logs.log_p.power, logs.log_q.power
@@ -285,18 +216,16 @@ def _definition(logs: _Logs, alpha: Raw, beta: Raw) -> list[tuple[Raw, list[Raw]
     ]
 
 
-def _gradient(
-    logs: _Logs, alpha: Raw, beta: Raw, digits: int, temperature: Raw, classes: int
-) -> tuple[list[Raw], int]:
-    """The gradient (q_k Σ_j h_j − h_k)/T with h = −∂D/∂(log q), and how many bits its `digits` digits lack."""
+def _gradient(logs: Logs, alpha: Raw, beta: Raw, digits: int, temperature: Raw) -> tuple[list[Raw], int]:
+    """(q_k Σ_j h_j − h_k)/T of each distinct class, h = −∂D/∂(log q), and how many bits its `digits` digits lack."""
     bits = logs.bits
     shared, size = _shared_derivatives(logs, alpha, beta)
     alone = _student_only_derivatives(logs, alpha, beta)
-    total = libmp.mpf_sum(shared + alone, bits, "n")
+    total = libmp.mpf_add(logs.sum(logs.both, shared), logs.sum(logs.student_only, alone), bits, "n")
     forbidden = _teacher_only_derivative(logs, alpha, beta)
     total = libmp.mpf_add(total, forbidden, bits, "n")
-    gradient = [libmp.fzero] * classes
-    if len(logs.both) + len(logs.student_only) == 1 and forbidden == libmp.fzero:
+    gradient = [libmp.fzero] * len(logs.counts)
+    if sum(logs.counts[place] for place in logs.both + logs.student_only) == 1 and forbidden == libmp.fzero:
         return gradient, 0  # q = 1 on the only class left: nothing can move
     mul, sub, div = libmp.mpf_mul, libmp.mpf_sub, libmp.mpf_div
     scale = div(libmp.fone, temperature, bits, "n")
@@ -305,7 +234,8 @@ def _gradient(
         for place, chance, h in zip(places, powers.power(libmp.fone), derivatives, strict=True):
             gradient[place] = mul(sub(mul(chance, total, bits, "n"), h, bits, "n"), scale, bits, "n")
     largest = max((entry[2] + entry[3] for entry in gradient if entry[1]), default=None)
-    size = libmp.mpf_add(size, libmp.mpf_sum([*alone, forbidden], 64, "n", absolute=True), 64, "u")
+    size = libmp.mpf_add(size, logs.size(logs.student_only, alone), 64, "u")
+    size = libmp.mpf_add(size, forbidden, 64, "u")
     size = libmp.mpf_mul(size, scale, 64, "u")
     if size == libmp.fzero:
         return gradient, 0
@@ -313,24 +243,22 @@ def _gradient(
     return gradient, _missing_bits(logs, alpha, beta, digits, result=result, magnitude=size)
 
 
-def _shared_derivatives(logs: _Logs, alpha: Raw, beta: Raw) -> tuple[list[Raw], Raw]:
+def _shared_derivatives(logs: Logs, alpha: Raw, beta: Raw) -> tuple[list[Raw], Raw]:
     """h of each class with p, q > 0, differentiated case by case, and the magnitude of what cancels in them."""
     bits = logs.bits
     p, q = logs.log_p.power, logs.log_q.power
     if alpha == libmp.fzero:
         h = _products(q(beta), _log_ratio(logs), bits)
-        return h, libmp.mpf_sum(h, 64, "n", absolute=True)
+        return h, logs.size(logs.both, h)
     first = p(alpha) if beta == libmp.fzero else _products(p(alpha), q(beta), bits)
     second = q(libmp.mpf_add(alpha, beta))
     inverse = _inverse(bits, alpha)
-    h = [
-        libmp.mpf_mul(libmp.mpf_sub(x, y, bits, "n"), inverse, bits, "n") for x, y in zip(first, second, strict=True)
-    ]
-    size = libmp.mpf_add(libmp.mpf_sum(first, 64, "n"), libmp.mpf_sum(second, 64, "n"), 64, "u")
+    h = [libmp.mpf_mul(libmp.mpf_sub(x, y, bits, "n"), inverse, bits, "n") for x, y in zip(first, second, strict=True)]
+    size = libmp.mpf_add(logs.size(logs.both, first), logs.size(logs.both, second), 64, "u")
     return h, libmp.mpf_mul(size, libmp.mpf_abs(inverse), 64, "u")
 
 
-def _student_only_derivatives(logs: _Logs, alpha: Raw, beta: Raw) -> list[Raw]:
+def _student_only_derivatives(logs: Logs, alpha: Raw, beta: Raw) -> list[Raw]:
     """h where p = 0 < q: −q^γ/α, or 0 (left out) where it is infinite."""
     if not _positive(alpha):
         return [libmp.fzero] * len(logs.student_only)
@@ -339,20 +267,20 @@ def _student_only_derivatives(logs: _Logs, alpha: Raw, beta: Raw) -> list[Raw]:
     return [libmp.mpf_mul(x, scale, logs.bits, "n") for x in powers]
 
 
-def _teacher_only_derivative(logs: _Logs, alpha: Raw, beta: Raw) -> Raw:
+def _teacher_only_derivative(logs: Logs, alpha: Raw, beta: Raw) -> Raw:
     """The sum of the limits of h over the classes with q = 0 < p; infinite limits are left out."""
     bits = logs.bits
     if not logs.teacher_only:
         return libmp.fzero
     if beta == libmp.fzero and _positive(alpha):
-        total = libmp.mpf_sum(logs.teacher_only_p.power(alpha), bits, "n")
+        total = logs.sum(logs.teacher_only, logs.teacher_only_p.power(alpha))
         return libmp.mpf_mul(total, _inverse(bits, alpha), bits, "n")
     if _positive(beta) and libmp.mpf_add(alpha, beta) == libmp.fzero:
-        return libmp.mpf_mul(libmp.from_int(len(logs.teacher_only)), _inverse(bits, beta), bits, "n")
+        return libmp.mpf_mul_int(_inverse(bits, beta), sum(logs.counts[k] for k in logs.teacher_only), bits, "n")
     return libmp.fzero
 
 
-def _missing_bits(logs: _Logs, alpha: Raw, beta: Raw, digits: int, *, result: Raw, magnitude: Raw) -> int:
+def _missing_bits(logs: Logs, alpha: Raw, beta: Raw, digits: int, *, result: Raw, magnitude: Raw) -> int:
     """Bits that `result` lacks, when terms of size `magnitude` were added up to it with `logs.bits` bits."""
     exponents = max(1, *(x[2] + x[3] for x in (alpha, beta) if x != libmp.fzero), 1)
     noise = magnitude[2] + magnitude[3] - logs.bits + logs.reach() + exponents + 8
@@ -367,10 +295,8 @@ def _singularity_bits(alpha: Raw, beta: Raw) -> int:
     return max([0, *(-exponent for exponent in near)])
 
 
-def _log_ratio(logs: _Logs) -> list[Raw]:
-    return [
-        libmp.mpf_sub(s, t, logs.bits, "n") for s, t in zip(logs.log_p.logs(), logs.log_q.logs(), strict=True)
-    ]
+def _log_ratio(logs: Logs) -> list[Raw]:
+    return [libmp.mpf_sub(s, t, logs.bits, "n") for s, t in zip(logs.log_p.logs(), logs.log_q.logs(), strict=True)]
 
 
 def _products(left: Iterable[Raw], right: Iterable[Raw], bits: int) -> list[Raw]:
@@ -388,50 +314,6 @@ def _positive(x: Raw) -> bool:
     return libmp.mpf_gt(x, libmp.fzero)
 
 
-def _logs_of_logits(student: list[Raw], teacher: list[Raw], temperature: Raw, bits: int) -> _Logs:
-    return _split_by_support(_log_softmax(teacher, temperature, bits), _log_softmax(student, temperature, bits), bits)
-
-
-def _log_softmax(logits: list[Raw], temperature: Raw, bits: int) -> list[Raw]:
-    """log softmax(z/T); −inf stays −inf."""
-    top = logits[0]
-    for z in logits:
-        top = z if libmp.mpf_gt(z, top) else top
-    places: dict[Raw, Raw] = {}
-    for z in logits:
-        if z not in places and z != libmp.fninf:
-            places[z] = libmp.mpf_div(libmp.mpf_sub(z, top), temperature, bits, "n")
-    weights = {z: libmp.mpf_exp(x, bits, "n") for z, x in places.items()}
-    total = libmp.mpf_sum([weights[z] for z in logits if z != libmp.fninf], bits, "n")
-    partition = libmp.mpf_log(total, bits, "n")
-    logs = {z: libmp.mpf_sub(x, partition, bits, "n") for z, x in places.items()}
-    return [logs.get(z, libmp.fninf) for z in logits]
-
-
-def _logs_of_probabilities(teacher: list[Raw], student: list[Raw], bits: int) -> _Logs:
-    logs = [
-        [libmp.fninf if x == libmp.fzero else libmp.mpf_log(x, bits, "n") for x in side] for side in (teacher, student)
-    ]
-    return _split_by_support(*logs, bits)
-
-
-def _split_by_support(log_p: list[Raw], log_q: list[Raw], bits: int) -> _Logs:
-    none = libmp.fninf
-    both = [k for k, (s, t) in enumerate(zip(log_p, log_q, strict=True)) if s != none and t != none]
-    student_only = [k for k, (s, t) in enumerate(zip(log_p, log_q, strict=True)) if s == none and t != none]
-    teacher_only = [k for k, (s, t) in enumerate(zip(log_p, log_q, strict=True)) if s != none and t == none]
-    return _Logs(
-        bits=bits,
-        both=both,
-        log_p=_Powers([log_p[k] for k in both], bits),
-        log_q=_Powers([log_q[k] for k in both], bits),
-        student_only=student_only,
-        student_only_q=_Powers([log_q[k] for k in student_only], bits),
-        teacher_only=teacher_only,
-        teacher_only_p=_Powers([log_p[k] for k in teacher_only], bits),
-    )
-
-
 def _differ_by_a_constant(student: list[Raw], teacher: list[Raw]) -> bool:
     differences = set()
     for z, y in zip(student, teacher, strict=True):
@@ -443,7 +325,7 @@ def _differ_by_a_constant(student: list[Raw], teacher: list[Raw]) -> bool:
 
 
 def _probabilities(name: str, values: Sequence[Any]) -> list[Raw]:
-    raw = [_raw(name, x) for x in values]
+    raw = [to_raw(name, x) for x in values]
     for given, x in zip(values, raw, strict=True):
         if x in (libmp.fnan, libmp.finf, libmp.fninf) or x[0]:
             raise ValueError(f"{name} holds {given!r}; probabilities must be finite and not negative")
@@ -455,23 +337,7 @@ def _probabilities(name: str, values: Sequence[Any]) -> list[Raw]:
 def _pair(alpha: Any, beta: Any) -> tuple[Raw, Raw]:
     check_real("alpha", alpha)
     check_real("beta", beta)
-    return _raw("alpha", alpha), _raw("beta", beta)
-
-
-def _raw(name: str, value: Any) -> Raw:
-    """`value` as a raw number: floats, integers and mpf exactly, strings and fractions to 400 digits."""
-    if isinstance(value, mpmath.mpf):
-        return value._mpf_
-    if isinstance(value, (str, Fraction)):
-        with mpmath.workdps(400):
-            return _raw(name, mpmath.mpf(value) if isinstance(value, str) else mpmath.mpf(value.numerator) / value.denominator)
-    if isinstance(value, int):
-        return libmp.from_int(value)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} holds {value!r}; it must be a real number") from None
-    return libmp.from_float(number) if not math.isinf(number) else (libmp.finf if number > 0 else libmp.fninf)
+    return to_raw("alpha", alpha), to_raw("beta", beta)
 
 
 def _check_digits(digits: int) -> int:

@@ -1,7 +1,7 @@
 """Golden cases: divergences and gradients with known answers, computed in multiprecision and committed.
 
-A case holds the recipe of its inputs (see `reference.grid.draw_logits`) with a digest of them, the value of each row and
-a sample of its gradient: the largest entry, those at both sides' most probable classes, and random others. A whole
+A case holds the recipe of its inputs (see `reference.grid.draw_logits`) with a digest of them, each row's value and a
+sample of its gradient: the largest entry, those at both sides' most probable classes, and random others. A whole
 gradient of 50,257 entries is not stored.
 
     python -m reference.golden                     compute all cases again (minutes), on two processes
@@ -187,9 +187,7 @@ def _smallest(parameters: Iterable[float]) -> float:
     return min((abs(x) for x in parameters if x), default=1.0)
 
 
-def _sample(
-    gradient: Sequence[tuple], tops: tuple[int, int], others: NDArray
-) -> tuple[float, list[int], list[float]]:
+def _sample(gradient: Sequence[tuple], tops: tuple[int, int], others: NDArray) -> tuple[float, list[int], list[float]]:
     """The largest |entry|, the sampled classes and their entries."""
     entries = np.array([libmp.to_float(entry) for entry in gradient])
     largest = int(np.abs(entries).argmax())

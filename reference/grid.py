@@ -32,10 +32,16 @@ SPREADS = ("1", "10", "100", "1000", "near")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 _NEAR_SCALE, _NEAR_DISTANCE = 10.0, 0.01
+#: Of a long row, this many highest and lowest classes of each side are drawn one by one; the others repeat so many.
+_EXTREME_CLASSES, _REPEATED_CLASSES = 256, 1024
 
 
 def draw_logits(classes: int, spread: str, dtype: str, rows: int, seed: int) -> tuple[NDArray, NDArray]:
     """Student and teacher logits [rows, classes], independent and normal, or a student near its teacher.
+
+    The bulk of a row of more than 4,096 classes repeats 1,024 (student, teacher) pairs; its extremes, which carry the
+    probability and the longest exponents, are all different. So a row of 50,257 classes costs multiprecision
+    arithmetic about 2,000 of them, and float64 code all.
 
     Args:
         classes: number of classes.
@@ -55,12 +61,28 @@ def draw_logits(classes: int, spread: str, dtype: str, rows: int, seed: int) -> 
         raise ValueError(f"spread is {spread!r}; it must be one of {', '.join(SPREADS)}")
     random = np.random.RandomState(seed)
     first, second = random.standard_normal((2, rows, classes))
+    if classes > 4096:
+        for row in range(rows):
+            source = _repeating_bulk(first[row], second[row])
+            first[row], second[row] = first[row, source], second[row, source]
     if spread == "near":
         teacher = _NEAR_SCALE * first
         student = teacher + _NEAR_DISTANCE * second
     else:
         teacher, student = float(spread) * first, float(spread) * second
     return round_to(student, dtype), round_to(teacher, dtype)
+
+
+def _repeating_bulk(first: NDArray, second: NDArray) -> NDArray:
+    """For each class the one that it takes its logits from: itself at the extremes, else one of a few in turn."""
+    source = np.arange(len(first))
+    extreme = np.zeros(len(first), dtype=bool)
+    for side in (first, second):
+        order = np.argsort(side, kind="stable")
+        extreme[order[:_EXTREME_CLASSES]] = extreme[order[-_EXTREME_CLASSES:]] = True
+    bulk = np.flatnonzero(~extreme)
+    source[bulk] = bulk[np.arange(len(bulk)) % _REPEATED_CLASSES]
+    return source
 
 
 def round_to(values: NDArray, dtype: str) -> NDArray:
