@@ -9,6 +9,7 @@ pass where m + t·s ≤ margin, regressed where m - t·s > margin, otherwise amb
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 from results import compare
@@ -167,6 +168,7 @@ def seeds_needed(mean: float, deviation: float, margin: float, confidence: float
     return f"more than {_MANY_SEEDS}"
 
 
+@functools.cache
 def quantile(confidence: float, freedom: int) -> float:
     """Student's t quantile."""
     from scipy.special import stdtrit  # scipy.stats takes a second to import
