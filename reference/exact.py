@@ -119,7 +119,7 @@ class ExactRow:
         temperature: Raw = libmp.fone,
     ) -> None:
         self._make_logs = logs
-        self._logs: Logs | None = None
+        self._known: dict[int, Logs] = {}
         self._identical = identical
         self._temperature = temperature
         self._classes = classes
@@ -149,12 +149,13 @@ class ExactRow:
         """Evaluate with more and more bits until `evaluate` says that none are missing."""
         bits = libmp.dps_to_prec(digits) + 96 + 2 * _singularity_bits(alpha, beta)
         while bits <= MAXIMUM_BITS:
-            if self._logs is None or self._logs.bits < bits:
-                self._logs = self._make_logs(self._classes, bits)
-            result, missing = evaluate(self._logs)
+            bits = _level(bits)
+            if bits not in self._known:
+                self._known[bits] = self._make_logs(self._classes, bits)
+            result, missing = evaluate(self._known[bits])
             if missing <= 0:
                 return result
-            bits = self._logs.bits + missing + 32
+            bits += missing + 32
         raise ArithmeticError(
             f"{digits} digits of the divergence need more than {MAXIMUM_BITS} bits: its value is below exp(-200000)"
         )
@@ -288,6 +289,14 @@ def _missing_bits(logs: Logs, alpha: Raw, beta: Raw, digits: int, *, result: Raw
         return logs.bits
     wanted = result[2] + result[3] - libmp.dps_to_prec(digits)
     return min(noise - wanted, logs.bits)
+
+
+def _level(bits: int) -> int:
+    """`bits` rounded up to one of a few levels (2^n, 3 · 2^n), so that different (α, β) share their powers."""
+    level = 128
+    while level < bits:
+        level = level * 3 // 2 if level & (level - 1) == 0 else level * 4 // 3
+    return level
 
 
 def _singularity_bits(alpha: Raw, beta: Raw) -> int:

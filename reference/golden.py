@@ -158,13 +158,12 @@ def compute(unit: Unit) -> list[GoldenCase]:
     for z_student, z_teacher in zip(student, teacher, strict=True):
         tops = (int(z_student.argmax()), int(z_teacher.argmax()))
         row = divergence.exact(z_student.tolist(), z_teacher.tolist(), unit.temperature)
-        found: dict[int, tuple] = {}
-        # The most singular parameters need the most bits: first, so that the others share their powers.
-        for place in sorted(range(len(divergence.grid)), key=lambda i: _smallest(divergence.grid[i].values())):
-            raw = [libmp.from_float(float(divergence.grid[place][name])) for name in divergence.parameters]
+        found: list[tuple] = []
+        for parameters in divergence.grid:
+            raw = [libmp.from_float(float(parameters[name])) for name in divergence.parameters]
             value, gradient = row.value_and_gradient(*raw, digits=DIGITS)
-            found[place] = (libmp.to_float(value._mpf_), *_sample(gradient, tops, others))
-        answers.append([found[place] for place in range(len(divergence.grid))])
+            found.append((libmp.to_float(value._mpf_), *_sample(gradient, tops, others)))
+        answers.append(found)
     digest = inputs_digest(student, teacher)
     return [
         GoldenCase(
@@ -181,10 +180,6 @@ def compute(unit: Unit) -> list[GoldenCase]:
         )
         for place, parameters in enumerate(divergence.grid)
     ]
-
-
-def _smallest(parameters: Iterable[float]) -> float:
-    return min((abs(x) for x in parameters if x), default=1.0)
 
 
 def _sample(gradient: Sequence[tuple], tops: tuple[int, int], others: NDArray) -> tuple[float, list[int], list[float]]:

@@ -60,7 +60,7 @@ def draw_logits(classes: int, spread: str, dtype: str, rows: int, seed: int) -> 
     if spread not in SPREADS:
         raise ValueError(f"spread is {spread!r}; it must be one of {', '.join(SPREADS)}")
     random = np.random.RandomState(seed)
-    first, second = random.standard_normal((2, rows, classes))
+    first, second = _standard_normal(random, (2, rows, classes))
     if classes > 4096:
         for row in range(rows):
             source = _repeating_bulk(first[row], second[row])
@@ -71,6 +71,16 @@ def draw_logits(classes: int, spread: str, dtype: str, rows: int, seed: int) -> 
     else:
         teacher, student = float(spread) * first, float(spread) * second
     return round_to(student, dtype), round_to(teacher, dtype)
+
+
+def _standard_normal(random: np.random.RandomState, shape: tuple[int, ...]) -> NDArray:
+    """Normal numbers that are the same on every platform, to the last bit.
+
+    NumPy takes a logarithm of the platform's, whose last bit may differ: only the leading bits of its numbers are used,
+    and the others are drawn as integers.
+    """
+    leading = np.round(random.standard_normal(shape) * 2.0**24) / 2.0**24
+    return leading + (random.random_sample(shape) - 0.5) / 2.0**24
 
 
 def _repeating_bulk(first: NDArray, second: NDArray) -> NDArray:
