@@ -1,0 +1,128 @@
+"""The training loss of the ABKD paper (Wang et al., ICML 2025), Eq. 7."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from backends.arguments import check_label_shape, check_number, check_temperature
+from backends.tensorflow.divergences import ab_divergence, compute_type
+
+
+def cross_entropy(student_logits: tf.Tensor, labels: tf.Tensor, *, ignore_index: int = -100) -> tf.Tensor:
+    """Mean cross-entropy with class labels, over the rows whose label is not `ignore_index` (0 where there is none).
+
+    Args:
+        student_logits: `[..., C]`.
+        labels: integers `[...]`.
+        ignore_index: label of rows that do not count.
+
+    Returns:
+        A scalar; float64 if the logits are, else float32.
+    """
+    logits = tf.cast(student_logits, compute_type(student_logits.dtype))
+    counted = tf.not_equal(labels, tf.cast(ignore_index, labels.dtype))
+    logits = tf.where(counted[..., None], logits, tf.zeros_like(logits))  # whatever such rows hold stays out
+    rows = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(counted, labels, tf.zeros_like(labels)), logits)
+    rows = tf.where(counted, rows, tf.zeros_like(rows))
+    count = tf.maximum(tf.math.count_nonzero(counted, dtype=tf.int32), 1)
+    return tf.reduce_sum(rows) / tf.cast(count, rows.dtype)
+
+
+def distillation_loss(
+    student_logits: Any,
+    teacher_logits: Any,
+    labels: Any,
+    alpha: Any,
+    beta: Any,
+    *,
+    temperature: Any = 1.0,
+    distill_weight: Any = 1.0,
+    hard_weight: Any = 1.0,
+    ignore_index: int = -100,
+) -> tf.Tensor:
+    """hard_weight · CE(student_logits, labels) + distill_weight · D_AB(teacher ‖ student; alpha, beta, temperature).
+
+    Numbers or scalar tensors; a weight that is the number 0 leaves its term out. `teacher_logits` may be None then. The
+    other arguments, the errors and the result are those of `ABKDLoss`.
+    """
+    student = tf.convert_to_tensor(student_logits)
+    labels = tf.convert_to_tensor(labels)
+    if not labels.dtype.is_integer:
+        raise TypeError(f"labels has type {labels.dtype.name}; class indices must be integers")
+    if student.shape.is_fully_defined() and labels.shape.is_fully_defined():
+        check_label_shape(student.shape, labels.shape)
+    terms = []
+    if tf.is_tensor(hard_weight) or hard_weight != 0:
+        term = cross_entropy(student, labels, ignore_index=ignore_index)
+        terms.append(tf.cast(hard_weight, term.dtype) * term)
+    if tf.is_tensor(distill_weight) or distill_weight != 0:
+        mask = tf.not_equal(labels, tf.cast(ignore_index, labels.dtype))
+        term = ab_divergence(student, teacher_logits, alpha, beta, temperature=temperature, mask=mask)
+        terms.append(tf.cast(distill_weight, term.dtype) * term)
+    return tf.add_n(terms) if terms else tf.reduce_sum(tf.zeros_like(student, compute_type(student.dtype)))
+
+
+class ABKDLoss:
+    """hard_weight · CE(student_logits, labels) + distill_weight · D_AB(teacher ‖ student; alpha, beta, temperature).
+
+    A plain callable, not a `keras.losses.Loss`, which would cast float64 to float32. Use it in a `GradientTape` loop or
+    in a model's own `train_step`. Cross-entropy is taken at temperature 1; no factor temperature² is applied.
+
+    Args:
+        alpha: any finite real number.
+        beta: any finite real number.
+        temperature: softens both distributions in the distillation term, > 0.
+        distill_weight: weight of the distillation term.
+        hard_weight: weight of the cross-entropy with the labels.
+        ignore_index: rows with this label count in neither term.
+
+    Raises:
+        ValueError: a number that is not finite, temperature ≤ 0.
+    """
+
+    def __init__(
+        self,
+        alpha: float,
+        beta: float,
+        *,
+        temperature: float = 1.0,
+        distill_weight: float = 1.0,
+        hard_weight: float = 1.0,
+        ignore_index: int = -100,
+    ) -> None:
+        self.alpha = check_number("alpha", alpha)
+        self.beta = check_number("beta", beta)
+        self.temperature = check_temperature(temperature)
+        self.distill_weight = check_number("distill_weight", distill_weight)
+        self.hard_weight = check_number("hard_weight", hard_weight)
+        self.ignore_index = ignore_index
+
+    def __call__(self, student_logits: Any, teacher_logits: Any, labels: Any) -> tf.Tensor:
+        """Return the loss, a scalar (float64 if the student's logits are, else float32).
+
+        Args:
+            student_logits: `[..., C]`.
+            teacher_logits: `[..., C]`, a constant.
+            labels: integers `[...]`; `ignore_index` marks rows that do not count.
+
+        Raises:
+            ValueError: shapes that do not fit.
+            TypeError: labels that are not integers, logits that are not floating point.
+        """
+        return distillation_loss(
+            student_logits,
+            teacher_logits,
+            labels,
+            self.alpha,
+            self.beta,
+            temperature=self.temperature,
+            distill_weight=self.distill_weight,
+            hard_weight=self.hard_weight,
+            ignore_index=self.ignore_index,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"ABKDLoss(alpha={self.alpha}, beta={self.beta}, temperature={self.temperature}, "
+            f"distill_weight={self.distill_weight}, hard_weight={self.hard_weight}, ignore_index={self.ignore_index})"
+        )
