@@ -1,0 +1,73 @@
+"""Divided differences of exp with gaps taken from δ, never from two rounded exponents.
+
+Source: McCurdy, Ng & Parlett, "Accurate computation of divided differences of the exponential function", Math. Comp. 43
+(1984). XLA's own expm1 is off by up to 6 units in the last place in float32; the polynomial below by about 1.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from backends.coefficients import SERIES
+from backends.jax.constants import Constants
+
+#: below this 1 − e^(−x) comes from its polynomial; above it the subtraction loses nothing
+_POLYNOMIAL_BOUND = math.log(2)
+#: degree of the polynomial for (e^x − 1)/x on ±ln 2, truncated below a tenth of the type's eps
+_POLYNOMIAL_DEGREE = {"float32": 9, "float64": 17}
+#: exponents are held below this, so that 0 · e^x never is 0 · ∞
+_LARGEST_EXPONENT = {"float32": 88.0, "float64": 709.0}
+
+
+def relative_expm1(x: jax.Array) -> jax.Array:
+    """(e^x − 1)/x for |x| ≤ ln 2, 1 at x = 0."""
+    degree = _POLYNOMIAL_DEGREE[x.dtype.name]
+    total = jnp.full_like(x, 1 / math.factorial(degree + 1))
+    for k in range(degree - 1, -1, -1):
+        total = total * x + 1 / math.factorial(k + 1)
+    return total
+
+
+def exp_difference(low: jax.Array, high: jax.Array, gap: jax.Array) -> jax.Array:
+    """e^high − e^low from both exponentials `low`, `high` and the exponents' difference `gap` (any sign, may be ±∞ or NaN)."""
+    return jnp.where(jnp.abs(gap) < _POLYNOMIAL_BOUND, low * (gap * relative_expm1(gap)), high - low)
+
+
+def first_order(w: jax.Array, g: jax.Array) -> jax.Array:
+    """E(w; g) = (1 − e^(−g w))/g, and w at g = 0, for w ≥ 0 and g ≥ 0; same shape as `w`, `g` broadcast."""
+    x = g * w
+    large = (1 - jnp.exp(-x)) / jnp.where(g > 0, g, 1)
+    return jnp.where(x < _POLYNOMIAL_BOUND, w * relative_expm1(-x), large)
+
+
+def bounded_exp(x: jax.Array) -> jax.Array:
+    """e^x, finite for every x."""
+    return jnp.exp(jnp.minimum(x, _LARGEST_EXPONENT[x.dtype.name]))
+
+
+def second_order(delta: jax.Array, base: jax.Array, c: Constants) -> jax.Array:
+    """δ² · exp[γt, αs+βt, γs], one class's term of the divergence; never negative.
+
+    Args:
+        delta: s − t, any shape.
+        base: γ·max(s, t), same shape.
+        c: scalars of (α, β).
+    """
+    w, positive = jnp.abs(delta), delta >= 0
+    bound = SERIES[delta.dtype.name][0]
+    small = c.whole * w < bound
+    upper, lower = jnp.where(positive, c.first, c.second), jnp.where(positive, c.second, c.first)
+    slope = jnp.where(
+        small,
+        jnp.where(positive, c.middle_positive, c.middle_negative),
+        jnp.where(positive, c.top_positive, c.top_negative),
+    )
+    # the square of e^(x/2) is multiplied in halves: neither a large factor nor a small one leaves the type's range early
+    half = bounded_exp((base + slope * w) / 2)
+    gaps = first_order(w, upper) - jnp.exp(-upper * w) * first_order(w, lower)
+    series = jnp.zeros_like(delta)
+    for coefficient in reversed(c.series):
+        series = series * delta + coefficient
+    series = (half * w) * (half * w) * (series * delta * delta + 0.5)
+    return jnp.where(small, series, half * (half * (gaps / jnp.where(c.whole > 0, c.whole, 1))))
