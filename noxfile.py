@@ -1,53 +1,63 @@
-"""What there is to run: `nox -l` lists it. Arguments behind `--` are passed on, e.g. `nox -s torch -- distill --plan`."""
+"""What there is to run: `nox -l` lists it. Arguments behind `--` are passed on, e.g. `nox -s torch -- distill --plan`.
+
+Four environments serve all sessions, made when first needed under .nox/: one for each backend (no process ever imports
+two frameworks) and `results`, without a framework. Delete a folder there to have it made anew.
+"""
 
 import hashlib
+import os
+import sys
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.default_venv_backend = "virtualenv"
-nox.options.reuse_venv = "yes"
+nox.options.default_venv_backend = "none"
 nox.options.sessions = ["torch"]
 
 BACKENDS = ("torch", "jax", "tensorflow")
 HERE = Path(__file__).parent
 
 
-def install(session: nox.Session, extras: str, group: str = "") -> None:
-    """Install the project with its extras, unless this environment has just that already."""
-    request = f"{extras} {group} ".encode() + (HERE / "pyproject.toml").read_bytes()
-    digest = hashlib.sha256(request).hexdigest()
-    # one environment serves several sessions: it holds a mark for each set of packages
-    mark = Path(session.virtualenv.location) / f"installed-{hashlib.sha256(f'{extras} {group}'.encode()).hexdigest()[:8]}"
-    if mark.exists() and mark.read_text() == digest:
-        return
-    groups = ("--group", f"{HERE / 'pyproject.toml'}:{group}") if group else ()
-    session.install("--upgrade", "pip>=25.1")  # the first that knows dependency groups
-    session.install("--editable", f"{HERE}[{extras}]", *groups)
-    mark.write_text(digest)
+def environment(session: nox.Session, name: str) -> str:
+    """Make the environment `name` unless it is there as pyproject.toml wants it; return its Python."""
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        session.error(f"Python {sys.version.split()[0]} runs nox; the frameworks have wheels for 3.11 to 3.13 only")
+    place = HERE / ".nox" / name
+    python = str(place / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    mark = place / "installed"
+    wanted = hashlib.sha256((HERE / "pyproject.toml").read_bytes() + str(HERE).encode()).hexdigest()
+    if not (mark.exists() and mark.read_text() == wanted):
+        extras = "harness,mlflow" if name == "results" else f"{name},harness,mlflow"
+        # virtualenv comes with nox and brings its own pip: nothing else is asked of the machine
+        session.run(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(place), external=True)
+        session.run(
+            python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            "--editable", f"{HERE}[{extras}]", "--group", f"{HERE / 'pyproject.toml'}:test", external=True,
+        )  # fmt: skip
+        mark.write_text(wanted)
+    return python
 
 
 def suites(backend: str):
-    """The session that runs one backend's suites in an environment of its own."""
+    """The session that runs one backend's suites."""
 
-    @nox.session(name=backend, venv_location=f".nox/{backend}")
+    @nox.session(name=backend)
     def run(session: nox.Session) -> None:
-        install(session, f"{backend},harness,mlflow")
-        session.run("python", "-m", "suites", "--backend", backend, *session.posargs)
+        python = environment(session, backend)
+        session.run(python, "-m", "suites", "--backend", backend, *session.posargs, external=True)
 
     run.__doc__ = f"Agreement, loss and distillation suites of the {backend} backend."
     return run
 
 
 def backend_tests(backend: str):
-    """The session that tests one backend, in the environment that its suites use."""
+    """The session that tests one backend."""
 
-    @nox.session(name=f"tests-{backend}", venv_location=f".nox/{backend}")
+    @nox.session(name=f"tests-{backend}")
     def run(session: nox.Session) -> None:
-        install(session, f"{backend},harness,mlflow")
-        install(session, f"{backend},harness,mlflow", "test")
-        session.run("python", "-m", "pytest", *session.posargs, env={"ABKD_TEST_BACKEND": backend})
+        python = environment(session, backend)
+        session.run(python, "-m", "pytest", *session.posargs, env={"ABKD_TEST_BACKEND": backend}, external=True)
 
     run.__doc__ = f"Tests of the {backend} backend."
     return run
@@ -57,43 +67,41 @@ for name in BACKENDS:
     globals()[name], globals()[f"tests_{name}"] = suites(name), backend_tests(name)
 
 
-@nox.session(venv_backend="none")
+@nox.session
 def tests(session: nox.Session) -> None:
     """All tests: those without a framework, then each backend's."""
     for part in ("tests-shared", *(f"tests-{name}" for name in BACKENDS)):
         session.notify(part, session.posargs)
 
 
-@nox.session(name="tests-shared", venv_location=".nox/results")
+@nox.session(name="tests-shared")
 def tests_shared(session: nox.Session) -> None:
     """Tests of the reference, the records and the suites, without a framework."""
-    install(session, "harness,mlflow")
-    install(session, "harness,mlflow", "test")
-    session.run("python", "-m", "pytest", *session.posargs, env={"ABKD_TEST_BACKEND": None})
+    python = environment(session, "results")
+    session.run(python, "-m", "pytest", *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True)
 
 
-def results_session(command: str, text: str):
-    """A session that reads the store: no framework in its environment."""
+def results(command: str, text: str):
+    """The session that runs one command on the records of the store."""
 
-    @nox.session(name=command, venv_location=".nox/results")
+    @nox.session(name=command)
     def run(session: nox.Session) -> None:
-        install(session, "harness,mlflow")
-        session.run("python", "-m", "results", command, *session.posargs)
+        python = environment(session, "results")
+        session.run(python, "-m", "results", command, *session.posargs, external=True)
 
     run.__doc__ = text
     return run
 
 
-compare = results_session("compare", "One table: methods × backends, mean ± standard error over seeds.")
-gate = results_session("gate", "Check results against results/baselines/; exits 1 where something got worse.")
-sync = results_session("sync", "Send records to MLflow that it does not have yet.")
-ui = results_session("ui", "Open the MLflow UI on this machine only.")
+compare = results("compare", "One table: methods × backends, mean ± standard error over seeds.")
+gate = results("gate", "Check results against results/baselines/; exits 1 where something got worse.")
+sync = results("sync", "Send records to MLflow that it does not have yet.")
+ui = results("ui", "Open the MLflow UI on this machine only.")
 
 
-@nox.session
+@nox.session(venv_backend="virtualenv", reuse_venv=True)
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""
-    session.install("--upgrade", "pip>=25.1")
-    session.install("--group", f"{HERE / 'pyproject.toml'}:lint")
-    session.run("ruff", "check", *session.posargs, ".")
-    session.run("ruff", "format", "--check", ".")
+    session.install("--quiet", "--group", f"{HERE / 'pyproject.toml'}:lint")
+    session.run("ruff", "check", *session.posargs, str(HERE))
+    session.run("ruff", "format", "--check", str(HERE))

@@ -1,6 +1,6 @@
-"""One framework per test process: `ABKD_TEST_BACKEND` names it; without it only framework-free tests are collected.
+"""One framework per test process: `ABKD_TEST_BACKEND` names it; without it only framework-free tests run.
 
-Shared tests of the backends (`test_backend_*.py`, or anything that uses the fixture `backend`) run once per backend;
+Shared tests of the backends (`test_backend_*.py`, or any test that uses the fixture `backend`) run once per backend;
 `test_torch_*.py` and the like belong to one.
 """
 
@@ -16,21 +16,25 @@ if CHOSEN is not None and CHOSEN not in backends.BACKENDS:
     raise pytest.UsageError(f"ABKD_TEST_BACKEND={CHOSEN!r} is not known; choose one of {', '.join(backends.BACKENDS)}")
 
 
+def _owner(name: str) -> str | None:
+    """The backend that a test file belongs to, "backend" for all of them, None for a framework-free file."""
+    match = re.match(rf"test_({'|'.join(backends.BACKENDS)}|backend)_", name)
+    return match[1] if match else None
+
+
 def pytest_ignore_collect(collection_path, config):
-    """Leave out the tests of frameworks that this process must not import."""
-    match = re.match(rf"test_({'|'.join(backends.BACKENDS)}|backend)_", collection_path.name)
-    if match is None:
-        return True if CHOSEN and collection_path.name.startswith(("test_reference_", "test_results_")) else None
-    return match[1] != "backend" and match[1] != CHOSEN or CHOSEN is None or None
+    """Leave out the files whose framework this process must not import."""
+    owner = _owner(collection_path.name)
+    return True if owner is not None and (CHOSEN is None or owner not in ("backend", CHOSEN)) else None
 
 
 def pytest_collection_modifyitems(config, items):
     """Framework-free tests run in the process without a backend, the others in each backend's process."""
-    def belongs(item):
-        needs_backend = "backend" in getattr(item, "fixturenames", ()) or re.match(rf"test_({CHOSEN}|backend)_", item.path.name)
-        return bool(needs_backend) == (CHOSEN is not None)
 
-    items[:] = [item for item in items if belongs(item)]
+    def needs_backend(item) -> bool:
+        return "backend" in getattr(item, "fixturenames", ()) or _owner(item.path.name) is not None
+
+    items[:] = [item for item in items if needs_backend(item) == (CHOSEN is not None)]
 
 
 @pytest.fixture(scope="session")
