@@ -20,6 +20,10 @@ from suites.selection import SUITES, Selection, check
 from suites.suite import Context
 
 
+#: small networks gain nothing from more threads, and lose a lot where other processes want the cores too
+SMOKE_THREADS = 1
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line's arguments."""
     parser = argparse.ArgumentParser(
@@ -44,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--dtype", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(DTYPES)} (default: all in agreement, float32 elsewhere)")  # fmt: skip
     add("--device", default="auto", help="auto, cpu, or what the backend calls its accelerator (default %(default)s)")
-    add("--threads", type=int, help="CPU threads (default: the backend's choice)")
+    add("--threads", type=int, help=f"CPU threads (default: {SMOKE_THREADS}, and all in the loss suite)")
     add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
     add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
     add("--plan", action="store_true", help="print what would be run, and stop")
@@ -113,9 +117,9 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
     store = Store(options.store)
     store.check_writable()
     harness = backends.load(selection.backend)
-    device = harness.set_up(threads=options.threads, device=options.device)
+    device = harness.set_up(threads=options.threads or SMOKE_THREADS, device=options.device)
     return Context(
-        backend=selection.backend, harness=harness, store=store, device=device, threads=options.threads,
+        backend=selection.backend, harness=harness, store=store, device=device, loss_threads=options.threads,
         description=harness.describe(), environment=environment.capture(),
     )  # fmt: skip
 

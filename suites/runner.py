@@ -135,7 +135,8 @@ class Progress:
         if record.message:
             self._line(f"    {record.message}")
         for row in record.details.get("worst", []) if record.status == "failed" else []:
-            self._line("    " + ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
+            if row["excess"] > 1:
+                self._line("    " + ", ".join(f"{name} {_short(value)}" for name, value in row.items() if name != "excess"))
         self.bar.n = self.done
         self.bar.refresh()
 

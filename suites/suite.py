@@ -48,7 +48,7 @@ class Context:
         harness: its harness module, set up.
         store: where records and weights go.
         device: the device in use, as the backend names it.
-        threads: as asked for on the command line; None leaves it to the backend.
+        loss_threads: threads of the processes that time the loss; None takes all cores.
         description: the backend's `describe`.
         environment: hardware and library versions.
         report: called with a share between 0 and 1 while a long cell runs.
@@ -59,7 +59,7 @@ class Context:
     harness: ModuleType
     store: "Store"
     device: str
-    threads: int | None = None
+    loss_threads: int | None = None
     description: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     report: Callable[[float], None] = lambda share: None

@@ -51,29 +51,40 @@ class Comparison:
             | {"regions": list(inside), "value_error": _worst(errors[:, 0]), "gradient_error": _worst(errors[:, 1]),
                "not_a_number": int(poisoned.sum())}
         )  # fmt: skip
-        self._remember(sample, values, got, errors, inside)
+        self._remember(sample, values, gradient, errors)
 
-    def _remember(
-        self, sample: Sample, values: np.ndarray, got: np.ndarray, errors: np.ndarray, inside: tuple[str, ...]
-    ) -> None:
+    def _remember(self, sample: Sample, values: np.ndarray, gradient: np.ndarray, errors: np.ndarray) -> None:
         """Keep the worst row of a sample by its share of what is always allowed, with input, got and want."""
-        limits = [bounds.REGIONS[region][self.dtype].always for region in inside]
-        if limits:
-            allowed = np.min(limits, axis=0)
-        elif np.isnan(errors).any():
-            allowed = np.array([np.inf, np.inf])
-        else:
+        limits = [bounds.REGIONS[region][self.dtype].always for region in self.cells[-1]["regions"]]
+        broken = np.isnan(errors).any(axis=-1)
+        if not limits and not broken.any():
             return
-        excess = np.where(np.isnan(errors), np.inf, errors / allowed)
-        row, kind = np.unravel_index(np.argmax(excess), excess.shape)
-        entry = int(np.argmax(np.nan_to_num(np.abs(got[row] - sample.entries[row]), nan=np.inf)))
-        found, wanted = (values[row], sample.value[row]) if kind == 0 else (got[row, entry], sample.entries[row, entry])
+        allowed = np.min(limits, axis=0) if limits else np.array([np.inf, np.inf])
+        excess = np.where(np.isnan(errors), np.inf, errors / allowed if limits else 0.0)
+        row, kind = (int(place) for place in np.unravel_index(np.argmax(excess), excess.shape))
+        if broken[row] and not np.isnan(values[row]):
+            kind = 1  # the value is a number, so it is the gradient that is not
+        found, wanted, place = values[row], sample.value[row], None
+        if kind == 1:
+            found, wanted, place = self._worst_entry(sample, gradient[row], row)
         self.rows.append(
             sample.description
-            | {"row": int(row), "quantity": ("value", "gradient")[kind], "got": float(found), "want": float(wanted),
+            | {"row": row, "quantity": ("value", "gradient")[kind], "got": float(found), "want": float(wanted),
                "relative_difference": float(errors[row, kind]), "allowed": float(allowed[kind]),
-               "excess": float(excess[row, kind]), **_input(sample, row, kind, entry)}
+               "excess": float(excess[row, kind]), **_input(sample, row, place)}
         )  # fmt: skip
+
+    @staticmethod
+    def _worst_entry(sample: Sample, gradient: np.ndarray, row: int) -> tuple[float, float, int]:
+        """Got, want and class of the entry of a row's gradient that is farthest off; want is NaN where no one knows it."""
+        known = dict(zip(sample.index[row].tolist(), sample.entries[row].tolist(), strict=True))
+        if np.isnan(gradient).any():
+            places = np.flatnonzero(np.isnan(gradient))
+            place = int(next((p for p in places if int(p) in known), places[0]))
+        else:
+            with np.errstate(invalid="ignore"):
+                place = max(known, key=lambda p: np.nan_to_num(abs(gradient[p] - known[p])))
+        return float(gradient[place]), known.get(place, float("nan")), place
 
     def violations(self) -> list[str]:
         """What is over its bound: one line each."""
@@ -127,12 +138,12 @@ def _worst(errors: np.ndarray) -> float:
     return float(np.max(errors)) if len(errors) else 0.0
 
 
-def _input(sample: Sample, row: int, kind: int, entry: int) -> dict[str, Any]:
-    """The logits of a row where there are few, or of the class that is wrong."""
+def _input(sample: Sample, row: int, place: int | None) -> dict[str, Any]:
+    """The logits of a row where there are few, or those of the class that is wrong."""
     student, teacher = sample.student[row], sample.teacher[row]
+    found = {} if place is None else {"class": place}
     if len(student) <= 10:
-        return {"student_logits": [float(x) for x in student], "teacher_logits": [float(x) for x in teacher]}
-    if kind == 0:
-        return {}
-    place = int(sample.index[row, entry])
-    return {"class": place, "student_logit": float(student[place]), "teacher_logit": float(teacher[place])}
+        return found | {"student_logits": [float(x) for x in student], "teacher_logits": [float(x) for x in teacher]}
+    if place is None:
+        return found
+    return found | {"student_logit": float(student[place]), "teacher_logit": float(teacher[place])}

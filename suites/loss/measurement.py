@@ -37,6 +37,13 @@ def run(cell: Cell, context: Context) -> Outcome:
     return outcome
 
 
+def threads(context: Context) -> int:
+    """Threads that a timing uses: as asked for, or all cores that this process may use."""
+    if context.loss_threads is not None:
+        return context.loss_threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _is_yardstick(cell: Cell) -> bool:
     return cell.option("implementation") == "framework_kl"
 
@@ -45,7 +52,7 @@ def _problem(cell: Cell, context: Context) -> Problem:
     return Problem(
         backend=cell.backend, rows=cell.option("rows"), classes=cell.option("classes"), dtype=cell.dtype,
         alpha=cell.option("alpha", recipes.DEFAULT_ALPHA), beta=cell.option("beta", recipes.DEFAULT_BETA),
-        temperature=cell.option("temperature", 1.0), device=cell.device, threads=context.threads,
+        temperature=cell.option("temperature", 1.0), device=cell.device, threads=threads(context),
     )  # fmt: skip
 
 

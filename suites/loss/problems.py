@@ -27,7 +27,7 @@ class Problem:
         rows, classes: size of the logits.
         dtype: their float type.
         alpha, beta, temperature: of the divergence.
-        device, threads: as for the command.
+        device, threads: where, and with how many threads of the CPU.
     """
 
     backend: str
@@ -38,7 +38,7 @@ class Problem:
     beta: float
     temperature: float
     device: str
-    threads: int | None
+    threads: int
 
     @property
     def elements(self) -> int:

@@ -36,7 +36,7 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
-    return {}
+    return {"threads": measurement.threads(context)}
 
 
 def _sources(cell: Cell) -> tuple[Path, ...]:

@@ -1,0 +1,129 @@
+"""Digits, batches, metrics and keys."""
+
+import numpy as np
+import pytest
+
+from suites import datasets, keys
+from suites.cell import Cell, options
+from suites.distill import cells, metrics, recipes
+from suites.distill.batches import Batches, epoch_order
+from suites.distill.schedules import learning_rate
+from suites.selection import Selection
+from suites.suite import Context
+
+
+def test_digits_are_stratified_halves_of_real_images():
+    data = datasets.load("digits")
+    assert data.train_images.shape == (898, 8, 8, 1) and data.test_images.shape == (899, 8, 8, 1)
+    assert data.train_images.dtype == np.float32 and data.train_images.min() == -1 and data.train_images.max() == 1
+    counts = np.bincount(data.train_labels), np.bincount(data.test_labels)
+    assert np.abs(counts[0] - counts[1]).max() <= 1
+    # other halves would be another benchmark
+    assert data.digest == datasets.load("digits").digest and len(data.digest) == 32
+
+
+def test_order_of_an_epoch_depends_on_seed_and_epoch_alone():
+    orders = {(seed, epoch): tuple(epoch_order(898, seed, epoch)) for seed in range(3) for epoch in range(3)}
+    assert len(set(orders.values())) == 9
+    assert all(sorted(order) == list(range(898)) for order in orders.values())
+    assert list(epoch_order(10, 0, 0)) == list(epoch_order(10, 0, 0))
+
+
+def test_the_stream_behind_the_order_is_frozen():
+    assert list(epoch_order(8, 3, 5)) == ORDER_8_3_5
+
+
+ORDER_8_3_5 = [0, 6, 2, 1, 3, 4, 7, 5]
+
+
+def test_batches_go_through_a_new_order_each_epoch_and_drop_the_rest():
+    data = datasets.load("digits")
+    batches = Batches(data, 64, seed=0)
+    first, second = list(batches), list(batches)
+    assert len(first) == len(batches) == 14
+    assert not np.array_equal(first[0][1], second[0][1])
+    again = list(Batches(data, 64, seed=0))
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+    with pytest.raises(ValueError, match="batch_size=0"):
+        Batches(data, 0, seed=0)
+
+
+def test_metrics_of_known_logits():
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3]]))
+    labels = np.array([0, 1, 2, 1])
+    assert metrics.accuracy(logits, labels) == 0.75
+    assert metrics.negative_log_likelihood(logits, labels) == pytest.approx(-np.mean(np.log([0.7, 0.3, 0.8, 0.4])))
+    # four bins of one row each: |1 − .7|, |0 − .6|, |1 − .8|, |1 − .4|
+    assert metrics.calibration_error(logits, labels) == pytest.approx((0.3 + 0.6 + 0.2 + 0.6) / 4)
+    assert metrics.teacher_agreement(logits, logits[::-1]) == 0.0
+    assert metrics.teacher_agreement(logits, logits) == 1.0
+
+
+def test_calibration_error_of_a_calibrated_classifier_is_small_and_of_a_sure_one_is_its_error():
+    random = np.random.RandomState(0)
+    logits = random.standard_normal((20_000, 10))
+    q = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    labels = (q.cumsum(-1) < random.uniform(size=(len(q), 1))).sum(-1)
+    assert metrics.calibration_error(logits, labels) < 0.02
+    sure = metrics.calibration_error(logits * 1000, labels)
+    assert sure == pytest.approx(1 - metrics.accuracy(logits, labels), abs=0.01)
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    recipe = recipes.student_recipe("digits", "kd", {})
+    rate = learning_rate(recipe, steps_per_epoch=14)
+    total = recipe["epochs"] * 14
+    values = [rate(step) for step in range(total)]
+    assert max(values) == pytest.approx(recipe["learning_rate"]) and values.index(max(values)) == recipe["warm_up_steps"]
+    assert values[-1] < 0.001 * recipe["learning_rate"] and min(values) > 0
+
+
+def test_every_number_of_every_recipe_has_a_source():
+    found = [recipes.teacher_recipe("digits"), *(recipes.student_recipe("digits", m, {}) for m in recipes.METHOD_VALUES)]
+    assert all(all(source for source in recipe.sources().values()) for recipe in found)
+
+
+def _context(**description):
+    return Context("torch", None, None, "cpu", description=description or {"threads": "2"})
+
+
+def _key(cell, context=None):
+    context = context or _context()
+    return keys.result_key(cell, cells.key_material(cell, context), cells.sources(cell), context.description)
+
+
+def test_key_changes_with_all_that_decides_the_result_and_with_nothing_else():
+    chosen = cells.cells(Selection(suites=("distill",), seeds=2), _context())
+    assert len({_key(cell) for cell in chosen}) == len(chosen)
+    cell = chosen[-1]
+    assert _key(cell) == _key(cell, _context(threads="2", torch="9.9"))
+    assert _key(cell) != _key(cell, _context(threads="1"))
+    assert _key(cell) != _key(cell, _context(threads="2", deterministic="False"))
+
+
+def test_key_of_a_student_changes_with_its_teachers_recipe(monkeypatch):
+    student = cells.cells(Selection(suites=("distill",), seeds=1, methods=("kd",)), _context())[-1]
+    before = _key(student)
+    values = recipes.TEACHERS["digits"].values | {"epochs": recipes.Value(1)}
+    monkeypatch.setitem(recipes.TEACHERS, "digits", recipes.Recipe(values))
+    assert _key(student) != before
+
+
+def test_timing_key_changes_with_versions_and_hardware():
+    environment = {"cpu": "one", "version.numpy": "1", "git_commit": "a"}
+    key = keys.timing_key("k", {"torch": "1"}, environment)
+    assert key == keys.timing_key("k", {"torch": "1"}, environment | {"git_commit": "b"})
+    assert key != keys.timing_key("k", {"torch": "2"}, environment)
+    assert key != keys.timing_key("k", {"torch": "1"}, environment | {"cpu": "two"})
+
+
+def test_sources_that_do_not_exist_are_an_error():
+    with pytest.raises(ValueError, match="matches no file"):
+        keys.source_files("suites/no_such_file.py")
+
+
+def test_cell_describes_itself_without_what_it_lacks():
+    cell = Cell("loss", backend="jax", options=options(beta=0.2, alpha=0.8, rows=64, classes=100, temperature=None))
+    assert cell.as_dict() == {"backend": "jax", "scale": "smoke", "dtype": "float32", "device": "cpu", "alpha": 0.8,
+                              "beta": 0.2, "rows": 64, "classes": 100}  # fmt: skip
+    assert cell.label == "64×100 (0.8, 0.2) float32"
