@@ -20,6 +20,7 @@ from backends.tensorflow.divided_differences import exponential, expm1, first_or
 
 #: stands for an infinite distance between log-probabilities; far beyond where exp underflows, far from overflowing
 FAR = 1e30
+LONGEST_SERIES = max(terms for _, terms in SERIES.values())
 #: elements that a kernel works on at a time
 CHUNK = 2**18
 #: below it E_T − E_S is computed as E_S·expm1(w), above as a difference
@@ -66,8 +67,14 @@ def ab_divergence(
         check_shapes(student.shape, teacher.shape, None if mask is None else mask.shape)
     elif student.shape.rank == 0 or not student.shape.is_compatible_with(teacher.shape):
         check_shapes(student.shape, teacher.shape)
-    packed = pack_parameters(alpha, beta, temperature, compute_type(student.dtype))
+    packed = pack_parameters(alpha, beta, temperature)
+    return packed_ab_divergence(student, teacher, packed, mask, reduction)
 
+
+def packed_ab_divergence(
+    student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor, mask: tf.Tensor | None, reduction: str
+) -> tf.Tensor:
+    """`ab_divergence` of tensors that fit, with the parameters of `pack_parameters`."""
     leading = tf.shape(student)[:-1]
     classes = tf.shape(student)[-1] if student.shape[-1] is None else student.shape[-1]
     rows = _differentiable_rows(
@@ -89,10 +96,11 @@ def compute_type(student_type: tf.DType) -> tf.DType:
     return tf.float64 if student_type == tf.float64 else tf.float32
 
 
-def pack_parameters(alpha: Any, beta: Any, temperature: Any, dtype: tf.DType) -> tf.Tensor:
+def pack_parameters(alpha: Any, beta: Any, temperature: Any) -> tf.Tensor:
     """All that the kernels need to know of (α, β, temperature), as one float64 vector.
 
-    Numbers are checked and worked out by NumPy once; tensors are worked out in the graph.
+    Numbers are checked and worked out by NumPy once; tensors are worked out in the graph. The vector has as many terms
+    of the series as float64 needs, for any computing type.
     """
     if any(tf.is_tensor(value) or isinstance(value, tf.Variable) for value in (alpha, beta, temperature)):
         scalars = []
@@ -102,14 +110,14 @@ def pack_parameters(alpha: Any, beta: Any, temperature: Any, dtype: tf.DType) ->
             # not differentiated: the divergence's derivative with respect to its parameters is not offered
             scalars.append(tf.stop_gradient(tf.cast(tf.convert_to_tensor(value), tf.float64)))
         alpha, beta, temperature = scalars
-        return tf.stack([temperature, *_flatten(coefficients(alpha, beta, SERIES[dtype.name][1], xp=tf))])
+        return tf.stack([temperature, *_flatten(coefficients(alpha, beta, LONGEST_SERIES, xp=tf))])
     numbers = check_number("alpha", alpha), check_number("beta", beta), check_temperature(temperature)
-    return tf.constant(_packed_numbers(*numbers, dtype.name))
+    return tf.constant(_packed_numbers(*numbers))
 
 
 @lru_cache(maxsize=1024)
-def _packed_numbers(alpha: float, beta: float, temperature: float, dtype: str) -> np.ndarray:
-    return np.array([temperature, *_flatten(coefficients(alpha, beta, SERIES[dtype][1]))], np.float64)
+def _packed_numbers(alpha: float, beta: float, temperature: float) -> np.ndarray:
+    return np.array([temperature, *_flatten(coefficients(alpha, beta, LONGEST_SERIES))], np.float64)
 
 
 def _flatten(scalars: Coefficients) -> list[Any]:
@@ -119,11 +127,16 @@ def _flatten(scalars: Coefficients) -> list[Any]:
 
 def _unpack(packed: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, Coefficients, Coefficients]:
     """The temperature in float64, and the coefficients as scalars of the computing type and in float64."""
-    template = coefficients(1.0, 1.0, SERIES[dtype.name][1])
+    template = coefficients(1.0, 1.0, LONGEST_SERIES)
     temperature, *flat = tf.unstack(packed, num=1 + len(_flatten(template)))
+    terms = SERIES[dtype.name][1] - 1  # c_2 … c_K
 
     def rebuild(values: Iterator[tf.Tensor]) -> Coefficients:
-        return Coefficients(*(tuple(next(values) for _ in f) if isinstance(f, tuple) else next(values) for f in template))
+        fields = (tuple(next(values) for _ in f) if isinstance(f, tuple) else next(values) for f in template)
+        built = Coefficients(*fields)
+        return built._replace(
+            series_positive=built.series_positive[:terms], series_negative=built.series_negative[:terms]
+        )
 
     return temperature, rebuild(tf.cast(v, dtype) for v in flat), rebuild(iter(flat))
 

@@ -28,40 +28,6 @@ def cross_entropy(student_logits: tf.Tensor, labels: tf.Tensor, *, ignore_index:
     return tf.reduce_sum(rows) / tf.cast(count, rows.dtype)
 
 
-def distillation_loss(
-    student_logits: Any,
-    teacher_logits: Any,
-    labels: Any,
-    alpha: Any,
-    beta: Any,
-    *,
-    temperature: Any = 1.0,
-    distill_weight: Any = 1.0,
-    hard_weight: Any = 1.0,
-    ignore_index: int = -100,
-) -> tf.Tensor:
-    """hard_weight · CE(student_logits, labels) + distill_weight · D_AB(teacher ‖ student; alpha, beta, temperature).
-
-    Numbers or scalar tensors; a weight that is the number 0 leaves its term out. `teacher_logits` may be None then. The
-    other arguments, the errors and the result are those of `ABKDLoss`.
-    """
-    student = tf.convert_to_tensor(student_logits)
-    labels = tf.convert_to_tensor(labels)
-    if not labels.dtype.is_integer:
-        raise TypeError(f"labels has type {labels.dtype.name}; class indices must be integers")
-    if student.shape.is_fully_defined() and labels.shape.is_fully_defined():
-        check_label_shape(student.shape, labels.shape)
-    terms = []
-    if tf.is_tensor(hard_weight) or hard_weight != 0:
-        term = cross_entropy(student, labels, ignore_index=ignore_index)
-        terms.append(tf.cast(hard_weight, term.dtype) * term)
-    if tf.is_tensor(distill_weight) or distill_weight != 0:
-        mask = tf.not_equal(labels, tf.cast(ignore_index, labels.dtype))
-        term = ab_divergence(student, teacher_logits, alpha, beta, temperature=temperature, mask=mask)
-        terms.append(tf.cast(distill_weight, term.dtype) * term)
-    return tf.add_n(terms) if terms else tf.reduce_sum(tf.zeros_like(student, compute_type(student.dtype)))
-
-
 class ABKDLoss:
     """hard_weight · CE(student_logits, labels) + distill_weight · D_AB(teacher ‖ student; alpha, beta, temperature).
 
@@ -109,17 +75,24 @@ class ABKDLoss:
             ValueError: shapes that do not fit.
             TypeError: labels that are not integers, logits that are not floating point.
         """
-        return distillation_loss(
-            student_logits,
-            teacher_logits,
-            labels,
-            self.alpha,
-            self.beta,
-            temperature=self.temperature,
-            distill_weight=self.distill_weight,
-            hard_weight=self.hard_weight,
-            ignore_index=self.ignore_index,
-        )
+        student, teacher = tf.convert_to_tensor(student_logits), tf.convert_to_tensor(teacher_logits)
+        labels = tf.convert_to_tensor(labels)
+        if not labels.dtype.is_integer:
+            raise TypeError(f"labels has type {labels.dtype.name}; class indices must be integers")
+        if student.shape.is_fully_defined() and labels.shape.is_fully_defined():
+            check_label_shape(student.shape, labels.shape)
+        dtype = compute_type(student.dtype)
+        loss = tf.zeros([], dtype)
+        if self.hard_weight:  # a term that weighs nothing is not computed: 0 · inf would be NaN
+            hard = cross_entropy(student, labels, ignore_index=self.ignore_index)
+            loss += tf.constant(self.hard_weight, dtype) * hard
+        if self.distill_weight:
+            mask = tf.not_equal(labels, tf.cast(self.ignore_index, labels.dtype))
+            distill = ab_divergence(
+                student, teacher, self.alpha, self.beta, temperature=self.temperature, mask=mask
+            )
+            loss += tf.constant(self.distill_weight, dtype) * distill
+        return loss
 
     def __repr__(self) -> str:
         return (
