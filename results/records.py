@@ -147,8 +147,7 @@ def cell_title(suite: str, backend: str, cell: dict[str, Any]) -> str:
 
     What tells cells of one run apart comes first: the MLflow UI cuts long names.
     """
-    words = [backend]
-    words += [str(cell[name]) for name in ("method", "divergence", "implementation") if cell.get(name)]
+    words = [str(cell[name]) for name in ("method", "divergence", "implementation") if cell.get(name)]
     for name, sign in (("alpha", "α"), ("beta", "β"), ("temperature", "T"), ("spread", "spread ")):
         if cell.get(name) is not None:
             value = cell[name]
@@ -158,7 +157,7 @@ def cell_title(suite: str, backend: str, cell: dict[str, Any]) -> str:
     if cell.get("seed") is not None:
         words.append(f"seed {cell['seed']}")
     words += [str(cell[name]) for name in ("dtype", "scale", "dataset", "pair") if cell.get(name)]
-    return " ".join(words) if len(words) > 1 else f"{suite} {backend}"
+    return " ".join([*words, backend]) if words else f"{suite} {backend}"
 
 
 def plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from results import figures
+from results import figures, views
 from results.records import Record
 from results.store import Store
 
@@ -128,7 +128,7 @@ class _Writer:
 
     def send_suite(self, suite: str, records: list[Record], outcome: Sent) -> None:
         """Send the records of one suite, grouped under a parent run for each invocation."""
-        experiment = self._experiment(f"abkd-{suite}")
+        experiment = self._experiment(suite)
         for invocation in dict.fromkeys(record.invocation for record in records):
             group = [record for record in records if record.invocation == invocation]
             runs = self._runs(experiment, invocation)
@@ -146,15 +146,15 @@ class _Writer:
                 outcome.sent += 1
             self._finish_parent(parent, suite, invocation)
 
-    def _experiment(self, name: str) -> str:
-        """The experiment's id; made once, restored where someone deleted it in the UI."""
+    def _experiment(self, suite: str) -> str:
+        """The id of a suite's experiment; made once, restored where someone deleted it in the UI."""
+        name = f"abkd-{suite}"
         found = self.client.get_experiment_by_name(name)
         if found is None:
             # A server decides itself where artifacts lie; otherwise MLflow would put them into the current directory.
             local = not self.uri.startswith(("http://", "https://", "databricks"))
             place = (self.store.path / "mlartifacts" / name).as_uri() if local else None
-            # Without this tag the UI takes the runs for those of a language-model application and hides their metrics.
-            tags = {"mlflow.experimentKind": "custom_model_development"}
+            tags = views.experiment_tags(suite)
             return self.client.create_experiment(name, artifact_location=place, tags=tags)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)

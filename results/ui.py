@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 
-from results import tracking
+from results import tracking, views
 from results.store import Store
 
 _HOST = "127.0.0.1"
@@ -49,12 +50,27 @@ def serve(store: Store, port: int = 5000) -> int:
         if not _wait(server, port):
             print(f"The MLflow server did not start on http://{_HOST}:{port} (see above).", file=sys.stderr)
             return 1
-        print(f"MLflow UI: http://{_HOST}:{port}  (store {store.path}; Ctrl-C ends it)", flush=True)
+        address = f"http://{_HOST}:{port}"
+        print(f"MLflow UI: {address}  (store {store.path}; Ctrl-C ends it)")
+        for name, experiment in _experiments(address):
+            print(f"  {name}: {views.url(address, experiment)}")
+        sys.stdout.flush()
         return server.wait()
     except KeyboardInterrupt:
         return 0
     finally:
         _end(server)
+
+
+def _experiments(address: str) -> list[tuple[str, str]]:
+    """(name, id) of the suites' experiments that the server has."""
+    body = json.dumps({"max_results": 1000, "filter": "name LIKE 'abkd-%'"}).encode()
+    request = urllib.request.Request(
+        f"{address}/api/2.0/mlflow/experiments/search", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        found = json.load(answer).get("experiments", [])
+    return sorted((experiment["name"], experiment["experiment_id"]) for experiment in found)
 
 
 def _interrupt(*_: object) -> None:
