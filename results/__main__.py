@@ -36,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = commands.add_parser("compare", help="tables of methods, frameworks, errors and timings")
     selection.add_arguments(compare)
-    compare.add_argument("--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)")
+    compare.add_argument(
+        "--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)"
+    )
     compare.add_argument("--output", metavar="FILE", help="write the Markdown to this file too")
     compare.set_defaults(run=_compare)
 
@@ -48,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     gate.add_argument("--junit", metavar="FILE", help="write JUnit XML to this file")
     gate.add_argument("--update", action="store_true", help="record the store's figures as the new baselines")
     gate.add_argument("--reason", default="", help="why the baselines change; required with --update")
-    gate.add_argument("--replace", action="store_true", help="with --update: drop entries that the store has no record of")
+    gate.add_argument(
+        "--replace", action="store_true", help="with --update: drop entries that the store has no record of"
+    )
     gate.set_defaults(run=_gate)
 
     sync = commands.add_parser("sync", help="send the records to MLflow that it does not have yet")
@@ -111,7 +115,7 @@ def _gate(parsed: argparse.Namespace) -> int:
     files = _limited(baselines.read_all(folder), where, parsed.seeds)
     if not any(file.entries for file in files):
         raise ValueError(
-            f'No baselines{f" for {parsed.backend}" if parsed.backend else ""} in {folder}. Run the suites, look at '
+            f"No baselines{f' for {parsed.backend}' if parsed.backend else ''} in {folder}. Run the suites, look at "
             '`python -m results compare`, then record them: `python -m results gate --update --reason "…"`.'
         )
     if not records:

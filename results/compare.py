@@ -63,7 +63,9 @@ def _methods_table(title: str, records: list[Record], metric: str) -> Table:
     several_devices = {name for name, group in devices.items() if len({r.cell.get("device") for r in group}) > 1}
 
     def column(record: Record) -> str:
-        return f"{record.backend} ({record.cell.get('device')})" if record.backend in several_devices else record.backend
+        return (
+            f"{record.backend} ({record.cell.get('device')})" if record.backend in several_devices else record.backend
+        )
 
     labels = _row_labels(records)
     cells = _grouped(records, lambda r: (labels[id(r)], column(r)))
@@ -114,7 +116,9 @@ def _mean_text(values: list[float], group: list[Record], metric: str) -> str:
 
 def frameworks(records: list[Record]) -> Table | None:
     """The same training steps in two frameworks: largest relative differences of losses, logits and statistics."""
-    traces = [r for r in records if r.suite == "distill" and r.cell.get("scale") == TRACE_SCALE and "trace" in r.details]
+    traces = [
+        r for r in records if r.suite == "distill" and r.cell.get("scale") == TRACE_SCALE and "trace" in r.details
+    ]
     rows = []
     for group in _grouped(traces, lambda r: identity(r.cell, without=("backend", "device"))).values():
         by_backend = {r.backend: r for r in group}
@@ -205,7 +209,9 @@ def timings(records: list[Record]) -> Table | None:
         time = record.metrics.get("loss/forward_backward_ms")
         ratio = f"{time / yardstick:.2f}" if record.status == "ok" and time and yardstick else "—"
         problem = f"{record.cell.get('rows')}×{record.cell.get('classes')} {record.cell.get('dtype')}"
-        rows.append([problem, record.backend, _loss_label(record), *figures, ratio, _figure_text(record, "memory/peak_mb")])
+        rows.append(
+            [problem, record.backend, _loss_label(record), *figures, ratio, _figure_text(record, "memory/peak_mb")]
+        )
     names = ["problem", "backend", "loss", "forward ms", "forward + backward ms", "% of copy", "× own KL", "peak MB"]
     note = "Median times. `× own KL`: forward + backward as a multiple of the framework's own KL loss on log-softmax."
     return Table("Time of the loss", pandas.DataFrame(rows, columns=names), note)

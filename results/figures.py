@@ -89,13 +89,20 @@ def errors(records: list[Record]) -> Figure | None:
     figure = _figure(8.0, 3.2)
     for axes, name in zip(figure.subplots(1, 2, sharey=True), names, strict=True):
         for row, backend in enumerate(sorted({r.backend for r in kept})):
-            points = [(dtypes.index(str(r.cell.get("dtype"))), r.metrics[name]) for r in kept
-                      if r.backend == backend and math.isfinite(r.metrics.get(name, math.nan))]
+            points = [
+                (dtypes.index(str(r.cell.get("dtype"))), r.metrics[name])
+                for r in kept
+                if r.backend == backend and math.isfinite(r.metrics.get(name, math.nan))
+            ]
             axes.scatter(
                 [x + (row - 1) * 0.2 for x, _ in points],
                 # An error of exactly 0 has no place on a logarithmic axis; it is drawn at the foot.
                 [max(y, 1e-18) for _, y in points],
-                color=COLOURS.get(backend, _GREY), alpha=0.4, s=12, linewidths=0, label=backend,
+                color=COLOURS.get(backend, _GREY),
+                alpha=0.4,
+                s=12,
+                linewidths=0,
+                label=backend,
             )
         axes.set_yscale("log")
         axes.set_xticks(range(len(dtypes)), dtypes)
@@ -114,7 +121,10 @@ def timings(records: list[Record], metric: str = "loss/forward_backward_ms") -> 
     for record in kept:
         cell = record.cell
         words = (f"{cell.get('rows')}×{cell.get('classes')}", cell.get("dtype"), cell.get("implementation"))
-        bars[f"{record.backend} " + " ".join(str(word) for word in words if word)] = (record.metrics[metric], record.backend)
+        bars[f"{record.backend} " + " ".join(str(word) for word in words if word)] = (
+            record.metrics[metric],
+            record.backend,
+        )
     figure = _figure(7.5, 0.32 * len(bars) + 1.2)
     axes = figure.subplots()
     labels = sorted(bars, reverse=True)

@@ -80,7 +80,9 @@ def judge(records: list[Record], baselines: list[Baseline]) -> list[Verdict]:
     files = {(baseline.suite, baseline.backend) for baseline in baselines}
     for record in records:
         if id(record) not in used and (record.suite, record.backend) in files and record.suite in Baseline.METRICS:
-            found.append(Verdict(record.suite, record.backend, record.title, "—", NEW, reason="no baseline has this cell"))
+            found.append(
+                Verdict(record.suite, record.backend, record.title, "—", NEW, reason="no baseline has this cell")
+            )
     return found
 
 

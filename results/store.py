@@ -1,10 +1,10 @@
 """The local store: one JSON file a record, written atomically, and the folders that go with it.
 
-    <store>/records/<suite>/<key>.json    the newest record of a key
-    <store>/queue/<suite>/<key>           a record that MLflow has not got yet
-    <store>/artifacts/<suite>/<key>/      figures of a record
-    <store>/weights/<key>.safetensors     weights that several cells share (a teacher)
-    <store>/mlflow.db, <store>/mlartifacts/   MLflow, unless MLFLOW_TRACKING_URI names another place
+<store>/records/<suite>/<key>.json    the newest record of a key
+<store>/queue/<suite>/<key>           a record that MLflow has not got yet
+<store>/artifacts/<suite>/<key>/      figures of a record
+<store>/weights/<key>.safetensors     weights that several cells share (a teacher)
+<store>/mlflow.db, <store>/mlartifacts/   MLflow, unless MLFLOW_TRACKING_URI names another place
 """
 
 from __future__ import annotations
@@ -109,9 +109,7 @@ class Store:
         path = self._record_path(suite, key)
         return self._read(path) if path.is_file() else None
 
-    def records(
-        self, suite: str | None = None, backend: str | None = None, status: str | None = None
-    ) -> list[Record]:
+    def records(self, suite: str | None = None, backend: str | None = None, status: str | None = None) -> list[Record]:
         """All records, or those of a suite, backend and status; the newest of each key, in order of finishing.
 
         Torn and foreign files are skipped with a StoreWarning that names them.

@@ -36,5 +36,6 @@ def grid(
 ) -> pandas.DataFrame:
     """A frame with a named first column, from entries by (row, column)."""
     return pandas.DataFrame(
-        [[row, *(entries.get((row, column), empty) for column in columns)] for row in rows], columns=[row_name, *columns]
+        [[row, *(entries.get((row, column), empty) for column in columns)] for row in rows],
+        columns=[row_name, *columns],
     )

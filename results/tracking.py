@@ -13,7 +13,6 @@ import functools
 import math
 import os
 import re
-import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -203,7 +202,9 @@ class _Writer:
             name, draw = figures.OF_INVOCATION[suite]
             figure = draw(records)
             if figure is not None:
-                path = figures.save(figure, self.store.path / "artifacts" / suite / f"invocation-{invocation}" / f"{name}.png")
+                path = figures.save(
+                    figure, self.store.path / "artifacts" / suite / f"invocation-{invocation}" / f"{name}.png"
+                )
                 self.client.log_artifact(parent, str(path), "figures")
         last = max((record.finished for record in records), default="")
         worst = "FINISHED" if all(record.status == "ok" for record in records) else "FAILED"
@@ -309,7 +310,7 @@ def _check_reachable(uri: str) -> None:
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         return  # an answer, if only "who are you": the server is there, and MLflow brings the credentials
-    except (urllib.error.URLError, socket.timeout, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise TrackingError(f"The MLflow server {without_password(uri)} does not answer ({reason}).") from error
 

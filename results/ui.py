@@ -40,7 +40,18 @@ def serve(store: Store, port: int = 5000) -> int:
     waiting = tracking.describe_queue(store)
     if waiting:
         print(waiting)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", _HOST, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        _HOST,
+        "--port",
+        str(port),
+    ]
     command += ["--workers", "1", "--artifacts-destination", str(store.path / "mlartifacts")]
     # The server makes files beside its current directory; the store is the place for them.
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

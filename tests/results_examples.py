@@ -7,7 +7,13 @@ import numpy
 
 from results import Record
 
-DIGITS = {"pair": "digits-teacher:digits-student", "dataset": "digits", "scale": "smoke", "dtype": "float32", "device": "cpu"}
+DIGITS = {
+    "pair": "digits-teacher:digits-student",
+    "dataset": "digits",
+    "scale": "smoke",
+    "dtype": "float32",
+    "device": "cpu",
+}
 METHODS = {"sft": {}, "kd": {"temperature": 4.0}, "abkd": {"alpha": 0.8, "beta": 0.2, "temperature": 4.0}}
 
 
@@ -50,7 +56,14 @@ def diverged(method="kd", seed=3, **fields) -> Record:
 
 def agreement(dtype="float32", backend="torch", value=1e-7, gradient=2e-7, classes=10, **fields) -> Record:
     """Errors of one cell of the agreement suite."""
-    cell = {"backend": backend, "divergence": "ab_divergence", "alpha": 0.8, "beta": 0.2, "classes": classes, "dtype": dtype}
+    cell = {
+        "backend": backend,
+        "divergence": "ab_divergence",
+        "alpha": 0.8,
+        "beta": 0.2,
+        "classes": classes,
+        "dtype": dtype,
+    }
     return Record(
         **{
             "suite": "agreement",
@@ -71,7 +84,11 @@ def loss(implementation="ours", backend="torch", milliseconds=40.0, **fields) ->
     cell = {"backend": backend, "rows": 512, "classes": 50257, "dtype": "float32", "implementation": implementation}
     if implementation == "ours":
         cell |= {"divergence": "ab_divergence", "alpha": 0.8, "beta": 0.2}
-    times = {"loss/forward_ms": milliseconds / 2, "loss/forward_backward_ms": milliseconds, "loss/percent_of_copy": 61.0}
+    times = {
+        "loss/forward_ms": milliseconds / 2,
+        "loss/forward_backward_ms": milliseconds,
+        "loss/percent_of_copy": 61.0,
+    }
     return Record(
         **{
             "suite": "loss",

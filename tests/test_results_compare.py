@@ -63,7 +63,8 @@ def test_a_record_of_older_code_is_replaced_by_the_newer_one(students):
 
 
 @pytest.mark.parametrize(("dtype", "difference", "verdict"), [
-    ("float64", 5e-11, "pass"), ("float64", 5e-10, "**fail**"), ("float32", 5e-6, "pass"), ("float32", 5e-5, "**fail**"),
+    ("float64", 5e-11, "pass"), ("float64", 5e-10, "**fail**"),
+    ("float32", 5e-6, "pass"), ("float32", 5e-5, "**fail**"),
 ])  # fmt: skip
 def test_frameworks_agree_within_the_bar_of_the_dtype(dtype, difference, verdict):
     records = [trace("jax", dtype, difference), trace("torch", dtype), agreement()]
@@ -121,7 +122,9 @@ def test_an_empty_store_says_what_to_run(tmp_path, capsys):
     assert str(tmp_path / "none") in message and "nox -s torch" in message and "backend=jax" in message
 
 
-@pytest.mark.parametrize(("words", "named"), [(["--metric", "test/f1"], "test/accuracy"), (["--where", "x"], "FIELD=VALUE")])
+@pytest.mark.parametrize(
+    ("words", "named"), [(["--metric", "test/f1"], "test/accuracy"), (["--where", "x"], "FIELD=VALUE")]
+)
 def test_wrong_words_name_what_is_allowed(tmp_path, capsys, words, named):
     Store(tmp_path).write(distill())
     assert main(["compare", "--store", str(tmp_path), *words]) == 2

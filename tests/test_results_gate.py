@@ -49,7 +49,9 @@ def test_the_recorded_figures_pass(folder):
 
 
 def test_an_error_beyond_its_bound_is_named(folder):
-    planted = [r if r.suite != "agreement" or r.cell["dtype"] != "float32" else agreement(gradient=1e-4) for r in everything()]
+    planted = [
+        r if r.suite != "agreement" or r.cell["dtype"] != "float32" else agreement(gradient=1e-4) for r in everything()
+    ]
     (found,) = failing(planted, folder)
     assert found.verdict == "regressed" and found.metric == "agreement/gradient_error" and "float32" in found.cell
     assert found.figure == "1.00e-04" and found.bound == "≤ 8.00e-07"
@@ -65,7 +67,9 @@ def test_the_bound_is_four_times_the_recorded_error_or_a_few_eps():
 
 @pytest.mark.parametrize("error", [math.nan, math.inf])
 def test_an_error_that_is_no_number_fails(folder, error):
-    planted = [r for r in everything() if r.cell["dtype"] != "float64"] + [agreement("float64", value=error, gradient=1e-14)]
+    planted = [r for r in everything() if r.cell["dtype"] != "float64"] + [
+        agreement("float64", value=error, gradient=1e-14)
+    ]
     (found,) = failing(planted, folder)
     assert found.verdict == "regressed" and found.metric == "agreement/value_error"
 
@@ -76,7 +80,9 @@ def test_a_student_three_points_worse_is_caught(folder):
     assert found.verdict == "regressed" and "abkd" in found.cell and "10 seeds" in found.figure
 
 
-@pytest.mark.parametrize("lost", [lambda r: r.cell.get("seed") == 3 and r.cell.get("method") == "kd", lambda r: r.suite == "agreement"])
+@pytest.mark.parametrize(
+    "lost", [lambda r: r.cell.get("seed") == 3 and r.cell.get("method") == "kd", lambda r: r.suite == "agreement"]
+)
 def test_a_cell_left_out_is_missing(folder, lost):
     found = failing([r for r in everything() if not lost(r)], folder)
     assert found and {v.verdict for v in found} == {"missing"} and "was not run" in found[0].reason
@@ -126,7 +132,10 @@ def test_new_cells_are_told_and_do_not_fail(folder):
 def test_an_update_keeps_history_and_entries_without_a_record(folder):
     baselines.update([agreement(value=5e-7)], "a better kernel, other rounding", "def", folder)
     stored = json.loads((folder / "agreement-torch.json").read_text())
-    assert [entry["reason"] for entry in stored["history"]] == ["the first recorded run", "a better kernel, other rounding"]
+    assert [entry["reason"] for entry in stored["history"]] == [
+        "the first recorded run",
+        "a better kernel, other rounding",
+    ]
     assert stored["history"][1]["commit"] == "def" and len(stored["entries"]) == 2
     baselines.update([agreement(value=5e-7)], "one cell is left", "def", folder, replace=True)
     assert len(baselines.read(folder / "agreement-torch.json").entries) == 1

@@ -47,7 +47,9 @@ def test_non_finite_figures_are_null_on_disk_and_named_in_details(store):
 
 
 def test_arrays_and_numpy_scalars_become_plain_numbers(store):
-    record = distill(details={"logits": numpy.eye(2, dtype=numpy.float32)}, metrics={"test/accuracy": numpy.float32(0.5)})
+    record = distill(
+        details={"logits": numpy.eye(2, dtype=numpy.float32)}, metrics={"test/accuracy": numpy.float32(0.5)}
+    )
     store.write(record)
     read = store.get("distill", record.key)
     assert read.details["logits"] == [[1, 0], [0, 1]] and read.metrics["test/accuracy"] == 0.5

@@ -1,4 +1,4 @@
-"""MLflow gets every record once: in the store's own SQLite file, and on a real server that is up, down, or comes later."""
+"""MLflow gets every record once: in the store's own SQLite file, and on a real server, up, down or late."""
 
 import contextlib
 import math
@@ -156,7 +156,12 @@ def free_port():
 def server(folder, port):
     """A real `mlflow server` on this machine."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "artifacts")]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/server.db",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
     quick = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, cwd=folder, env=quick, stdout=log, stderr=log, start_new_session=True)
@@ -236,5 +241,6 @@ def test_without_mlflow_records_stay_queued(tmp_path, monkeypatch):
 
 
 def test_importing_the_package_imports_neither_mlflow_nor_matplotlib():
-    code = "import sys, results, results.tracking; sys.exit(any(m in sys.modules for m in ('mlflow', 'matplotlib', 'pandas')))"
+    heavy = ("mlflow", "matplotlib", "pandas")
+    code = f"import sys, results, results.tracking; sys.exit(any(m in sys.modules for m in {heavy}))"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})

@@ -23,7 +23,9 @@ def test_the_ui_opens_on_an_empty_store_and_ends_with_its_workers(tmp_path):
     command = [sys.executable, "-m", "results", "ui", "--store", str(tmp_path / "store"), "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         line = process.stdout.readline()
         assert line.startswith(f"MLflow UI: http://127.0.0.1:{port}")

@@ -147,7 +147,9 @@ def read_all(folder: Path = FOLDER) -> list[Baseline]:
     return [read(path) for path in sorted(folder.glob("*-*.json"))]
 
 
-def update(records: list[Record], reason: str, commit: str = "", folder: Path = FOLDER, replace: bool = False) -> list[str]:
+def update(
+    records: list[Record], reason: str, commit: str = "", folder: Path = FOLDER, replace: bool = False
+) -> list[str]:
     """Rewrite the files of the suites and backends that the records come from.
 
     Args:
@@ -164,13 +166,17 @@ def update(records: list[Record], reason: str, commit: str = "", folder: Path = 
         BaselineError: no reason, no records, or a record that is no baseline.
     """
     if len(re.findall(r"\w", reason)) < 8:
-        raise BaselineError(f"--reason {reason!r}: --update needs a reason in words, which is kept in the baselines file.")
+        raise BaselineError(
+            f"--reason {reason!r}: --update needs a reason in words, which is kept in the baselines file."
+        )
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.suite in Baseline.METRICS:
             groups.setdefault((record.suite, record.backend), []).append(record)
     if not groups:
-        raise BaselineError("No agreement or distill records to make baselines of; run the suites first (`nox -s torch`).")
+        raise BaselineError(
+            "No agreement or distill records to make baselines of; run the suites first (`nox -s torch`)."
+        )
     written = []
     for (suite, backend), group in groups.items():
         path = path_of(suite, backend, folder)
