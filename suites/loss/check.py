@@ -7,9 +7,8 @@ import numpy as np
 from reference import divergences
 from suites.loss.problems import Problem
 
-#: largest relative difference of value and gradient, by type of the logits; a few times what the agreement suite allows
-#: where logits are not extreme, since here one figure stands for many rows
-LIMITS = {"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-5), "bfloat16": (1e-5, 8e-3), "float16": (1e-5, 1e-3)}
+#: largest relative difference of value and gradient, by type of the logits: what the agreement suite allows every row
+LIMITS = {"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-4), "bfloat16": (1e-5, 8e-3), "float16": (1e-5, 1e-3)}
 #: the framework's own KL subtracts rounded log-partitions and is not ours to judge; this says that it is a KL at all
 YARDSTICK_LIMITS = (1e-3, 1e-2)
 

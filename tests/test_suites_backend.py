@@ -1,0 +1,92 @@
+"""The suites with a real backend, each on something small."""
+
+import json
+
+import numpy as np
+import pytest
+
+from reference.catalogue import DIVERGENCES
+from results.store import Store
+from suites import memory, runner
+from suites.agreement import comparison, samples
+from suites.cell import Cell, options
+from suites.distill import cells, recipes
+from suites.loss import measurement
+from suites.plan import SUITES, PlannedCell
+from suites.selection import Selection
+from suites.suite import Context
+
+
+@pytest.fixture
+def context(backend, tmp_path):
+    return Context(backend.NAME, backend, Store(tmp_path), "cpu", loss_threads=1, description=backend.describe())
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Recipes of two epochs."""
+    for name in ("STUDENTS", "TEACHERS"):
+        values = getattr(recipes, name)["digits"].values | {"epochs": recipes.Value(2)}
+        monkeypatch.setattr(recipes, name, {"digits": recipes.Recipe(values)})
+
+
+def run(cell, context):
+    suite = SUITES[cell.suite]
+    record = runner.run_cell(PlannedCell(suite, cell, suite.key(cell, context), "", "run"), context, "test")
+    assert record.status == "ok", record.details.get("traceback", record.message)
+    context.store.write(record)
+    return record
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_random_rows_agree_with_the_reference(backend, dtype):
+    def evaluate(student, teacher, parameters, temperature):
+        return backend.value_and_gradient("ab_divergence", student, teacher, parameters, temperature=temperature, dtype=dtype)
+
+    found = comparison.compare(evaluate, dtype, samples.random_samples(DIVERGENCES["ab_divergence"], dtype, 750))
+    assert found.violations() == [], found.worst_rows()[0]
+
+
+def test_a_teacher_is_trained_once_and_its_student_learns_from_it(context, short):
+    selection = Selection(suites=("distill",), backend=context.backend, methods=("abkd",), seeds=1)
+    teacher, *_, student = cells.cells(selection, context)
+    taught = run(teacher, context)
+    assert context.store.weights_path(taught.key).is_file()
+    record = run(student, context)
+    assert len(record.curves["train/loss"]) == len(record.curves["test/accuracy"]) == 2
+    assert record.curves["train/loss"][1] < record.curves["train/loss"][0]
+    assert 0 < record.metrics["test/teacher_agreement"] <= 1
+    assert record.metrics["time/step_ms"] > 0 and record.metrics["memory/peak_mb"] > 1
+    again = run(student, context)
+    assert again.key == record.key
+    for name in ("train/loss", "test/accuracy", "test/nll"):
+        assert again.metrics[name] == record.metrics[name], f"{name} does not repeat"
+
+
+def test_a_trace_holds_the_first_steps(context):
+    selection = Selection(suites=("distill",), backend=context.backend, methods=("abkd",), seeds=1)
+    trace = next(c for c in cells.cells(selection, context) if c.scale == "trace" and c.dtype == "float64")
+    details = json.loads(run(trace, context).to_json())["details"]["trace"]
+    assert len(details["losses"]) == recipes.TRACE_STEPS and np.isfinite(details["losses"]).all()
+    assert np.shape(details["logits"]) == (recipes.TRACE_IMAGES, 10)
+    assert any(name.endswith("running_mean") for name in details["statistics"])
+
+
+def test_a_loss_timing_is_checked_and_set_beside_the_yardstick(context):
+    size = {"rows": 20, "classes": 50}
+    own = Cell("loss", backend=context.backend, options=options(divergence="ab_divergence", alpha=0.8, beta=0.2, **size))
+    yardstick = Cell("loss", backend=context.backend, options=options(implementation="framework_kl", **size))
+    for cell in (own, yardstick):
+        record = run(cell, context)
+        assert record.details["check"]["passed"]
+        assert record.metrics["loss/forward_backward_ms"] > 0
+        assert len(record.details["samples_s"]["forward_backward"]) >= 9
+    assert measurement.threads(context) == 1
+
+
+def test_peak_memory_counts_what_was_there_for_a_moment(backend):
+    if not memory.reset_peak():
+        pytest.skip("this system does not let a process reset its peak")
+    before = memory.resident_bytes()
+    np.ones(4_000_000).sum()
+    assert memory.peak_bytes() - before > 30e6
