@@ -83,7 +83,8 @@ def _methods_table(title: str, records: list[Record], metric: str) -> Table:
                 entries[row, name] = f"**{entries[row, name]}**"
     seeds = sorted({len(values) for place, values in means.items() if values and place[0] != TEACHER}) or [1]
     count = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed" + "s" * (seeds[0] > 1)
-    note = f"{metric}, mean ± standard error over {count}; {'larger' if higher_is_better(metric) else 'smaller'} is better."
+    better = "larger" if higher_is_better(metric) else "smaller"
+    note = f"{metric}, mean ± standard error over {count}; {better} is better."
     return Table(f"Methods: {title}", grid(entries, rows, columns, "method"), note)
 
 
@@ -246,7 +247,7 @@ def _values(group: Iterable[Record], metric: str) -> list[float]:
 
 
 def _grouped(records: list[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:
-    found: dict[Key, list[Record]] = {}
+    found: dict[Any, list[Record]] = {}
     for record in records:
         found.setdefault(key(record), []).append(record)
     return found

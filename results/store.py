@@ -87,7 +87,7 @@ class Store:
         text = record.to_json()
         temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
-            # The marker comes first: a record without a marker would be forgotten, a marker without a record is harmless.
+            # The marker comes first: a record without one would be forgotten, a marker without a record is harmless.
             marker = self._queue_path(record)
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()

@@ -1,4 +1,4 @@
-"""Tables as data, with one rendering: Markdown, which a terminal shows as well. Another format is another method here."""
+"""Tables as data, rendered as Markdown, which a terminal shows as well. Another format is another method here."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def tracking_uri(store: Store) -> str:
 def send(records: list[Record], store: Store) -> Sent:
     """Log records to MLflow; those it has already are left alone.
 
-    Best called once at the end of a suite (also of an interrupted one): the figure of the parent run is drawn each time.
+    Best called once at the end of a suite (also an interrupted one): the figure of the parent run is drawn each time.
 
     Args:
         records: records that lie in `store`.

@@ -88,7 +88,7 @@ class Baseline:
         bad = [f"{r.title}: {r.status} {r.message}".strip() for r in records if r.status != "ok"]
         if bad:
             raise BaselineError(
-                f"{len(bad)} of the {self.suite} cells of {self.backend} did not end ok; a baseline is made of finished "
+                f"{len(bad)} of the {self.suite} cells of {self.backend} did not end ok; baselines are made of finished "
                 "cells only. Run them again, or leave them out with --where:\n  " + "\n  ".join(bad[:10])
             )
         index = {self.identity(entry.cell): entry for entry in self.entries}
