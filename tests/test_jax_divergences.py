@@ -1,4 +1,4 @@
-"""What is particular to JAX: transformations of the divergence and the loss, traced parameters, the compilation cache."""
+"""What is particular to JAX: transformations of divergence and loss, traced parameters, the compilation cache."""
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +107,8 @@ def test_a_mask_under_jit_keeps_nan_rows_out(logits):
     student, teacher = logits
     student = student.at[2].set(jnp.nan)
     mask = jnp.arange(6) != 2
-    value, gradient = jax.jit(jax.value_and_grad(lambda s, m: ab_divergence(s, teacher, 0.8, 0.2, mask=m)))(student, mask)
+    function = jax.jit(jax.value_and_grad(lambda s, m: ab_divergence(s, teacher, 0.8, 0.2, mask=m)))
+    value, gradient = function(student, mask)
     keep = np.array([0, 1, 3, 4, 5])
     np.testing.assert_allclose(value, ab_divergence(student[keep], teacher[keep], 0.8, 0.2), rtol=1e-6)
     assert np.all(gradient[2] == 0) and np.isfinite(gradient).all()

@@ -141,5 +141,5 @@ def test_bad_arguments_are_named(batches):
         train_student(None, student, batches, method="sft")
     with pytest.raises(ValueError, match="one-shot"):
         train_student(None, student, iter(batches), method="sft", learning_rate=0.1, epochs=2)
-    with pytest.raises(ValueError, match="yielded nothing"):
+    with pytest.raises(ValueError, match="empty"):
         train_student(None, student, [], method="sft", learning_rate=0.1, progress=False)

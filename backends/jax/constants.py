@@ -1,7 +1,7 @@
 """Scalars of one (α, β, temperature), packed into one vector so that compiled code serves every choice.
 
-The framework-free `backends.coefficients` orders the three exponents; here they are restated as JAX evaluates them: every
-exponent is γ·max(s, t) plus a multiple of w = |δ|. Where α + β > 0 the first part is small for the classes that matter,
+The framework-free `backends.coefficients` orders the three exponents; here they are restated as JAX evaluates them:
+every exponent is γ·max(s, t) plus a multiple of w = |δ|. Where α + β > 0 the first part is small for the classes that matter,
 and where α + β = 0 it vanishes, so neither loses digits in float32.
 """
 
@@ -82,7 +82,9 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Con
         missing_student_value=xp.where((beta > 0) & (gamma > 0), 1 / (safe_beta * safe_gamma), infinity),
         missing_teacher_slope=xp.where(alpha > 0, -1 / safe_alpha, 0.0),
         missing_student_slope=xp.where(
-            beta == 0, xp.where(alpha > 0, 1 / safe_alpha, 0.0), xp.where((beta > 0) & (gamma >= 0), beta_only_limit, 0.0)
+            beta == 0,
+            xp.where(alpha > 0, 1 / safe_alpha, 0.0),
+            xp.where((beta > 0) & (gamma >= 0), beta_only_limit, 0.0),
         ),
         # the mirrored series (δ < 0) has coefficients (−1)^k c_k, hence one series in δ serves both signs
         series=tuple(value / factorial[k + 1] for k, value in enumerate(c.series_positive, start=2)),

@@ -64,7 +64,8 @@ def ab_divergence(
     packed = pack(alpha, beta, temperature, compute_type(student.dtype))
     arguments = (student, teacher, mask, packed)
     if not any(isinstance(x, jax.core.Tracer) for x in arguments):
-        return _compiled_value(*arguments, reduction=reduction)  # nothing is being differentiated: save the rule's overhead
+        # nothing is being differentiated: save the overhead of the rule
+        return _compiled_value(*arguments, reduction=reduction)
     return divergence(reduction, *arguments)
 
 
@@ -119,7 +120,9 @@ def _row_scale(rows: jax.Array, mask: jax.Array | None, reduction: str) -> jax.A
 
 
 @partial(jax.jit, static_argnames="reduction")
-def _compiled_value(student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, reduction: str) -> jax.Array:
+def _compiled_value(
+    student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, reduction: str
+) -> jax.Array:
     c = unpack(packed)
     rows = _value(_prepare(student, teacher, mask, c), c)
     return _reduce(rows, _row_scale(rows, mask, reduction), reduction)
@@ -144,7 +147,7 @@ def _compiled_scale(gradient: jax.Array, mask: Any, cotangent: jax.Array, like_s
 
 @jax.custom_vjp
 def _value_and_gradient(student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array) -> tuple:
-    """Row values `[...]` and their gradients `[..., classes]`, both in the computing type; differentiating them raises."""
+    """Row values `[...]` and their gradients `[..., classes]` in the computing type; differentiating them raises."""
     c = unpack(packed)
     rows = _prepare(student, teacher, mask, c)
     return _value(rows, c), _gradient(rows, c)
@@ -288,7 +291,9 @@ def _value(rows: _Rows, c: Constants) -> jax.Array:
     return value if rows.selected is None else jnp.where(rows.selected[..., 0], value, 0)
 
 
-def _slope_exponent(delta: jax.Array, teacher: jax.Array, student: jax.Array, positive: Any, negative: Any, c: Constants):
+def _slope_exponent(
+    delta: jax.Array, teacher: jax.Array, student: jax.Array, positive: Any, negative: Any, c: Constants
+) -> jax.Array:
     """γ·max(s, t) + factor·|δ|, the factor by δ's sign."""
     above = delta >= 0
     return c.gamma * jnp.where(above, teacher, student) + jnp.where(above, positive, negative) * jnp.abs(delta)
@@ -298,8 +303,8 @@ def _gradient(rows: _Rows, c: Constants) -> jax.Array:
     """∂D/∂z, `[..., classes]`.
 
     Any multiple of q may be taken off h without changing it; h_j/q_j at the student's top class j keeps confident
-    students accurate. With x = (γ−1)(t − t_j) it is also q^γ (e^(αδ) − e^(αδ_j))/α + (e^x − 1)(h_j/q_j) q, which is used
-    where x is small: the difference of exponentials is then a product, exact, and for γ = 1 all that remains.
+    students accurate. With x = (γ−1)(t − t_j) it is also q^γ (e^(αδ) − e^(αδ_j))/α + (e^x − 1)(h_j/q_j) q, which is
+    used where x is small: the difference of exponentials is then a product, exact, and for γ = 1 all that remains.
     """
     size = jnp.abs(c.alpha)
     limit = jnp.finfo(rows.difference.dtype).max / (8 * rows.difference.shape[-1])  # so that no sum overflows

@@ -30,7 +30,7 @@ def relative_expm1(x: jax.Array) -> jax.Array:
 
 
 def exp_difference(low: jax.Array, high: jax.Array, gap: jax.Array) -> jax.Array:
-    """e^high − e^low from both exponentials `low`, `high` and the exponents' difference `gap` (any sign, may be ±∞ or NaN)."""
+    """e^high − e^low from both exponentials `low`, `high` and the exponents' difference `gap` (may be ±∞ or NaN)."""
     return jnp.where(jnp.abs(gap) < _POLYNOMIAL_BOUND, low * (gap * relative_expm1(gap)), high - low)
 
 
@@ -63,7 +63,7 @@ def second_order(delta: jax.Array, base: jax.Array, c: Constants) -> jax.Array:
         jnp.where(positive, c.middle_positive, c.middle_negative),
         jnp.where(positive, c.top_positive, c.top_negative),
     )
-    # the square of e^(x/2) is multiplied in halves: neither a large factor nor a small one leaves the type's range early
+    # e^x is multiplied in as two factors e^(x/2), so that none leaves the type's range early
     half = bounded_exp((base + slope * w) / 2)
     gaps = first_order(w, upper) - jnp.exp(-upper * w) * first_order(w, lower)
     series = jnp.zeros_like(delta)

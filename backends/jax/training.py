@@ -46,8 +46,8 @@ def train_student(
 
     Args:
         teacher: called in evaluation mode, never changed; None for methods without a teacher ("sft").
-        student: any nnx.Module that maps inputs to logits `[..., classes]`; its `nnx.Param`s are trained, its other state
-            (batch statistics, dropout's random state) moves along. Left in evaluation mode.
+        student: any nnx.Module that maps inputs to logits `[..., classes]`; its `nnx.Param`s are trained, its other
+            state (batch statistics, dropout's random state) moves along. Left in evaluation mode.
         batches: iterable of (inputs, labels), iterated once an epoch; inputs an array or a pytree of arrays, labels
             `[...]` integers, −100 for rows that do not count. NumPy or JAX arrays.
         method: a name in `backends.methods.METHODS`.
@@ -109,7 +109,8 @@ def _check_arguments(
             "(SGD with momentum), or an optax transformation"
         )
     if learning_rate is not None and not callable(learning_rate):
-        check_number("learning_rate", learning_rate)
+        if check_number("learning_rate", learning_rate) < 0:
+            raise ValueError(f"learning_rate={learning_rate!r} is not allowed; it must not be negative")
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"epochs={epochs!r} is not allowed; it must be a positive integer")
     if epochs > 1 and iter(batches) is batches:
@@ -198,7 +199,8 @@ class _Run:
         """Run all batches and return their losses; only steps that compile are waited for one by one."""
         losses, started, first_seconds = [], time.perf_counter(), 0.0
         for inputs, labels in batches:
-            signature = tuple((np.shape(x), str(getattr(x, "dtype", type(x)))) for x in jax.tree.leaves((inputs, labels)))
+            leaves = jax.tree.leaves((inputs, labels))
+            signature = tuple((np.shape(leaf), str(getattr(leaf, "dtype", type(leaf)))) for leaf in leaves)
             rate = learning_rate(self.steps) if callable(learning_rate) else learning_rate
             hyperparameters = np.array((0.0 if rate is None else rate, *self.fixed), self.number_type)
             fresh = signature not in self.signatures
@@ -218,7 +220,7 @@ class _Run:
             self.steps += 1
             bar.update()
         if not losses:
-            raise ValueError("batches yielded nothing; it must yield at least one (inputs, labels) each time it is iterated")
+            raise ValueError("batches is empty; it must yield at least one (inputs, labels) each time it is iterated")
         values = np.array(jax.device_get(losses), np.float64)
         later = len(losses) - (len(self.first_seconds) if self.steps == len(losses) else 0)
         elapsed = time.perf_counter() - started - first_seconds
@@ -231,7 +233,7 @@ class _Run:
         return sum(max(seconds - usual, 0.0) for seconds in self.first_seconds)
 
     def write_back(self, copy: bool = False) -> None:
-        """Bring the caller's module up to date and into evaluation mode; `copy` keeps its arrays from later donation."""
+        """Bring the caller's module up to date, in evaluation mode; `copy` keeps its arrays from later donation."""
         arrays = (self.trained, self.rest)
         if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in jax.tree.leaves(arrays)):
             return  # a step was interrupted after it had taken the arrays: the module keeps its last state

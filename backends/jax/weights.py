@@ -54,6 +54,6 @@ def load_weights(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
         if is_kernel and array.ndim in _FROM_PYTORCH:
             array = array.transpose(_FROM_PYTORCH[array.ndim])
         if array.shape != variable[...].shape:
-            raise ValueError(f"{name} has shape {np.shape(arrays[name])}, which does not fit {variable[...].shape} here")
+            raise ValueError(f"{name} has shape {np.shape(arrays[name])}, which does not fit {variable[...].shape}")
         flat.append((path, variable.replace(jnp.asarray(array, variable[...].dtype))))
     nnx.update(model, nnx.from_flat_state(flat))
