@@ -338,7 +338,7 @@ def _gradients(
     student_logs = _shifted(student, student_max, temperature) - student_partition
     teacher_logs = _shifted(teacher, teacher_max, temperature) - teacher_partition
     size_alpha, zero = tf.abs(scalars.alpha), tf.zeros([], tf.float64)
-    cap = tf.cast(dtype.max / 8, dtype) / tf.cast(tf.shape(student)[-1], dtype)
+    cap = tf.constant(dtype.max / 8, dtype) / tf.cast(tf.shape(student)[-1], dtype)
 
     def capped(values: tf.Tensor) -> tf.Tensor:
         """Keep a row's sum finite where single terms overflow."""

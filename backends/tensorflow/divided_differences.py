@@ -27,8 +27,7 @@ def exponential(exponent: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     rounded = tf.cast(exponent, dtype)
     # past ±1e6 nothing but 0 or inf is left, and the remainder of a rounding is no longer small
     remainder = tf.where(tf.abs(rounded) < 1e6, tf.cast(exponent - tf.cast(rounded, tf.float64), dtype), 0.0)
-    result = tf.exp(rounded)
-    return result + result * remainder
+    return tf.exp(rounded) * (1 + remainder)
 
 
 def expm1(x: tf.Tensor, exp: tf.Tensor) -> tf.Tensor:

@@ -44,7 +44,7 @@ class BatchNorm(keras.layers.Layer):
         unbiased = tf.stop_gradient(variance) * (count / tf.maximum(count - 1, 1))
         for running, new in ((self.mean, tf.stop_gradient(mean)), (self.variance, unbiased)):
             old = tf.convert_to_tensor(running)
-            running.assign(old + tf.cast(self.momentum, old.dtype) * (tf.cast(new, old.dtype) - old))
+            running.assign(old + tf.constant(self.momentum, old.dtype) * (tf.cast(new, old.dtype) - old))
         factor = tf.convert_to_tensor(self.scale) * tf.math.rsqrt(variance + self.epsilon)
         return centred * factor + tf.convert_to_tensor(self.shift)
 

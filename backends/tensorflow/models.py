@@ -34,5 +34,6 @@ def build_model(spec: ModelSpec, *, dtype: str = "float32") -> keras.Model:
     """
     inputs = keras.Input(spec.input_shape, dtype=keras.DTypePolicy(dtype).variable_dtype)
     model = keras.Model(inputs, FAMILIES[spec.family](inputs, spec, dtype), name=spec.name)
+    model.dtype_policy = keras.DTypePolicy(dtype)  # or Keras would cast float64 images to float32 on the way in
     model.architecture = (spec, dtype)  # models that share it share compiled training steps
     return model

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with PyTorch's meaning, and Keras optimizers behind the same three functions."""
+"""Stochastic gradient descent with PyTorch's meaning, and Keras optimizers behind the same functions."""
 
 from collections.abc import Sequence
 
@@ -28,28 +28,27 @@ class SGD:
         """The loss to differentiate: the loss itself."""
         return loss
 
-    def step(
+    def apply(
         self,
-        state: Sequence[tf.Tensor],
+        variables: Sequence[tf.Variable],
+        state: Sequence[tf.Variable],
         gradients: Sequence[tf.Tensor],
-        values: Sequence[tf.Tensor],
         learning_rate: tf.Tensor,
-    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Return the new values and the new state.
+    ) -> None:
+        """Update `variables` and `state` (velocities) in place.
 
         Args:
-            state: velocities.
-            gradients: one per value.
-            values: the trained weights.
+            variables: the trained weights.
+            state: one velocity a weight.
+            gradients: one per weight.
             learning_rate: float64 scalar, rounded only to the weights' type.
         """
-        velocities = []
-        for velocity, gradient, value in zip(state, gradients, values, strict=True):
+        for variable, velocity, gradient in zip(variables, state, gradients, strict=True):
             if self.weight_decay:
-                gradient = gradient + tf.cast(self.weight_decay, value.dtype) * value
-            velocities.append(tf.cast(self.momentum, value.dtype) * velocity + gradient)
-        new = [v - tf.cast(learning_rate, v.dtype) * u for v, u in zip(values, velocities, strict=True)]
-        return new, velocities
+                gradient = gradient + tf.constant(self.weight_decay, variable.dtype) * variable
+            new = tf.constant(self.momentum, variable.dtype) * velocity + gradient
+            velocity.assign(new)
+            variable.assign_sub(tf.cast(learning_rate, variable.dtype) * new)
 
     @property
     def signature(self) -> tuple[float, float]:
@@ -70,21 +69,22 @@ class KerasOptimizer:
         self.optimizer = optimizer
 
     def state(self, variables: Sequence[keras.Variable]) -> list[tf.Variable]:
-        """The optimizer's variables."""
+        """Build the optimizer for `variables`; it keeps its state to itself."""
         if not self.optimizer.built:
             self.optimizer.build(variables)
-        return [v.value for v in self.optimizer.variables]
+        self._variables = list(variables)
+        return []
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss to differentiate: scaled where the optimizer scales losses (float16)."""
         return self.optimizer.scale_loss(loss)
 
-    def step(
+    def apply(
         self,
-        state: Sequence[tf.Tensor],
+        variables: Sequence[tf.Variable],
+        state: Sequence[tf.Variable],
         gradients: Sequence[tf.Tensor],
-        values: Sequence[tf.Tensor],
         learning_rate: tf.Tensor,
-    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Return the new values and the new state; `learning_rate` is not used."""
-        return self.optimizer.stateless_apply(list(state), list(gradients), list(values))
+    ) -> None:
+        """Update the variables that the optimizer was built for; the other arguments are not used."""
+        self.optimizer.apply(list(gradients), self._variables)

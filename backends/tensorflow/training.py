@@ -17,6 +17,7 @@ from tqdm import tqdm
 from backends.batches import batch_pair, check_batches, rate_schedule, split_compile_time
 from backends.methods import Objective, resolve
 from backends.tensorflow.divergences import compute_type, pack_parameters, packed_ab_divergence
+from backends.tensorflow.models import build_model
 from backends.tensorflow.objectives import cross_entropy
 from backends.tensorflow.optimizers import SGD, KerasOptimizer
 from backends.training_result import TrainingResult
@@ -163,19 +164,15 @@ class _Step:
             tf.constant([objective.distill_weight, objective.hard_weight], tf.float64),
         )
         shared = getattr(student, "architecture", None), getattr(teacher, "architecture", None)
+        whole = all(layer.trainable for m in (student, teacher) if m is not None for layer in m.layers)
         key = (*shared, objective.needs_teacher, objective.hard_weight == 0, self._updates.signature)
-        if shared[0] is None or (teacher is not None and shared[1] is None) or self._updates.signature is None:
+        known = shared[0] is not None and (teacher is None or shared[1] is not None) and whole
+        if not known or self._updates.signature is None:
             self._function = _compile_step(teacher, student, self._updates, objective)
         else:
-            trainable = tuple(v.trainable for v in student.variables)
-            key = (*key, trainable)
             if key not in _shared_steps:
-                _shared_steps[key] = _compile_step(
-                    None if teacher is None else keras.models.clone_model(teacher),
-                    keras.models.clone_model(student),
-                    self._updates,
-                    objective,
-                )
+                built = [None if which is None else build_model(which[0], dtype=which[1]) for which in shared[::-1]]
+                _shared_steps[key] = _compile_step(*built, self._updates, objective)
             self._function = _shared_steps[key]
 
 
@@ -191,10 +188,9 @@ def _compile_step(
         if has_hard_term:
             loss += tf.cast(weights[1], loss.dtype) * cross_entropy(logits, labels, ignore_index=IGNORED_LABEL)
         if teacher is not None:
-            count = len(teacher.trainable_variables)
-            teacher_logits, _ = teacher.stateless_call(
-                teacher_values[:count], teacher_values[count:], inputs, training=False
-            )
+            variables = (*teacher.trainable_variables, *teacher.non_trainable_variables)
+            with keras.StatelessScope(zip(variables, teacher_values, strict=True)):
+                teacher_logits = teacher(inputs, training=False)
             counted = tf.not_equal(labels, IGNORED_LABEL)
             distill = packed_ab_divergence(logits, tf.stop_gradient(teacher_logits), packed, counted, "mean")
             loss += tf.cast(weights[0], loss.dtype) * distill
@@ -205,23 +201,27 @@ def _compile_step(
         values = [tf.convert_to_tensor(v) for v in trained]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            logits, new_kept, own_losses = student.stateless_call(
-                values, [tf.convert_to_tensor(v) for v in kept], inputs, training=True, return_losses=True
-            )
+            kept_values = [tf.convert_to_tensor(v) for v in kept]
+            mapping = [
+                *zip(student.trainable_variables, values, strict=True),
+                *zip(student.non_trainable_variables, kept_values, strict=True),
+            ]
+            # not `stateless_call`, which goes past `__call__` and what that does to types and arguments
+            with keras.StatelessScope(mapping, collect_losses=True) as scope:
+                logits = student(inputs, training=True)
+                own_losses = student.losses
             teacher_values = [tf.convert_to_tensor(v) for v in teacher_variables]
             loss = loss_of(logits, inputs, labels, teacher_values, packed, weights)
             for own in own_losses:
                 loss += tf.cast(own, loss.dtype)
             scaled = updates.scale_loss(loss)
         gradients = tape.gradient(scaled, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        new_values, new_state = updates.step([tf.convert_to_tensor(v) for v in state], gradients, values, learning_rate)
-        for variables, news in ((trained, new_values), (kept, new_kept), (state, new_state)):
-            for variable, new in zip(variables, news, strict=True):
-                variable.assign(new)
+        updates.apply(trained, state, gradients, learning_rate)
+        for variable, ours in zip(kept, student.non_trainable_variables, strict=True):
+            variable.assign(scope.get_current_value(ours))
         return loss
 
     return tf.function(step, autograph=False)
-
 
 
 def predict(model: keras.Model, inputs: Any, batch_size: int = 512) -> tf.Tensor:
