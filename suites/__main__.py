@@ -1,7 +1,7 @@
 """The command line: `python -m suites [agreement] [loss] [distill] [options]`.
 
-Exit status: 0 all cells measured, 1 some were not or were outside their bounds, 2 the command or the store is not usable,
-130 interrupted.
+Exit status: 0 all cells measured, 1 some were not or were outside their bounds, 2 the command or the store is
+not usable, 130 interrupted.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from suites.cell import DTYPES, SCALES
 from suites.distill import recipes
 from suites.selection import SUITES, Selection, check
 from suites.suite import Context
-
 
 #: small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
@@ -40,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--method", type=_list(str), default=recipes.DEFAULT_METHODS, metavar="NAME,…", help=", ".join(methods.METHODS))
     add("--alpha", type=_list(float), default=(), metavar="A,…", help=f"default {recipes.DEFAULT_ALPHA}")
     add("--beta", type=_list(float), default=(), metavar="B,…", help=f"default {recipes.DEFAULT_BETA}")
-    add("--temperature", type=_list(float), default=(), metavar="T,…", help="default: the recipe's; 1 in the loss suite")
+    add(
+        "--temperature", type=_list(float), default=(), metavar="T,…", help="default: the recipe's; 1 in the loss suite"
+    )
     add("--distill-weight", type=float, help="weight of the distillation term (default: the recipe's)")
     add("--hard-weight", type=float, help="weight of the labels' cross-entropy (default: the recipe's)")
     add("--seeds", type=int, default=recipes.DEFAULT_SEEDS, metavar="N", help="seeds 0 to N − 1 (default %(default)s)")
@@ -99,7 +100,9 @@ def installed_backend() -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise ValueError(f"no backend is installed; run `nox -s {backends.BACKENDS[0]}` (or {', '.join(backends.BACKENDS[1:])})")
+        raise ValueError(
+            f"no backend is installed; run `nox -s {backends.BACKENDS[0]}` (or {', '.join(backends.BACKENDS[1:])})"
+        )
     raise ValueError(f"backend is not given and several are installed; choose one of {', '.join(found)} with --backend")
 
 

@@ -63,7 +63,9 @@ class Cell:
         """The label without seed and dtype: cells that a plan counts together."""
         given = dict(self.options)
         words = ["trace"] if self.scale == "trace" else []
-        words += [str(word) for word in (self.pair, self.method, given.get("divergence"), given.get("implementation")) if word]
+        words += [
+            str(word) for word in (self.pair, self.method, given.get("divergence"), given.get("implementation")) if word
+        ]
         if "rows" in given:
             words.append(f"{given['rows']}×{given['classes']}")
         if "alpha" in given:

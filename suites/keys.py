@@ -1,7 +1,7 @@
 """Digests that say whether a cell has been measured already.
 
-The result key covers what decides a cell's result: the cell, its recipe, the data, the source files that compute it, the
-determinism flags and the thread count. The timing key adds hardware and library versions.
+The result key covers what decides a cell's result: the cell, its recipe, the data, the source files that compute it,
+the determinism flags and the thread count. The timing key adds hardware and library versions.
 """
 
 import hashlib
@@ -40,7 +40,9 @@ def source_files(*patterns: str) -> tuple[Path, ...]:
     for pattern in patterns:
         matching = [path for path in ROOT.glob(pattern) if path.is_file()]
         if not matching:
-            raise ValueError(f"pattern={pattern!r} matches no file under {ROOT}; name the files that compute the result")
+            raise ValueError(
+                f"pattern={pattern!r} matches no file under {ROOT}; name the files that compute the result"
+            )
         found.update(matching)
     return tuple(sorted(found))
 

@@ -1,7 +1,7 @@
 """Resident memory of this process, now and at its peak.
 
-Linux keeps the peak (VmHWM) and lets a process set it back to the present size (proc(5), clear_refs). Elsewhere the peak
-since the start is all there is; `reset_peak` then says False.
+Linux keeps the peak (VmHWM) and lets a process set it back to the present size (proc(5), clear_refs). Elsewhere the
+peak since the start is all there is; `reset_peak` then says False.
 """
 
 import resource

@@ -1,4 +1,4 @@
-"""What a command will do: cells to run, cells that are finished already, cells that cannot run, and the time it takes."""
+"""What a command will do: cells to run, cells that are finished, cells that cannot run, and the time it takes."""
 
 import statistics
 from collections import defaultdict
@@ -51,7 +51,9 @@ def make_plan(selection: Selection, context: Context) -> list[PlannedCell]:
     """Look up every cell of a selection in the store."""
     times = _earlier_times(context)
     return [
-        _planned(SUITES[name], cell, context, times) for name in selection.suites for cell in SUITES[name].cells(selection, context)
+        _planned(SUITES[name], cell, context, times)
+        for name in selection.suites
+        for cell in SUITES[name].cells(selection, context)
     ]
 
 
@@ -75,7 +77,9 @@ def _planned(suite: Suite, cell: Cell, context: Context, times: dict[tuple[Any, 
 
 def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
     """Cells that take about the same time."""
-    return suite, *(cell.get(n) for n in ("pair", "method", "scale", "dtype", "divergence", "implementation", "rows", "classes"))
+    return suite, *(
+        cell.get(n) for n in ("pair", "method", "scale", "dtype", "divergence", "implementation", "rows", "classes")
+    )
 
 
 def _earlier_times(context: Context) -> dict[tuple[Any, ...], float]:
@@ -100,7 +104,10 @@ def describe(plan: list[PlannedCell]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
-        words = [word.ljust(width) if column < 2 else word.rjust(width) for column, (word, width) in enumerate(zip(row, widths, strict=True))]
+        words = [
+            word.ljust(width) if column < 2 else word.rjust(width)
+            for column, (word, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(words).rstrip())
     lines.insert(1, "  ".join("─" * width for width in widths))
     reasons = dict.fromkeys(
@@ -116,7 +123,7 @@ def _counts(members: Iterable[PlannedCell]) -> tuple[str, ...]:
 
 
 def duration(seconds: float) -> str:
-    """"45 s", "3 min 20 s" or "2 h 5 min"."""
+    """ "45 s", "3 min 20 s" or "2 h 5 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

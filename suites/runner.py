@@ -36,8 +36,8 @@ class Run:
 def run_plan(plan: list[PlannedCell], context: Context, output: TextIO | None = None) -> Run:
     """Run every cell of a plan that is not finished.
 
-    Ctrl-C ends the run after the cells that are finished; an error in a cell makes its record "failed" and the next cell
-    is run.
+    Ctrl-C ends the run after the cells that are finished; an error in a cell makes its record "failed" and the next
+    cell is run.
     """
     outcome = Run()
     invocation = uuid.uuid4().hex
@@ -70,7 +70,7 @@ def run_cell(planned: PlannedCell, context: Context, invocation: str) -> Record:
         invocation=invocation, cell=planned.cell.as_dict(), status=outcome.status, message=outcome.message,
         metrics=outcome.metrics, curves={name: values for name, values in outcome.curves.items() if values},
         details=outcome.details, started=started, finished=_now(),
-        environment={**context.environment, **{f"backend.{name}": value for name, value in context.description.items()}},
+        environment={**context.environment, **{f"backend.{name}": v for name, v in context.description.items()}},
     )  # fmt: skip
 
 
@@ -130,13 +130,20 @@ class Progress:
         """The present cell has its record."""
         self.done += 1
         seconds = time.monotonic() - self.started
-        words = [f"[{self.done:>{len(str(self.cells))}}/{self.cells}]", f"{self.label}:", record.status, *figures(record)]
+        words = [
+            f"[{self.done:>{len(str(self.cells))}}/{self.cells}]",
+            f"{self.label}:",
+            record.status,
+            *figures(record),
+        ]
         self._line(" ".join([*words, f"({seconds:.1f} s)"]))
         if record.message:
             self._line(f"    {record.message}")
         for row in record.details.get("worst", []) if record.status == "failed" else []:
             if row["excess"] > 1:
-                self._line("    " + ", ".join(f"{name} {_short(value)}" for name, value in row.items() if name != "excess"))
+                self._line(
+                    "    " + ", ".join(f"{name} {_short(value)}" for name, value in row.items() if name != "excess")
+                )
         self.bar.n = self.done
         self.bar.refresh()
 

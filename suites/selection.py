@@ -78,7 +78,7 @@ def model_spec(name: str, dataset: str) -> architectures.ModelSpec:
 
 
 def split_pair(pair: str) -> tuple[str, str]:
-    """"teacher:student" → (teacher, student).
+    """ "teacher:student" → (teacher, student).
 
     Raises:
         ValueError: it does not read like that.

@@ -28,8 +28,8 @@ def peak_memory_bytes():
 
 
 def value_and_gradient(
-    divergence, student_logits, teacher_logits, parameters, *, temperature=1.0, mask=None, reduction="none", dtype="float32",
-    teacher_dtype=None,
+    divergence, student_logits, teacher_logits, parameters, *, temperature=1.0, mask=None, reduction="none",
+    dtype="float32", teacher_dtype=None,
 ):  # fmt: skip
     return DIVERGENCES[divergence].reference(
         student_logits, teacher_logits, *parameters.values(), temperature=temperature, mask=mask, reduction=reduction
@@ -51,8 +51,8 @@ def predict(model, inputs, batch_size=512):
 
 
 def train(
-    teacher, student, batches, *, dtype="float32", method="abkd", alpha=None, beta=None, temperature=1.0, distill_weight=1.0,
-    hard_weight=1.0, learning_rate=None, momentum=0.9, weight_decay=0.0, epochs=1, progress=True, on_epoch=None,
+    teacher, student, batches, *, dtype="float32", method="abkd", alpha=None, beta=None, temperature=1.0,
+    distill_weight=1.0, hard_weight=1.0, learning_rate=None, momentum=0.9, weight_decay=0.0, epochs=1, progress=True, on_epoch=None,
 ):  # fmt: skip
     global trainings
     trainings += 1

@@ -41,7 +41,9 @@ def run(cell, context):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 def test_random_rows_agree_with_the_reference(backend, dtype):
     def evaluate(student, teacher, parameters, temperature):
-        return backend.value_and_gradient("ab_divergence", student, teacher, parameters, temperature=temperature, dtype=dtype)
+        return backend.value_and_gradient(
+            "ab_divergence", student, teacher, parameters, temperature=temperature, dtype=dtype
+        )
 
     found = comparison.compare(evaluate, dtype, samples.random_samples(DIVERGENCES["ab_divergence"], dtype, 750))
     assert found.violations() == [], found.worst_rows()[0]
@@ -74,7 +76,9 @@ def test_a_trace_holds_the_first_steps(context):
 
 def test_a_loss_timing_is_checked_and_set_beside_the_yardstick(context):
     size = {"rows": 20, "classes": 50}
-    own = Cell("loss", backend=context.backend, options=options(divergence="ab_divergence", alpha=0.8, beta=0.2, **size))
+    own = Cell(
+        "loss", backend=context.backend, options=options(divergence="ab_divergence", alpha=0.8, beta=0.2, **size)
+    )
     yardstick = Cell("loss", backend=context.backend, options=options(implementation="framework_kl", **size))
     for cell in (own, yardstick):
         record = run(cell, context)

@@ -18,7 +18,10 @@ def numpy_backend(monkeypatch):
     monkeypatch.setattr(backends, "load", lambda name: fake_harness)
     monkeypatch.setattr(fake_harness, "on_train", None)
     monkeypatch.setattr(fake_harness, "trainings", 0)
-    short = {name: recipes.Value(2) if name == "epochs" else value for name, value in recipes.STUDENTS["digits"].values.items()}
+    short = {
+        name: recipes.Value(2) if name == "epochs" else value
+        for name, value in recipes.STUDENTS["digits"].values.items()
+    }
     for table in ("STUDENTS", "TEACHERS"):
         monkeypatch.setattr(recipes, table, {"digits": recipes.Recipe(short)})
 
@@ -30,7 +33,11 @@ def run(store, *arguments):
 def results(store):
     """What decides the outcome of each record, without times and invocations."""
     return {
-        record.key: (record.cell, record.status, {n: v for n, v in record.metrics.items() if n.startswith(("test/", "train/"))})
+        record.key: (
+            record.cell,
+            record.status,
+            {n: v for n, v in record.metrics.items() if n.startswith(("test/", "train/"))},
+        )
         for record in Store(store).records()
     }
 
@@ -89,7 +96,9 @@ def test_every_cell_ends_in_a_record_and_is_not_run_again(tmp_path, capsys):
     assert run(tmp_path, *SMALL) == 0
     records = Store(tmp_path).records()
     assert {record.status for record in records} == {"ok"}
-    students = [record for record in records if record.cell["method"] in ("sft", "kd") and record.cell["scale"] == "smoke"]
+    students = [
+        record for record in records if record.cell["method"] in ("sft", "kd") and record.cell["scale"] == "smoke"
+    ]
     assert len(students) == 4
     for record in students:
         names = {"test/accuracy", "test/nll", "test/ece", "test/teacher_agreement", "train/loss", "time/step_ms",
@@ -103,7 +112,19 @@ def test_every_cell_ends_in_a_record_and_is_not_run_again(tmp_path, capsys):
 
 
 def test_lists_multiply_and_apply_to_the_methods_that_have_them(tmp_path, capsys):
-    options = ["--method", "kd,abkd", "--alpha", "0.5,0.8", "--beta", "0.2", "--temperature", "1,4", "--seeds", "1", "--plan"]
+    options = [
+        "--method",
+        "kd,abkd",
+        "--alpha",
+        "0.5,0.8",
+        "--beta",
+        "0.2",
+        "--temperature",
+        "1,4",
+        "--seeds",
+        "1",
+        "--plan",
+    ]
     assert run(tmp_path, "distill", "--backend", "torch", *options) == 0
     printed = capsys.readouterr().out
     last = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])

@@ -74,12 +74,17 @@ def test_learning_rate_rises_then_falls_to_zero():
     rate = learning_rate(recipe, steps_per_epoch=14)
     total = recipe["epochs"] * 14
     values = [rate(step) for step in range(total)]
-    assert max(values) == pytest.approx(recipe["learning_rate"]) and values.index(max(values)) == recipe["warm_up_steps"]
+    assert (
+        max(values) == pytest.approx(recipe["learning_rate"]) and values.index(max(values)) == recipe["warm_up_steps"]
+    )
     assert values[-1] < 0.001 * recipe["learning_rate"] and min(values) > 0
 
 
 def test_every_number_of_every_recipe_has_a_source():
-    found = [recipes.teacher_recipe("digits"), *(recipes.student_recipe("digits", m, {}) for m in recipes.METHOD_VALUES)]
+    found = [
+        recipes.teacher_recipe("digits"),
+        *(recipes.student_recipe("digits", m, {}) for m in recipes.METHOD_VALUES),
+    ]
     assert all(all(source for source in recipe.sources().values()) for recipe in found)
 
 

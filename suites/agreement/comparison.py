@@ -76,7 +76,7 @@ class Comparison:
 
     @staticmethod
     def _worst_entry(sample: Sample, gradient: np.ndarray, row: int) -> tuple[float, float, int]:
-        """Got, want and class of the entry of a row's gradient that is farthest off; want is NaN where no one knows it."""
+        """Got, want and class of the entry of a row's gradient that is farthest off; want is NaN where unknown."""
         known = dict(zip(sample.index[row].tolist(), sample.entries[row].tolist(), strict=True))
         if np.isnan(gradient).any():
             places = np.flatnonzero(np.isnan(gradient))
@@ -97,7 +97,10 @@ class Comparison:
                 over_usual, over_always = (int(np.sum(~(errors[:, column] <= limit))) for limit in (usual, always))
                 where = f"{quantity} of {'random' if random else 'golden'} rows ({region})"
                 if over_always:
-                    found.append(f"{where}: {over_always} of {len(errors)} rows over {always:g}, the worst {_worst(errors[:, column]):.2g}")
+                    found.append(
+                        f"{where}: {over_always} of {len(errors)} rows over {always:g}, "
+                        f"the worst {_worst(errors[:, column]):.2g}"
+                    )
                 elif over_usual > (1 - bounds.USUAL_SHARE) * len(errors):
                     found.append(f"{where}: {over_usual} of {len(errors)} rows over {usual:g}, allowed are "
                                  f"{1 - bounds.USUAL_SHARE:.1%}")  # fmt: skip

@@ -48,8 +48,8 @@ class Sample:
     def description(self) -> dict[str, object]:
         """What identifies the sample in a record."""
         return {
-            **self.parameters, "temperature": self.temperature, "classes": self.student.shape[-1], "spread": self.spread,
-            "rows": len(self.student), "random": self.random,
+            **self.parameters, "temperature": self.temperature, "classes": self.student.shape[-1],
+            "spread": self.spread, "rows": len(self.student), "random": self.random,
         }  # fmt: skip
 
 

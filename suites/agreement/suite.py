@@ -32,7 +32,11 @@ def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
 
 def _sources(cell: Cell) -> tuple[Path, ...]:
     return keys.source_files(
-        "backends/*.py", f"backends/{cell.backend}/**/*.py", "reference/*.py", "reference/golden/*", "suites/agreement/*.py"
+        "backends/*.py",
+        f"backends/{cell.backend}/**/*.py",
+        "reference/*.py",
+        "reference/golden/*",
+        "suites/agreement/*.py",
     )
 
 

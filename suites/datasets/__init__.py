@@ -9,8 +9,8 @@ from suites.datasets.digits import load_digits
 DATASETS: dict[str, Callable[[], ImageDataset]] = {"digits": load_digits}
 #: of the paper; they come with the scales "small" and "paper"
 DATASETS_TO_COME = (
-    "dolly", "self-instruct", "vicuna", "s-ni", "unni", "cifar100", "imagenet", "caltech101", "oxford-pets", "stanford-cars",
-    "flowers102", "food101", "fgvc-aircraft", "sun397", "dtd", "eurosat", "ucf101",
+    "dolly", "self-instruct", "vicuna", "s-ni", "unni", "cifar100", "imagenet", "caltech101", "oxford-pets",
+    "stanford-cars", "flowers102", "food101", "fgvc-aircraft", "sun397", "dtd", "eurosat", "ucf101",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from suites.datasets.base import ImageDataset
 
-#: pixels count 0 to 16 dark points of a 4 × 4 block (UCI, "Optical Recognition of Handwritten Digits", Alpaydin & Kaynak)
+#: pixels count 0 to 16 dark points of a 4 × 4 block (UCI, "Optical Recognition of Handwritten Digits")
 LARGEST_PIXEL = 16.0
 
 
@@ -22,8 +22,8 @@ def load_digits() -> ImageDataset:
     train, test = train_test_split(np.arange(len(labels)), test_size=0.5, random_state=0, stratify=labels)
     return ImageDataset(
         name="digits",
-        source="scikit-learn load_digits (UCI Optical Recognition of Handwritten Digits); stratified halves from seed 0; "
-        "pixels scaled to [-1, 1]",
+        source="scikit-learn load_digits (UCI Optical Recognition of Handwritten Digits); stratified halves from "
+        "seed 0; pixels scaled to [-1, 1]",
         train_images=images[train],
         train_labels=labels[train],
         test_images=images[test],

@@ -24,12 +24,30 @@ def cells(selection: Selection, context: Context) -> list[Cell]:
             shared = {"backend": context.backend, "dataset": dataset, "device": context.device}
             chosen = [(m, entry) for m in selection.methods for entry in _method_options(selection, dataset, m)]
             student = [
-                Cell("distill", pair=pair, method=method, options=entry, scale=selection.scale, seed=seed, dtype=dtype, **shared)
+                Cell(
+                    "distill",
+                    pair=pair,
+                    method=method,
+                    options=entry,
+                    scale=selection.scale,
+                    seed=seed,
+                    dtype=dtype,
+                    **shared,
+                )
                 for seed, (method, entry) in product(range(selection.seeds), chosen)
             ]
             first_of_method = {method: entry for method, entry in reversed(chosen)}
             traces = [
-                Cell("distill", pair=pair, method=m, options=first_of_method[m], scale="trace", seed=0, dtype=trace_dtype, **shared)
+                Cell(
+                    "distill",
+                    pair=pair,
+                    method=m,
+                    options=first_of_method[m],
+                    scale="trace",
+                    seed=0,
+                    dtype=trace_dtype,
+                    **shared,
+                )
                 for m, trace_dtype in product(dict.fromkeys(selection.methods), TRAINED_DTYPES)
             ]
             found.setdefault(teacher_cell(student[0]))

@@ -1,8 +1,8 @@
 """How a network is trained on a data set: every number with its source.
 
-A recipe is data. Values that come from nowhere else say "declared by this project". On the digits they were chosen, the same
-for every method, so that the teacher is good and the student on labels alone falls short of it. The digits have no third part
-to choose on: differences of a percentage point between distillation losses mean nothing there.
+A recipe is data. Values that come from nowhere else say "declared by this project". On the digits they were chosen, the
+same for every method, so that the teacher is good and the student on labels alone falls short of it. The digits have no
+third part to choose on: differences of a percentage point between distillation losses mean nothing there.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Recipe:
     """Optimiser, schedule and losses' weights of one training.
 
     Attributes:
-        values: by name: epochs, batch_size, learning_rate, warm_up_steps, schedule, momentum, weight_decay; for students
-            temperature, distill_weight and hard_weight as well.
+        values: by name: epochs, batch_size, learning_rate, warm_up_steps, schedule, momentum, weight_decay; for
+            students temperature, distill_weight and hard_weight as well.
         steps: stop each epoch after so many steps; None goes through all batches.
     """
 
@@ -40,7 +40,9 @@ class Recipe:
 
     def plain(self) -> dict[str, Any]:
         """The numbers alone, for keys and records."""
-        return {name: entry.value for name, entry in self.values.items()} | ({"steps": self.steps} if self.steps else {})
+        return {name: entry.value for name, entry in self.values.items()} | (
+            {"steps": self.steps} if self.steps else {}
+        )
 
     def sources(self) -> dict[str, str]:
         """Where each number comes from."""
@@ -51,7 +53,7 @@ class Recipe:
 MODELS = {"digits-teacher": "convnet-16-32-64", "digits-student": "convnet-4-8"}
 DEFAULT_PAIRS = {"digits": "digits-teacher:digits-student"}
 DEFAULT_METHODS = ("sft", "kd", "rkld", "abkd")
-#: of the example that the harness leads with; the article that this project started from gives α .8–1, β .1–.2 for images
+#: of the example that the harness leads with; its guide for images is α .8–1 and β .1–.2
 DEFAULT_ALPHA, DEFAULT_BETA = 0.8, 0.2
 DEFAULT_SEEDS = 10
 

@@ -1,7 +1,7 @@
 """Distillation: teachers and students trained on real data, measured on its test half."""
 
-from suites.distill import cells, training
 from suites.cell import Cell
+from suites.distill import cells, training
 from suites.suite import Suite
 
 

@@ -126,8 +126,11 @@ def _trained_teacher(cell: Cell, context: Context) -> Any:
     if context.cache.get(("teacher", key)) is None:
         path = context.store.weights_path(key)
         if not path.is_file():
-            raise CellStopped("missing-weights", f"the teacher {cell.pair.split(':')[0]!r} has no weights in the store: "
-                              "its own cell did not end as ok; run the command again to train it")  # fmt: skip
+            raise CellStopped(
+                "missing-weights",
+                f"the teacher {cell.pair.split(':')[0]!r} has no weights in the store: its own cell did not end as ok; "
+                "run the command again to train it",
+            )
         from safetensors.numpy import load_file
 
         spec = model_spec(split_pair(cell.pair)[0], cell.dataset)
@@ -184,5 +187,7 @@ def _trace(cell: Cell, context: Context) -> Outcome:
         },
     }  # fmt: skip
     message = "" if result.status == "ok" else f"the loss was not finite after {len(result.step_losses)} steps"
-    measured = {"train/loss": trace["losses"][-1] if trace["losses"] else float("nan")} | _timings(context, result, total)
+    measured = {"train/loss": trace["losses"][-1] if trace["losses"] else float("nan")} | _timings(
+        context, result, total
+    )
     return Outcome(result.status, message, measured, {}, {"trace": trace, "recipe": recipe.plain()})

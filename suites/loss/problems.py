@@ -69,6 +69,6 @@ class Problem:
 
 
 def minimum_bytes_per_element(dtype: str, direction: str) -> int:
-    """Bytes that cannot be avoided: both logits read once and, going backward, one gradient written, rows held on chip."""
+    """Bytes that cannot be avoided: both logits read once and, going backward, one gradient written, rows on chip."""
     size = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[dtype]
     return size * (3 if direction == "forward_backward" else 2)

@@ -1,7 +1,7 @@
 """Speed and memory of the loss, beside the framework's own KL divergence on log-softmax.
 
-Convention for traffic: what cannot be avoided is reading both logits once and, going backward, writing one gradient, with
-rows held on chip (4-byte logits: 12 bytes an element forward and backward, 8 forward alone).
+Convention for traffic: what cannot be avoided is reading both logits once and, going backward, writing one gradient,
+with rows held on chip (4-byte logits: 12 bytes an element forward and backward, 8 forward alone).
 `loss/percent_of_copy` is the time of copying that many bytes at the measured copy bandwidth (bytes read plus written),
 as a percentage of the time of forward and backward. `loss/bytes_per_element` is how many bytes an element a copy would
 have moved in that time. Times are medians; the raw samples are in the record's details.
@@ -23,12 +23,18 @@ from suites.suite import Context, Suite
 def _cells(selection: Selection, context: Context) -> list[Cell]:
     """For each size, type and (α, β): the harness's own loss and the yardstick, measured in one run."""
     points = product(
-        selection.alphas or (recipes.DEFAULT_ALPHA,), selection.betas or (recipes.DEFAULT_BETA,), selection.temperatures or (1.0,)
+        selection.alphas or (recipes.DEFAULT_ALPHA,),
+        selection.betas or (recipes.DEFAULT_BETA,),
+        selection.temperatures or (1.0,),
     )
     shared = {"backend": context.backend, "scale": selection.scale, "device": context.device}
     found: dict[Cell, None] = {}
-    for (rows, classes), dtype, (alpha, beta, temperature) in product(SIZES, selection.dtypes or ("float32",), list(points)):
-        own = options(divergence="ab_divergence", rows=rows, classes=classes, alpha=alpha, beta=beta, temperature=temperature)
+    for (rows, classes), dtype, (alpha, beta, temperature) in product(
+        SIZES, selection.dtypes or ("float32",), list(points)
+    ):
+        own = options(
+            divergence="ab_divergence", rows=rows, classes=classes, alpha=alpha, beta=beta, temperature=temperature
+        )
         yardstick = options(implementation="framework_kl", rows=rows, classes=classes)
         for entry in (own, yardstick):
             found[Cell("loss", options=entry, dtype=dtype, **shared)] = None

@@ -1,7 +1,7 @@
 """Measure one problem in a process of its own: `python -m suites.loss.worker REQUEST ANSWER` (JSON files).
 
-A fresh process makes peak memory mean something, and a process that the system kills for memory takes no other cell with
-it. Memory is read before pytest-benchmark, which keeps things of its own, takes the timings.
+A fresh process makes peak memory mean something, and a process that the system kills for memory takes no other cell
+with it. Memory is read before pytest-benchmark, which keeps things of its own, takes the timings.
 """
 
 import contextlib
@@ -119,8 +119,8 @@ def benchmark(workload: list[Timed]) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "timings.json"
         arguments = [
-            benchmarks.__file__, "-q", "-p", "no:cacheprovider", "--noconftest", f"--rootdir={folder}", "-c", os.devnull,
-            f"--benchmark-json={report}", "--benchmark-disable-gc", "--benchmark-quiet",
+            benchmarks.__file__, "-q", "-p", "no:cacheprovider", "--noconftest", f"--rootdir={folder}", "-c",
+            os.devnull, f"--benchmark-json={report}", "--benchmark-disable-gc", "--benchmark-quiet",
         ]  # fmt: skip
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
