@@ -61,7 +61,8 @@ class _WeightedSum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_sum: torch.Tensor, _: Any) -> tuple:
         (gradient,) = ctx.saved_tensors
-        if grad_sum.device.type == "cpu" and grad_sum == 1:  # the plain loss.backward(): nothing to scale
+        # the plain loss.backward() has nothing to scale; elsewhere the look at the value would wait or not compile
+        if not torch.compiler.is_compiling() and grad_sum.device.type == "cpu" and grad_sum == 1:
             return (gradient, None, None, None, None, None)
         return (gradient * grad_sum.to(gradient.dtype), None, None, None, None, None)
 

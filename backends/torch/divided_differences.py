@@ -105,4 +105,10 @@ def weighted_second_order(
     close = square * (0.5 + polynomial * square)
     weight_s = torch.where(far, torch.where(positive, k.top_s_positive, k.top_s_negative), k.mean_s)
     weight_t = torch.where(far, torch.where(positive, k.top_t_positive, k.top_t_negative), k.mean_t)
-    return torch.exp(weight_s * s + weight_t * t) * torch.where(far, apart, close)
+    # the product is left out where it is 0 · inf
+    return torch.where(w == 0, 0.0, torch.exp(weight_s * s + weight_t * t) * torch.where(far, apart, close))
+
+
+def saturating_exp(x: torch.Tensor) -> torch.Tensor:
+    """e^x, held at a tenth of the type's exponents below its largest number: gradients saturate, never inf − inf."""
+    return torch.exp(x.clamp(max=0.9 * math.log(torch.finfo(x.dtype).max)))

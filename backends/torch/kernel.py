@@ -9,7 +9,13 @@ import math
 
 import torch
 
-from backends.torch.divided_differences import Pattern, Scalars, first_order, weighted_second_order
+from backends.torch.divided_differences import (
+    Pattern,
+    Scalars,
+    first_order,
+    saturating_exp,
+    weighted_second_order,
+)
 
 
 def _difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,7 +71,7 @@ def value_and_gradient(
         delta = torch.where(no_s | no_t, 0.0, delta)
         s, t = torch.where(no_t, t, s), torch.where(no_s, s, t)
         s, t = torch.where(no_s & no_t, 0.0, s), torch.where(no_s & no_t, 0.0, t)
-        present = torch.exp(k.gamma * t)  # q^γ, or p^γ where the student's is absent
+        present = saturating_exp(k.gamma * t)  # q^γ, or p^γ where the student's is absent
 
     d = weighted_second_order(delta, s, t, k, pattern)
     if not pattern.finite:
@@ -119,8 +125,8 @@ def _top_ratio(w0_top: torch.Tensor, shift: torch.Tensor, log_s: torch.Tensor, k
     positive = delta > 0
     t = -log_s
     weight_s = torch.where(positive, k.larger_s_positive, k.larger_s_negative)
-    ratio = torch.exp(weight_s * delta + (k.gamma - 1) * t) * first_order(delta.abs(), k.alpha_gap, k.alpha_inverse)
-    return torch.where(there, torch.where(positive, ratio, -ratio), torch.exp((k.gamma - 1) * t) * k.no_teacher_slope)
+    ratio = saturating_exp(weight_s * delta + (k.gamma - 1) * t) * first_order(delta.abs(), k.alpha_gap, k.alpha_inverse)
+    return torch.where(there, torch.where(positive, ratio, -ratio), saturating_exp((k.gamma - 1) * t) * k.no_teacher_slope)
 
 
 def _centred(
@@ -131,7 +137,7 @@ def _centred(
     if not pattern.gamma_is_one:
         delta = w0 - shift
         positive = delta > 0
-        larger = torch.exp(
+        larger = saturating_exp(
             torch.where(positive, k.larger_s_positive, k.larger_s_negative) * s
             + torch.where(positive, k.larger_t_positive, k.larger_t_negative) * t
         )
@@ -143,7 +149,7 @@ def _centred(
     own = (difference > 0) == (k.alpha > 0)  # whether αδ_k is the larger of the two
     at_own = k.alpha * s + k.beta * t
     at_reference = t + torch.where(k.alpha == 0, 0.0, k.alpha * (reference - shift))
-    size = torch.exp(torch.where(own, at_own, at_reference)) * first_order(
+    size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(
         difference.abs(), k.alpha_gap, k.alpha_inverse
     )
     return torch.where(difference > 0, size, -size)
