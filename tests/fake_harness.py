@@ -52,7 +52,8 @@ def predict(model, inputs, batch_size=512):
 
 def train(
     teacher, student, batches, *, dtype="float32", method="abkd", alpha=None, beta=None, temperature=1.0,
-    distill_weight=1.0, hard_weight=1.0, learning_rate=None, momentum=0.9, weight_decay=0.0, epochs=1, progress=True, on_epoch=None,
+    distill_weight=1.0, hard_weight=1.0, learning_rate=None, momentum=0.9,
+    weight_decay=0.0, epochs=1, progress=True, on_epoch=None,
 ):  # fmt: skip
     global trainings
     trainings += 1

@@ -1,7 +1,7 @@
 """How far a backend may be from the reference, by type of the logits and region of the grid.
 
-Errors are relative: of a value to itself, of a gradient to its row's largest entry. Below `SMALLEST` they are
-relative to `SMALLEST` instead. float16's gradients are rounded to its subnormal numbers, which is no error of the backend:
+Errors are relative: of a value to itself, of a gradient to its row's largest entry. Below `SMALLEST` they are relative
+to `SMALLEST` instead. float16's gradients are rounded to its subnormal numbers, which is no error of the backend:
 `STORAGE_STEP` is taken off first.
 """
 
