@@ -1,4 +1,4 @@
-"""Models and loops of a user's own: custom train_step, tf.data, Keras optimizers, mixed precision, a hand-written loop."""
+"""Models and loops of a user's own: train_step, tf.data, Keras optimizers, mixed precision, a loop."""
 
 import keras
 import numpy as np

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from backends.arguments import check_number, check_reduction, check_shapes, check_temperature
 from backends.coefficients import SERIES, Coefficients, coefficients
-from backends.tensorflow.divided_differences import exponential, expm1, first_order, second_order
+from backends.tensorflow.divided_differences import expm1, exponential, first_order, second_order
 
 #: stands for an infinite distance between log-probabilities; far beyond where exp underflows, far from overflowing
 FAR = 1e30
@@ -43,8 +43,8 @@ def ab_divergence(
     with and without `jit_compile`, and under mixed precision.
 
     Args:
-        student_logits: `[..., C]`, float64, float32, bfloat16 or float16; log-probabilities are logits too. −inf forbids
-            a class.
+        student_logits: `[..., C]`, float64, float32, bfloat16 or float16; log-probabilities are logits too. −inf
+            forbids a class.
         teacher_logits: the same shape; it may be of another type.
         alpha: any finite real number, or a scalar tensor. A tensor's value is not checked.
         beta: the same.
@@ -184,11 +184,13 @@ def _refuse_second_derivative(*_: tf.Tensor) -> None:
 
 
 @lru_cache(maxsize=256)
-def _kernel(function: Callable, student: tf.DType, teacher: tf.DType, masked: bool, rows: int, classes: int) -> Callable:
+def _kernel(
+    function: Callable, student: tf.DType, teacher: tf.DType, masked: bool, rows: int, classes: int
+) -> Callable:
     """Compile `_values` or `_gradients` for types.
 
-    One trace serves all parameters and, where `rows` is 0, all shapes (XLA specialises on shape by itself). Otherwise it
-    goes through chunks of rows, so that what it holds between passes stays in the processor's caches.
+    One trace serves all parameters and, where `rows` is 0, all shapes (XLA specialises on shape by itself). Otherwise
+    it goes through chunks of rows, so that what it holds between passes stays in the processor's caches.
     """
     dtype = compute_type(student)
     number = rows or None
@@ -324,8 +326,8 @@ def _gradients(
 ) -> tf.Tensor:
     """Gradient of Σ upstream·row value with respect to the student's logits, `[N, C]` in the student's type.
 
-    The logit gradient (q Σh − h) / T does not change under h → h − c·q. With c = h_j/q_j at the student's top class j it
-    does not cancel for a confident student. For γ = 1 that difference has the exact product form
+    The logit gradient (q Σh − h) / T does not change under h → h − c·q. With c = h_j/q_j at the student's top class j
+    it does not cancel for a confident student. For γ = 1 that difference has the exact product form
     q (e^(αδ) − e^(αδ_j)) / α, which is again δ times a first divided difference, of other arguments.
     """
     result_type, dtype, mask = student.dtype, compute_type(student.dtype), mask[0] if masked else None

@@ -10,7 +10,7 @@ from backends.tensorflow.layers import BatchNorm, convolution
 
 
 def _convnet(inputs: tf.Tensor, spec: ModelSpec, dtype: str) -> tf.Tensor:
-    """Stages of 3×3 convolution, batch normalisation and ReLU, 2×2 max-pooling between them; mean over space, linear."""
+    """Stages of 3×3 convolution, batch normalisation and ReLU, 2×2 max-pooling between; mean over space, linear."""
     outputs = inputs
     for i, width in enumerate(spec.widths):
         if i:

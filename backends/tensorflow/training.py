@@ -50,12 +50,13 @@ def train_student(
     Args:
         teacher: returns logits `[..., C]`; called with training=False, a constant. None for method "sft".
         student: the same outputs; trained in place. Losses of its own (regularisers) are added.
-        batches: (inputs, labels) pairs, gone through once an epoch: a `tf.data.Dataset` or any iterable; labels `[...]`,
-            −100 leaves a row out.
+        batches: (inputs, labels) pairs, gone through once an epoch: a `tf.data.Dataset` or any iterable; labels
+            `[...]`, −100 leaves a row out.
         method: "abkd", "kd", "rkld" or "sft" (`backends.methods`; KD and RKLD carry the factor temperature²).
         alpha, beta: for "abkd".
         temperature, distill_weight, hard_weight: see `ABKDLoss`.
-        learning_rate: for SGD with `momentum` and `weight_decay` (PyTorch's meaning); a number, or a function of the step.
+        learning_rate: for SGD with `momentum` and `weight_decay` (PyTorch's meaning); a number, or a function of
+            the step.
         optimizer: instead of `learning_rate`, a Keras optimizer.
         epochs: passes over `batches`.
         progress: show a bar with the loss and the time left.
