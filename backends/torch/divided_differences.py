@@ -77,9 +77,17 @@ def scalars_and_pattern(
     return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)
 
 
+def expm1_negative(x: torch.Tensor) -> torch.Tensor:
+    """e^x − 1 for x ≤ 0, to the last digits also near 0, where torch.compile's code for the CPU subtracts 1 from e^x."""
+    polynomial = torch.full_like(x, 1.0)
+    for n in range(15 if x.dtype == torch.float64 else 8, 1, -1):
+        polynomial = 1 + polynomial * (x * (1 / n))
+    return torch.where(x > -0.5, x * polynomial, torch.exp(x) - 1)
+
+
 def first_order(w: torch.Tensor, gap: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
     """E(w; g) = (1 − e^(−g·w))/g for w ≥ 0, and w where g = 0; `inverse` is 1/g, or 0 where g = 0."""
-    return torch.where(gap > 0, -torch.expm1(-gap * w) * inverse, w)
+    return torch.where(gap > 0, -expm1_negative(-gap * w) * inverse, w)
 
 
 def weighted_second_order(

@@ -42,10 +42,10 @@ def _scalars(
 
 @functools.lru_cache(maxsize=None)
 def _compiled(pattern: Pattern, with_gradient: bool, student: torch.dtype, teacher: torch.dtype, device: str) -> Callable:
-    """One compiled variant; called with (student, teacher, weight, values)."""
+    """One compiled variant; called with (student, teacher, weight, values, out), returns the rows' values."""
 
-    def rows(student, teacher, weight, values):
-        return value_and_gradient(student, teacher, weight, values, pattern, with_gradient)
+    def rows(student, teacher, weight, values, out):
+        return value_and_gradient(student, teacher, weight, values, pattern, with_gradient, out)[0]
 
     name = f"ab_divergence_{len(_VARIANTS)}"
     _VARIANTS.append((pattern, with_gradient, student, teacher, device))
@@ -62,10 +62,9 @@ def compiled_variants() -> int:
     return len(_VARIANTS)
 
 
-def _run_block(arguments: tuple, key: tuple, compile_it: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _run_block(arguments: tuple, key: tuple, compile_it: bool) -> torch.Tensor:
     """Run one block of rows, compiled if asked and possible; the first failure to compile is said once."""
     global _eager_because
-    pattern, with_gradient = key[:2]
     if compile_it and _eager_because is None:
         try:
             return _compiled(*key)(*arguments)
@@ -79,7 +78,8 @@ def _run_block(arguments: tuple, key: tuple, compile_it: bool) -> tuple[torch.Te
                 RuntimeWarning,
                 stacklevel=2,
             )
-    return value_and_gradient(*arguments, pattern, with_gradient)
+    pattern, with_gradient, *_ = key
+    return value_and_gradient(*arguments[:-1], pattern, with_gradient, arguments[-1])[0]
 
 
 def _is_compile_failure(error: Exception) -> bool:
@@ -110,19 +110,16 @@ def run_rows(
     rows, classes = student.shape
     dtype = computing_type(student.dtype)
     values, pattern = _scalars(alpha, beta, temperature, dtype, student.device)
-    pattern = pattern._replace(finite=_all_finite(student, teacher))
-    key = (pattern, with_gradient, student.dtype, teacher.dtype, student.device.type)
     # torch.compile treats a size of 1 as a constant, which would be a variant of its own
     compile_it = rows > 1 and classes > 1 and rows * classes >= COMPILE_FROM
-    block = max(2, BLOCK_ELEMENTS.get(student.device.type, BLOCK_ELEMENTS["cuda"]) // classes)
-    if rows <= block:
-        return _run_block((student, teacher, weight, values), key, compile_it)
+    size = min(rows, max(2, BLOCK_ELEMENTS.get(student.device.type, BLOCK_ELEMENTS["cuda"]) // classes))
     value = torch.empty(rows, dtype=dtype, device=student.device)
-    gradient = torch.empty_like(student) if with_gradient else None
-    for start in range(0, rows, block):
+    gradient = torch.empty(student.shape, dtype=student.dtype, device=student.device) if with_gradient else None
+    for start in range(0, rows, size or 1):
         # the last block reaches back, so that every block has the same shape
-        part = slice(min(start, rows - block), min(start, rows - block) + block)
-        value[part], block_gradient = _run_block((student[part], teacher[part], weight[part], values), key, compile_it)
-        if gradient is not None:
-            gradient[part] = block_gradient
+        part = slice(min(start, rows - size), min(start, rows - size) + size)
+        block = (student[part], teacher[part], weight[part], values, None if gradient is None else gradient[part])
+        finite = pattern._replace(finite=_all_finite(*block[:2]))
+        key = (finite, with_gradient, student.dtype, teacher.dtype, student.device.type)
+        value[part] = _run_block(block, key, compile_it)
     return value, gradient

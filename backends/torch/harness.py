@@ -40,6 +40,7 @@ def set_up(*, threads: int | None = None, device: str = "auto") -> str:
         torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that writes all memory twice
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     _device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

@@ -12,6 +12,7 @@ import torch
 from backends.torch.divided_differences import (
     Pattern,
     Scalars,
+    expm1_negative,
     first_order,
     saturating_exp,
     weighted_second_order,
@@ -27,7 +28,7 @@ def _difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 def value_and_gradient(
     student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor, values: torch.Tensor, pattern: Pattern,
-    with_gradient: bool = True,
+    with_gradient: bool = True, out: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
     """Evaluate rows of logits.
 
@@ -38,6 +39,7 @@ def value_and_gradient(
         values: scalars from `scalars_and_pattern` in the computing type; logits are converted to its type.
         pattern: what the code is specialised on.
         with_gradient: False leaves the gradient's work out.
+        out: where the gradient goes, of the student's shape and type; None for a new tensor.
 
     Returns:
         The divergence of each row `[rows]` in the computing type, without its weight, and weight times its gradient
@@ -52,7 +54,7 @@ def value_and_gradient(
     a, b, w0 = _relative_logits(z_s, z_t, max_s, max_t, no_s, no_t, k)
 
     e_s = torch.exp(a)
-    change = torch.exp(torch.maximum(a, b)) * torch.expm1(-w0.abs())  # −|e^b − e^a|
+    change = torch.exp(torch.maximum(a, b)) * expm1_negative(-w0.abs())  # −|e^b − e^a|
     change = torch.where(w0 < 0, change, -change)
     if not pattern.finite:
         change = torch.where(no_s, torch.exp(b), torch.where(no_t, -e_s, change))
@@ -97,7 +99,7 @@ def value_and_gradient(
     if not pattern.finite:
         gradient = torch.where(no_s, poison, gradient)
     gradient = torch.where(weight[:, None] == 0, 0.0, gradient)
-    return value, gradient.to(student.dtype)
+    return value, gradient.to(student.dtype) if out is None else out.copy_(gradient)
 
 
 def _relative_logits(
