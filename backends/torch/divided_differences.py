@@ -8,8 +8,8 @@ import torch
 from backends.coefficients import SERIES, coefficients
 
 NAMES = (
-    "temperature", "alpha", "beta", "gamma", "theta", "mean_s", "mean_t",
-    "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse", "whole", "whole_inverse",
+    "inverse_temperature", "alpha", "beta", "gamma", "theta", "mean_s", "mean_t",
+    "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse", "alpha_is_zero", "beta_is_zero", "gamma_is_zero", "whole", "whole_inverse",
     "first", "second", "top_s_positive", "top_t_positive", "top_s_negative", "top_t_negative",
     "larger_s_positive", "larger_t_positive", "larger_s_negative", "larger_t_negative",
     "no_teacher_value", "no_teacher_slope", "no_student_value", "no_student_slope", "no_student_offset",
@@ -65,8 +65,9 @@ def scalars_and_pattern(
     infinite = float("inf")
     whole = float(c.whole) if c.whole > 1e-30 else 0.0
     values = [
-        temperature, alpha, beta, c.gamma, theta, (alpha + c.gamma) / 3, (beta + c.gamma) / 3,
+        1 / temperature, alpha, beta, c.gamma, theta, (alpha + c.gamma) / 3, (beta + c.gamma) / 3,
         gaps["alpha"], gaps["beta"], gaps["gamma"], inverse["alpha"], inverse["beta"], inverse["gamma"],
+        *(float(gap == 0) for gap in gaps.values()),
         whole, 1 / whole if whole else 0.0, c.first, c.second,
         *c.top_positive, *c.top_negative, *c.larger_positive, *c.larger_negative,
         1 / alpha / c.gamma if alpha > 0 and c.gamma > 0 else infinite, -1 / alpha if alpha > 0 else 0.0,
@@ -85,9 +86,10 @@ def expm1_negative(x: torch.Tensor) -> torch.Tensor:
     return torch.where(x > -0.5, x * polynomial, torch.exp(x) - 1)
 
 
-def first_order(w: torch.Tensor, gap: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
-    """E(w; g) = (1 − e^(−g·w))/g for w ≥ 0, and w where g = 0; `inverse` is 1/g, or 0 where g = 0."""
-    return torch.where(gap > 0, -expm1_negative(-gap * w) * inverse, w)
+def first_order(w: torch.Tensor, k: Scalars, name: str) -> torch.Tensor:
+    """E(w; g) = (1 − e^(−g·w))/g for finite w ≥ 0, and w where g = 0, for the gap g called `name`."""
+    gap, inverse = getattr(k, f"{name}_gap"), getattr(k, f"{name}_inverse")
+    return w * getattr(k, f"{name}_is_zero") - expm1_negative(-gap * w) * inverse
 
 
 def weighted_second_order(
@@ -100,8 +102,7 @@ def weighted_second_order(
     """
     w, positive = delta.abs(), delta > 0
     far = k.whole * w >= k.theta
-    first = first_order(w, getattr(k, f"{pattern.first}_gap"), getattr(k, f"{pattern.first}_inverse"))
-    second = first_order(w, getattr(k, f"{pattern.second}_gap"), getattr(k, f"{pattern.second}_inverse"))
+    first, second = first_order(w, k, pattern.first), first_order(w, k, pattern.second)
     upper, lower = torch.where(positive, first, second), torch.where(positive, second, first)
     # e^(−g·w) = 1 − g·E(w; g) is off by an eps at most, which the other factor multiplies by 17 at worst
     decay = 1 - torch.where(positive, k.first, k.second) * upper

@@ -20,7 +20,7 @@ from backends.torch.kernel import value_and_gradient
 #: fewer elements than this run eagerly: compiling takes seconds, and one call saves less than a millisecond
 COMPILE_FROM = 1 << 18
 #: elements of a block of rows: on a CPU it stays in the last-level cache, on a GPU it bounds the temporaries
-BLOCK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 27}
+BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
 
 _eager_because: str | None = "ABKD_TORCH_COMPILE=0" if os.environ.get("ABKD_TORCH_COMPILE") == "0" else None
 
@@ -103,7 +103,7 @@ def run_rows(
 
     Args:
         student, teacher: logits `[rows, classes]`.
-        weight: `[rows]`, computing type, see `kernel.value_and_gradient`.
+        weight: factor of each row's gradient `[rows]`, computing type; rows of weight 0 count as absent.
         alpha, beta, temperature: checked parameters.
         with_gradient: False returns None for the gradient.
     """
@@ -115,10 +115,11 @@ def run_rows(
     size = min(rows, max(2, BLOCK_ELEMENTS.get(student.device.type, BLOCK_ELEMENTS["cuda"]) // classes))
     value = torch.empty(rows, dtype=dtype, device=student.device)
     gradient = torch.empty(student.shape, dtype=student.dtype, device=student.device) if with_gradient else None
+    scale = weight / temperature
     for start in range(0, rows, size or 1):
         # the last block reaches back, so that every block has the same shape
         part = slice(min(start, rows - size), min(start, rows - size) + size)
-        block = (student[part], teacher[part], weight[part], values, None if gradient is None else gradient[part])
+        block = (student[part], teacher[part], scale[part], values, None if gradient is None else gradient[part])
         finite = pattern._replace(finite=_all_finite(*block[:2]))
         key = (finite, with_gradient, student.dtype, teacher.dtype, student.device.type)
         value[part] = _run_block(block, key, compile_it)

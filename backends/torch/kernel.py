@@ -34,8 +34,8 @@ def value_and_gradient(
 
     Args:
         student, teacher: logits `[rows, classes]`, any floating type.
-        weight: factor of each row's gradient `[rows]`, computing type; a row of weight 0 counts as absent, whatever it
-            holds. It is applied before the gradient is rounded to a narrower type.
+        weight: factor of each row's gradient over the temperature `[rows]`, computing type; a row of weight 0 counts as
+            absent, whatever it holds. It is applied before the gradient is rounded to a narrower type.
         values: scalars from `scalars_and_pattern` in the computing type; logits are converted to its type.
         pattern: what the code is specialised on.
         with_gradient: False leaves the gradient's work out.
@@ -95,7 +95,7 @@ def value_and_gradient(
         q = torch.where(no_s, 0.0, q)
     limit = torch.finfo(values.dtype).max / (4 * student.shape[-1])  # an overflow must not become inf − inf
     centred = centred.clamp(-limit, limit)
-    gradient = (q * centred.sum(-1, keepdim=True) - centred) * (weight[:, None] / k.temperature)
+    gradient = (q * centred.sum(-1, keepdim=True) - centred) * weight[:, None]
     if not pattern.finite:
         gradient = torch.where(no_s, poison, gradient)
     gradient = torch.where(weight[:, None] == 0, 0.0, gradient)
@@ -112,8 +112,8 @@ def _relative_logits(
     """
     high, low = _difference(z_t, z_s)
     high_max, low_max = _difference(max_t, max_s)
-    a, b = (z_s - max_s) / k.temperature, (z_t - max_t) / k.temperature
-    w0 = ((high - high_max) + (low - low_max)) / k.temperature
+    a, b = (z_s - max_s) * k.inverse_temperature, (z_t - max_t) * k.inverse_temperature
+    w0 = ((high - high_max) + (low - low_max)) * k.inverse_temperature
     if no_s is None or no_t is None:
         return a, b, w0
     only_b, only_a = torch.where(no_t, 0.0, b), torch.where(no_s, 0.0, a)
@@ -127,7 +127,7 @@ def _top_ratio(w0_top: torch.Tensor, shift: torch.Tensor, log_s: torch.Tensor, k
     positive = delta > 0
     t = -log_s
     weight_s = torch.where(positive, k.larger_s_positive, k.larger_s_negative)
-    ratio = saturating_exp(weight_s * delta + (k.gamma - 1) * t) * first_order(delta.abs(), k.alpha_gap, k.alpha_inverse)
+    ratio = saturating_exp(weight_s * delta + (k.gamma - 1) * t) * first_order(delta.abs(), k, "alpha")
     return torch.where(there, torch.where(positive, ratio, -ratio), saturating_exp((k.gamma - 1) * t) * k.no_teacher_slope)
 
 
@@ -143,7 +143,7 @@ def _centred(
             torch.where(positive, k.larger_s_positive, k.larger_s_negative) * s
             + torch.where(positive, k.larger_t_positive, k.larger_t_negative) * t
         )
-        h = larger * first_order(delta.abs(), k.alpha_gap, k.alpha_inverse)
+        h = larger * first_order(delta.abs(), k, "alpha")
         return torch.where(positive, h, -h) - _top_ratio(w0_top, shift, log_s, k) * q
     # γ = 1: q_k (e^(αδ_k) − e^(αδ_j))/α exactly; where the teacher forbids j and α ≤ 0, j is left out: centre at δ = 0
     reference = torch.where((w0_top == -math.inf) & (k.alpha <= 0), shift, w0_top)
@@ -151,7 +151,5 @@ def _centred(
     own = (difference > 0) == (k.alpha > 0)  # whether αδ_k is the larger of the two
     at_own = k.alpha * s + k.beta * t
     at_reference = t + torch.where(k.alpha == 0, 0.0, k.alpha * (reference - shift))
-    size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(
-        difference.abs(), k.alpha_gap, k.alpha_inverse
-    )
+    size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(difference.abs(), k, "alpha")
     return torch.where(difference > 0, size, -size)
