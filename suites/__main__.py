@@ -13,6 +13,7 @@ from typing import Any
 
 import backends
 from backends import methods
+from reference import presets
 from suites import datasets, plan, runner
 from suites.cell import DTYPES, SCALES
 from suites.distill import recipes
@@ -39,6 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--method", type=_list(str), default=recipes.DEFAULT_METHODS, metavar="NAME,…", help=", ".join(methods.METHODS))
     add("--alpha", type=_list(float), default=(), metavar="A,…", help=f"default {recipes.DEFAULT_ALPHA}")
     add("--beta", type=_list(float), default=(), metavar="B,…", help=f"default {recipes.DEFAULT_BETA}")
+    add("--preset", type=_list(str), default=(), metavar="NAME,…",
+        help=f"alpha and beta by name: {', '.join(presets.PRESETS)}")  # fmt: skip
     add(
         "--temperature", type=_list(float), default=(), metavar="T,…", help="default: the recipe's; 1 in the loss suite"
     )
@@ -81,8 +84,8 @@ def select(options: argparse.Namespace) -> Selection:
         suites=tuple(dict.fromkeys(options.suites)) or SUITES,
         backend=options.backend or installed_backend(),
         pairs=options.pair, datasets=options.dataset, methods=options.method, alphas=options.alpha, betas=options.beta,
-        temperatures=options.temperature, distill_weight=options.distill_weight, hard_weight=options.hard_weight,
-        seeds=options.seeds, scale=options.scale, dtypes=options.dtype,
+        temperatures=options.temperature, presets=options.preset, distill_weight=options.distill_weight,
+        hard_weight=options.hard_weight, seeds=options.seeds, scale=options.scale, dtypes=options.dtype,
     )  # fmt: skip
     check(selection)
     if options.threads is not None and options.threads < 1:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import product
 
 import backends
 from backends import architectures, methods
+from reference import presets
 from suites import datasets
 from suites.cell import DTYPES, SCALES, SCALES_TO_COME
 from suites.distill import recipes
@@ -24,6 +26,7 @@ class Selection:
         datasets: names in `suites.datasets.DATASETS`.
         methods: names in `backends.methods.METHODS`.
         alphas, betas, temperatures: values for the methods that have them.
+        presets: names in `reference.presets.PRESETS`, in place of alphas and betas.
         distill_weight, hard_weight: weights of the loss' terms in place of the recipe's.
         seeds: number of seeds, from 0 up.
         scale: a name in `suites.cell.SCALES`.
@@ -38,6 +41,7 @@ class Selection:
     alphas: tuple[float, ...] = ()
     betas: tuple[float, ...] = ()
     temperatures: tuple[float, ...] = ()
+    presets: tuple[str, ...] = ()
     distill_weight: float | None = None
     hard_weight: float | None = None
     seeds: int = recipes.DEFAULT_SEEDS
@@ -47,6 +51,14 @@ class Selection:
     def pairs_of(self, dataset: str) -> tuple[str, ...]:
         """The chosen pairs, or the data set's usual one."""
         return self.pairs or (recipes.DEFAULT_PAIRS[dataset],)
+
+    @property
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """The chosen (α, β): those of the presets, or every combination of alphas and betas, or the recipes' one."""
+        if self.presets:
+            found = (presets.find(name) for name in self.presets)
+            return tuple(dict.fromkeys((preset.alpha, preset.beta) for preset in found))
+        return tuple(product(self.alphas or (recipes.DEFAULT_ALPHA,), self.betas or (recipes.DEFAULT_BETA,)))
 
 
 def check_choice(argument: str, value: str, known: tuple[str, ...], to_come: tuple[str, ...] = ()) -> str:
@@ -111,14 +123,20 @@ def check(selection: Selection) -> None:
         check_choice("method", method, tuple(methods.METHODS))
     if selection.seeds < 1:
         raise ValueError(f"seeds {selection.seeds!r} is not allowed; it must be at least 1")
+    for name in selection.presets:
+        presets.find(name)
+    if selection.presets and (selection.alphas or selection.betas):
+        raise ValueError(
+            f"preset {selection.presets[0]!r} brings its own alpha and beta; leave --alpha and --beta out, or --preset"
+        )
     _check_numbers(selection)
 
 
 def _check_numbers(selection: Selection) -> None:
     """Each number must be allowed, and some chosen method must have it."""
     given = {
-        "alpha": selection.alphas,
-        "beta": selection.betas,
+        "alpha": selection.alphas or tuple(alpha for alpha, _ in selection.points if selection.presets),
+        "beta": selection.betas or tuple(beta for _, beta in selection.points if selection.presets),
         "temperature": selection.temperatures,
         "distill_weight": () if selection.distill_weight is None else (selection.distill_weight,),
         "hard_weight": () if selection.hard_weight is None else (selection.hard_weight,),

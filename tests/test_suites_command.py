@@ -62,6 +62,9 @@ def results(store):
         (["--seeds", "0"], ["seeds 0", "at least 1"]),
         (["distill", "--method", "kd", "--alpha", "0.8"], ["alpha 0.8", "abkd"]),
         (["--threads", "0"], ["threads 0"]),
+        (["--preset", "paper-gpt3"], ["preset 'paper-gpt3'", "did you mean 'paper-gpt2'", "article-classification"]),
+        (["--preset", "paper-gpt2", "--alpha", "0.5"], ["preset 'paper-gpt2'", "--alpha"]),
+        (["distill", "--method", "kd", "--preset", "paper-gpt2"], ["alpha 0.2", "abkd"]),
     ],
 )
 def test_bad_input_names_the_value_and_what_is_allowed(tmp_path, capsys, arguments, words):
@@ -129,6 +132,18 @@ def test_lists_multiply_and_apply_to_the_methods_that_have_them(tmp_path, capsys
     printed = capsys.readouterr().out
     last = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
     assert int(last[1]) == 1 + 4 + 2 + 4
+
+
+def test_presets_are_points_and_not_a_product(tmp_path, capsys):
+    names = "paper-gpt2,article-action,paper-cifar-resnet56-resnet20"
+    options = ["--method", "abkd", "--preset", names, "--seeds", "1", "--plan"]
+    assert run(tmp_path, "distill", "--backend", "torch", *options) == 0
+    printed = capsys.readouterr().out
+    assert all(f"abkd ({point})" in printed for point in ("0.2, 0.7", "0.8, 0.2", "0.8, 0.3"))
+    last = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
+    assert int(last[1]) == 1 + 2 + 3
+    assert run(tmp_path, "loss", "--backend", "torch", "--preset", "article-action", "--plan") == 0
+    assert "(0.8, 0.2)" in capsys.readouterr().out
 
 
 def test_an_interrupted_command_continues_and_ends_with_the_same_records(tmp_path, capsys):

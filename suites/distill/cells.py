@@ -59,9 +59,8 @@ def _method_options(selection: Selection, dataset: str, method: str) -> list[tup
     """Options of a method's cells: every combination of the values that the user gave, or the recipe's."""
     has = methods.get(method).parameters
     values: dict[str, tuple[float, ...]] = {}
-    if "alpha" in has:
-        values["alpha"] = selection.alphas or (recipes.DEFAULT_ALPHA,)
-        values["beta"] = selection.betas or (recipes.DEFAULT_BETA,)
+    # α and β are chosen together: presets are points, not a product of two lists
+    points = [{"alpha": alpha, "beta": beta} for alpha, beta in selection.points] if "alpha" in has else [{}]
     given = {
         "temperature": selection.temperatures,
         "distill_weight": () if selection.distill_weight is None else (selection.distill_weight,),
@@ -71,7 +70,10 @@ def _method_options(selection: Selection, dataset: str, method: str) -> list[tup
     for name in has:
         if name in given:
             values[name] = given[name] or (recipe[name],)
-    return [options(**dict(zip(values, combination, strict=True))) for combination in product(*values.values())]
+    return [
+        options(**point, **dict(zip(values, combination, strict=True)))
+        for point, combination in product(points, list(product(*values.values())))
+    ]
 
 
 def teacher_cell(cell: Cell) -> Cell:

@@ -13,7 +13,6 @@ from typing import Any
 
 from suites import keys
 from suites.cell import Cell, options
-from suites.distill import recipes
 from suites.loss import measurement
 from suites.loss.problems import SIZES
 from suites.selection import Selection
@@ -22,14 +21,10 @@ from suites.suite import Context, Suite
 
 def _cells(selection: Selection, context: Context) -> list[Cell]:
     """For each size, type and (α, β): the harness's own loss and the yardstick, measured in one run."""
-    points = product(
-        selection.alphas or (recipes.DEFAULT_ALPHA,),
-        selection.betas or (recipes.DEFAULT_BETA,),
-        selection.temperatures or (1.0,),
-    )
+    points = product(selection.points, selection.temperatures or (1.0,))
     shared = {"backend": context.backend, "scale": selection.scale, "device": context.device}
     found: dict[Cell, None] = {}
-    for (rows, classes), dtype, (alpha, beta, temperature) in product(
+    for (rows, classes), dtype, ((alpha, beta), temperature) in product(
         SIZES, selection.dtypes or ("float32",), list(points)
     ):
         own = options(
