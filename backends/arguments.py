@@ -17,6 +17,14 @@ def check_number(name: str, value: float) -> float:
     return number
 
 
+def check_fraction(name: str, value: float) -> float:
+    """Return `value` as a float strictly between 0 and 1, or raise a ValueError that names it."""
+    number = check_number(name, value)
+    if not 0 < number < 1:
+        raise ValueError(f"{name}={value!r} is not allowed; it must be greater than 0 and less than 1")
+    return number
+
+
 def check_temperature(temperature: float) -> float:
     """Return `temperature` as a positive finite float, or raise a ValueError that names it."""
     number = check_number("temperature", temperature)
