@@ -25,6 +25,22 @@ def check_real(name: str, value: Any) -> float:
     return number
 
 
+def check_share(name: str, value: Any) -> float:
+    """Return `value` as a float; ValueError unless it is above 0 and below 1."""
+    number = check_real(name, value)
+    if not 0 < number < 1:
+        raise ValueError(f"{name} is {value!r}; it must be a number above 0 and below 1")
+    return number
+
+
+def check_not_negative(name: str, value: Any) -> float:
+    """Return `value` as a float; ValueError unless it is finite and at least 0."""
+    number = check_real(name, value)
+    if number < 0:
+        raise ValueError(f"{name} is {value!r}; it must be a finite number, at least 0")
+    return number
+
+
 def check_temperature(value: Any) -> float:
     """Return the temperature as a float; ValueError unless it is finite and above 0."""
     number = check_real("temperature", value)

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference import compensated
-from reference.arguments import check_logits, check_mask, check_real, check_reduction, check_temperature
+from reference.arguments import check_real
 from reference.compensated import Pair
+from reference.distributions import Row, distributions, evaluate_rows, take_class
 from reference.divided_differences import Exponents, decay
 
 _LOG_2 = Pair(np.float64(0.6931471805599453), np.float64(2.3190468138462996e-17))
@@ -79,91 +80,24 @@ def ab_divergence_and_gradient(
         "none": of the sum of the rows' values). A derivative beyond float64 is ±inf.
     """
     alpha, beta = check_real("alpha", alpha), check_real("beta", beta)
-    temperature, reduction = check_temperature(temperature), check_reduction(reduction)
-    student, teacher = check_logits(student_logits, teacher_logits)
-    selected = check_mask(mask, student.shape[:-1])
-    values = np.zeros(selected.shape)
-    gradient = np.zeros(student.shape)
-    usable = selected & _has_distribution(student) & _has_distribution(teacher)
-    values[selected & ~usable] = np.nan
-    gradient[selected & ~usable] = np.nan
-    if usable.any():
-        with np.errstate(all="ignore"):  # overflow and 0/0 are resolved below, class by class
-            values[usable], gradient[usable] = _rows(student[usable], teacher[usable], alpha, beta, temperature)
-    return reduce_rows(values, gradient, selected, reduction)
-
-
-def reduce_rows(
-    values: NDArray, gradient: NDArray, selected: NDArray, reduction: str
-) -> tuple[NDArray | np.float64, NDArray]:
-    """Values [...] and gradients [..., C] of single rows, reduced over the selected ones."""
-    if reduction == "none":
-        return values, gradient
-    total = np.sum(values, where=selected)
-    if reduction == "sum":
-        return total, gradient
-    count = max(1, int(selected.sum()))
-    return total / count, gradient / count
-
-
-def _has_distribution(logits: NDArray) -> NDArray:
-    return ~(np.isnan(logits) | np.isposinf(logits)).any(axis=-1) & np.isfinite(logits).any(axis=-1)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Rows [N, C] of two distributions; log p, log q and δ are 0 where a side that they need forbids the class."""
-
-    log_p: Pair
-    log_q: Pair
-    delta: Pair
-    relative_delta: Pair  # δ before the difference of the log-partitions is taken off; the same for all classes
-    q: NDArray
-    both: NDArray  # both sides allow the class
-    student_only: NDArray  # p = 0 < q
-    teacher_only: NDArray  # q = 0 < p
-    top_class: NDArray  # [N, 1] the student's most probable class
+    return evaluate_rows(
+        lambda student, teacher, temperature: _rows(student, teacher, alpha, beta, temperature),
+        student_logits,
+        teacher_logits,
+        temperature=temperature,
+        mask=mask,
+        reduction=reduction,
+    )
 
 
 def _rows(student: NDArray, teacher: NDArray, alpha: float, beta: float, temperature: float) -> tuple[NDArray, NDArray]:
     """Values [N] and gradients [N, C] of rows with a distribution on both sides."""
-    row = _distributions(student, teacher, temperature)
+    row = distributions(student, teacher, temperature)
     exponents = Exponents(alpha, beta, row.log_p, row.log_q, row.delta)
     return _value(row, exponents), _gradient(row, exponents) / temperature
 
 
-def _distributions(student: NDArray, teacher: NDArray, temperature: float) -> _Row:
-    allowed_s, allowed_t = np.isfinite(student), np.isfinite(teacher)
-    both = allowed_s & allowed_t
-    top_s, top_t = student.max(axis=-1, keepdims=True), teacher.max(axis=-1, keepdims=True)
-    # Differences first, temperature last: dividing rounded logits would cost what is left of a small difference.
-    below_s = compensated.divide(compensated.two_difference(_finite(student, allowed_s), top_s), temperature)
-    below_t = compensated.divide(compensated.two_difference(_finite(teacher, allowed_t), top_t), temperature)
-    weight_s = np.where(allowed_s, compensated.exp(below_s), 0.0)
-    weight_t = np.where(allowed_t, compensated.exp(below_t), 0.0)
-    apart = compensated.two_difference(_finite(teacher, both), _finite(student, both))
-    apart = compensated.subtract(apart, compensated.two_difference(top_t, top_s))
-    apart = compensated.divide(apart, temperature)
-    close = both & (np.abs(apart.high) < 1.0)
-    change = np.where(close, weight_s * np.expm1(apart.high + apart.low), weight_t - weight_s)
-    sum_s, sum_t = weight_s.sum(axis=-1, keepdims=True), weight_t.sum(axis=-1, keepdims=True)
-    ratio = change.sum(axis=-1, keepdims=True) / sum_s
-    partition = np.where(np.abs(ratio) < 0.5, np.log1p(ratio), np.log(sum_t / sum_s))
-    log_sum_s, log_sum_t = np.log(sum_s), np.log(sum_t)
-    return _Row(
-        log_p=_where(allowed_t, compensated.subtract(below_t, compensated.pair(log_sum_t))),
-        log_q=_where(allowed_s, compensated.subtract(below_s, compensated.pair(log_sum_s))),
-        delta=_where(both, compensated.subtract(apart, compensated.pair(partition))),
-        relative_delta=_where(both, apart),
-        q=weight_s / sum_s,
-        both=both,
-        student_only=allowed_s & ~allowed_t,
-        teacher_only=allowed_t & ~allowed_s,
-        top_class=student.argmax(axis=-1)[..., None],
-    )
-
-
-def _value(row: _Row, exponents: Exponents) -> NDArray:
+def _value(row: Row, exponents: Exponents) -> NDArray:
     alpha, beta = exponents.alpha, exponents.beta
     top = exponents.second_order_top()
     scale = _row_scale(top.high, row.both)
@@ -183,7 +117,7 @@ def _forbidden_value(where: NDArray, gamma: Pair, logs: Pair, own: float) -> NDA
     return np.where(where.any(axis=-1), np.inf, 0.0)
 
 
-def _gradient(row: _Row, exponents: Exponents) -> NDArray:
+def _gradient(row: Row, exponents: Exponents) -> NDArray:
     """q_k Σ_j h_j − h_k, with h centred on the student's most probable class: h − c q has the same gradient."""
     alpha, beta, gamma = exponents.alpha, exponents.beta, float(exponents.gamma.high)
     centred, scale = _centred(_Slope.of(row, exponents), row, exponents)
@@ -202,7 +136,7 @@ class _Slope:
     exponent: Pair
 
     @classmethod
-    def of(cls, row: _Row, exponents: Exponents) -> _Slope:
+    def of(cls, row: Row, exponents: Exponents) -> _Slope:
         sign = np.where(row.delta.high >= 0, 1.0, -1.0)
         amplitude = np.where(row.both, sign * exponents.first_order(), 0.0)
         exponent = exponents.first_order_top()
@@ -213,7 +147,7 @@ class _Slope:
         return cls(amplitude, exponent)
 
 
-def _centred(h: _Slope, row: _Row, exponents: Exponents) -> tuple[NDArray, NDArray]:
+def _centred(h: _Slope, row: Row, exponents: Exponents) -> tuple[NDArray, NDArray]:
     """h_k − (h_j/q_j) q_k with j the student's top class, divided by exp(scale); and the scale [N, 1].
 
     With φ(δ) = (e^(αδ) − 1)/α, h = q^γ φ(δ), and so h_k − (h_j/q_j) q_k
@@ -221,8 +155,8 @@ def _centred(h: _Slope, row: _Row, exponents: Exponents) -> tuple[NDArray, NDArr
     which does not cancel where q^(γ−1) hardly varies (at γ = 1 the second part is exactly 0).
     """
     j = row.top_class
-    rise = compensated.subtract(row.log_q, _take(row.log_q, j))
-    drop = _Slope(np.take_along_axis(h.amplitude, j, axis=-1), compensated.add(_take(h.exponent, j), rise))
+    rise = compensated.subtract(row.log_q, take_class(row.log_q, j))
+    drop = _Slope(np.take_along_axis(h.amplitude, j, axis=-1), compensated.add(take_class(h.exponent, j), rise))
     others = (row.both | row.student_only) & (np.arange(row.q.shape[-1]) != j)
     # The top class itself becomes 0, so its exponent must not decide the scale.
     size = np.maximum(np.where(h.amplitude != 0, h.exponent.high, -np.inf), drop.exponent.high)
@@ -232,8 +166,8 @@ def _centred(h: _Slope, row: _Row, exponents: Exponents) -> tuple[NDArray, NDArr
 
     excess = compensated.add(exponents.gamma, compensated.two_sum(-1.0, 0.0))
     growth = compensated.multiply(excess, rise).high
-    shift = compensated.subtract(row.relative_delta, _take(row.relative_delta, j)).high
-    higher = compensated.choose((shift >= 0) == (exponents.alpha >= 0), row.delta, _take(row.delta, j))
+    shift = compensated.subtract(row.relative_delta, take_class(row.relative_delta, j)).high
+    higher = compensated.choose((shift >= 0) == (exponents.alpha >= 0), row.delta, take_class(row.delta, j))
     top = compensated.multiply(compensated.two_sum(exponents.alpha, 0.0), higher)
     top = compensated.add(compensated.multiply(exponents.gamma, row.log_q), top)
     step = np.where(shift >= 0, 1.0, -1.0) * decay(np.abs(shift), abs(exponents.alpha))
@@ -243,7 +177,7 @@ def _centred(h: _Slope, row: _Row, exponents: Exponents) -> tuple[NDArray, NDArr
     return np.where(others, np.where(usable, close, plain), 0.0), scale
 
 
-def _forbidden_slope(row: _Row, alpha: float, beta: float, gamma: float) -> NDArray:
+def _forbidden_slope(row: Row, alpha: float, beta: float, gamma: float) -> NDArray:
     """Σ of the limits of h [N, 1] over the classes that only the student forbids; infinite limits are left out."""
     if beta == 0 and alpha > 0:
         limit = compensated.exp(compensated.multiply(compensated.two_sum(alpha, 0.0), row.log_p)) / alpha
@@ -272,15 +206,3 @@ def _unscale(x: NDArray, scale: NDArray) -> NDArray:
     power = np.rint(scale / _LOG_2.high)
     rest = compensated.subtract(compensated.pair(scale), compensated.multiply(compensated.pair(power), _LOG_2))
     return np.where(scale == 0, x, np.ldexp(x * compensated.exp(rest), power.astype(np.int64)))
-
-
-def _finite(logits: NDArray, allowed: NDArray) -> NDArray:
-    return np.where(allowed, logits, 0.0)
-
-
-def _where(condition: NDArray, x: Pair) -> Pair:
-    return Pair(np.where(condition, x.high, 0.0), np.where(condition, x.low, 0.0))
-
-
-def _take(x: Pair, index: NDArray) -> Pair:
-    return Pair(np.take_along_axis(x.high, index, axis=-1), np.take_along_axis(x.low, index, axis=-1))

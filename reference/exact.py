@@ -102,7 +102,7 @@ def exact_row(student_logits: Sequence[Any], teacher_logits: Sequence[Any], temp
     return ExactRow(
         Classes.of(student, teacher),
         lambda classes, bits: logs_of_logits(classes, temperature, bits),
-        identical=_differ_by_a_constant(student, teacher),
+        identical=differ_by_a_constant(student, teacher),
         temperature=temperature,
     )
 
@@ -323,7 +323,8 @@ def _positive(x: Raw) -> bool:
     return libmp.mpf_gt(x, libmp.fzero)
 
 
-def _differ_by_a_constant(student: list[Raw], teacher: list[Raw]) -> bool:
+def differ_by_a_constant(student: list[Raw], teacher: list[Raw]) -> bool:
+    """Whether both sides are the same distribution: the same classes forbidden, the others a constant apart."""
     differences = set()
     for z, y in zip(student, teacher, strict=True):
         if (z == libmp.fninf) != (y == libmp.fninf):

@@ -139,12 +139,12 @@ class Logs:
 
 def logs_of_logits(classes: Classes, temperature: Raw, bits: int) -> Logs:
     log_p, log_q = (
-        _log_softmax(logits, classes.counts, temperature, bits) for logits in (classes.teacher, classes.student)
+        log_softmax(logits, classes.counts, temperature, bits) for logits in (classes.teacher, classes.student)
     )
     return _split_by_support(log_p, log_q, classes.counts, bits)
 
 
-def _log_softmax(logits: list[Raw], counts: list[int], temperature: Raw, bits: int) -> list[Raw]:
+def log_softmax(logits: list[Raw], counts: list[int], temperature: Raw, bits: int) -> list[Raw]:
     """log softmax(z/T) of logits that occur `counts` times; −inf stays −inf."""
     top = logits[0]
     for z in logits:
