@@ -5,7 +5,8 @@ from typing import Any
 import tensorflow as tf
 
 from backends.arguments import check_label_shape, check_number, check_temperature
-from backends.tensorflow.divergences import ab_divergence, compute_type
+from backends.tensorflow.divergences import ab_divergence
+from backends.tensorflow.rows import compute_type
 
 
 def cross_entropy(student_logits: tf.Tensor, labels: tf.Tensor, *, ignore_index: int = -100) -> tf.Tensor:

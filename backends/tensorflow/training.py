@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from backends.batches import batch_pair, check_batches, rate_schedule, split_compile_time
 from backends.methods import Objective, resolve
-from backends.tensorflow.divergences import compute_type, pack_parameters, packed_ab_divergence
+from backends.tensorflow.alpha_beta import pack_parameters, packed_ab_divergence
 from backends.tensorflow.models import build_model
 from backends.tensorflow.objectives import cross_entropy
 from backends.tensorflow.optimizers import SGD, KerasOptimizer
+from backends.tensorflow.rows import compute_type
 from backends.training_result import TrainingResult
 
 IGNORED_LABEL = -100
