@@ -25,6 +25,14 @@ def check_fraction(name: str, value: float) -> float:
     return number
 
 
+def check_not_negative(name: str, value: float) -> float:
+    """Return `value` as a finite float that is 0 or greater, or raise a ValueError that names it."""
+    number = check_number(name, value)
+    if number < 0:
+        raise ValueError(f"{name}={value!r} is not allowed; it must be 0 or greater")
+    return number
+
+
 def check_temperature(temperature: float) -> float:
     """Return `temperature` as a positive finite float, or raise a ValueError that names it."""
     number = check_number("temperature", temperature)
