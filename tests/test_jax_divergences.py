@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from backends.jax import ab_divergence, abkd_loss, divergences, objectives
+from backends.jax import ab_divergence, abkd_loss, objectives, rows
 
 POINTS = [(0.1 * i, 1.5 - 0.1 * i) for i in range(20)]
 
@@ -75,7 +75,7 @@ def test_other_values_of_alpha_beta_temperature_do_not_retrace(logits):
     student, teacher = logits
     labels = jnp.arange(6)
     compiled = (
-        divergences._compiled_value_and_gradient, divergences._compiled_value,
+        rows._compiled_value_and_gradient, rows._compiled_value,
         objectives._compiled_value_and_gradient, objectives._compiled_value,
     )  # fmt: skip
 

@@ -5,7 +5,9 @@ every exponent is γ·max(s, t) plus a multiple of w = |δ|. Where α + β > 0 t
 and where α + β = 0 it vanishes, so neither loses digits in float32.
 """
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -107,6 +109,32 @@ def _scalar(name: str, value: Any, dtype: np.dtype) -> jax.Array:
     return jax.lax.stop_gradient(jnp.asarray(value, dtype))
 
 
+def check_concrete(given: Mapping[str, Any], checks: Mapping[str, Callable] = MappingProxyType({})) -> list:
+    """Each value as a checked float; a traced one cannot be checked and stays as it is.
+
+    Args:
+        given: values by name.
+        checks: (name, value) -> float by name, where `check_number` is not enough.
+    """
+    checked = []
+    for name, value in given.items():
+        if isinstance(value, jax.core.Tracer):
+            checked.append(value)
+        elif name == "temperature":
+            checked.append(check_temperature(value))
+        else:
+            checked.append(checks.get(name, check_number)(name, value))
+    return checked
+
+
+def pack_plainly(given: Mapping[str, Any], checks: Mapping[str, Callable], dtype: np.dtype) -> jax.Array | np.ndarray:
+    """Return checked values, numbers or traced scalars, as one vector of `dtype`; see `check_concrete`."""
+    checked = check_concrete(given, checks)
+    if all(isinstance(x, float) for x in checked):
+        return np.array(checked, dtype)
+    return jnp.stack([_scalar(name, value, np.dtype(dtype)) for name, value in zip(given, checked, strict=True)])
+
+
 def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array | np.ndarray:
     """Return the constants as one vector of `dtype` (float32 or float64).
 
@@ -120,15 +148,11 @@ def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array 
             values cannot be checked and are not.
     """
     dtype = np.dtype(dtype)
-    if not isinstance(alpha, jax.core.Tracer):
-        alpha = check_number("alpha", alpha)
-    if not isinstance(beta, jax.core.Tracer):
-        beta = check_number("beta", beta)
-    if not isinstance(temperature, jax.core.Tracer):
-        temperature = check_temperature(temperature)
-    if all(isinstance(x, float) for x in (alpha, beta, temperature)):
-        return _pack_numbers(alpha, beta, temperature, dtype.name)
-    numbers = (_scalar(n, v, dtype) for n, v in (("alpha", alpha), ("beta", beta), ("temperature", temperature)))
+    given = {"alpha": alpha, "beta": beta, "temperature": temperature}
+    checked = check_concrete(given)
+    if all(isinstance(x, float) for x in checked):
+        return _pack_numbers(*checked, dtype.name)
+    numbers = (_scalar(name, value, dtype) for name, value in zip(given, checked, strict=True))
     derived = _derive(*numbers, SERIES[dtype.name][1], jnp)
     return jnp.stack([jnp.asarray(x, dtype) for x in (*derived[:-1], *derived.series)])
 
@@ -138,3 +162,8 @@ def unpack(packed: jax.Array) -> Constants:
     values = [packed[i] for i in range(packed.shape[0])]
     named = len(Constants._fields) - 1
     return Constants(*values[:named], series=tuple(values[named:]))
+
+
+def point(alpha: float, beta: float, dtype: np.dtype) -> Constants:
+    """The constants of a fixed (α, β), as numbers of `dtype`."""
+    return unpack(_pack_numbers(alpha, beta, 1.0, np.dtype(dtype).name))

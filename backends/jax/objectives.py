@@ -9,7 +9,8 @@ import numpy as np
 
 from backends.arguments import check_label_shape, check_number, check_shapes
 from backends.jax.constants import pack
-from backends.jax.divergences import as_logits, compute_type, divergence
+from backends.jax.alpha_beta import ab_rows
+from backends.jax.rows import as_logits, compute_type, divergence
 
 
 def abkd_loss(
@@ -107,7 +108,7 @@ def _loss(student: jax.Array, teacher: Any, labels: Any, packed: Any, weights: A
     hard = jnp.where(weights[1] == 0, 0, hard)  # a forbidden label's infinity does not count then
     if teacher is None:
         return hard
-    return hard + weights[0] * divergence("mean", student, teacher, labels != ignore_index, packed)
+    return hard + weights[0] * divergence(ab_rows, "mean", student, teacher, labels != ignore_index, packed)
 
 
 _compiled_value = jax.jit(_loss, static_argnames="ignore_index")

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from backends.arguments import check_label_shape, check_number, check_shapes
 from backends.jax.constants import pack
-from backends.jax.divergences import compute_type
 from backends.jax.objectives import check_labels, objective, pack_weights
 from backends.jax.optimizers import SGD
+from backends.jax.rows import compute_type
 from backends.methods import Objective, resolve
 from backends.training_result import TrainingResult
 

@@ -1,0 +1,258 @@
+"""Rows of teacher and student logits, prepared once, and the one way in which every divergence is computed from them.
+
+A divergence is a row function: of the prepared rows and its parameters it gives each row's value and h = −∂D/∂t, t the
+student's log-probabilities. Checks, types, masks, reductions and the derivative's rule are here, for all of them.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from backends.arguments import check_reduction, check_shapes
+from backends.jax.divided_differences import exp_difference, log1p
+
+#: (rows, packed parameters) -> (values `[...]`, h `[..., classes]` up to a multiple of the student's probabilities)
+RowFunction = Callable[["Rows", jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def evaluate(
+    row_function: RowFunction, student_logits: Any, teacher_logits: Any, pack: Callable, mask: Any, reduction: str
+) -> jax.Array:
+    """Check the arguments that all divergences share and compute one.
+
+    Args:
+        row_function: a function of the module's top level: compiled code is kept by it.
+        student_logits, teacher_logits, mask, reduction: as in `ab_divergence`.
+        pack: (computing type) -> vector of that type, the temperature and then what `row_function` takes.
+    """
+    check_reduction(reduction)
+    student, teacher = as_logits("student_logits", student_logits), as_logits("teacher_logits", teacher_logits)
+    mask = None if mask is None else jnp.asarray(mask)
+    check_shapes(student.shape, teacher.shape, None if mask is None else mask.shape)
+    arguments = (student, teacher, mask, pack(compute_type(student.dtype)))
+    if not any(isinstance(x, jax.core.Tracer) for x in arguments):
+        # nothing is being differentiated: save the overhead of the rule
+        return _compiled_value(*arguments, row_function=row_function, reduction=reduction)
+    return divergence(row_function, reduction, *arguments)
+
+
+def compute_type(dtype: Any) -> np.dtype:
+    """The type in which logits of type `dtype` are computed with and values are returned."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def as_logits(name: str, logits: Any) -> jax.Array:
+    """Return logits as an array; ValueError where they are not floating-point."""
+    array = jnp.asarray(logits)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(f"{name} has type {array.dtype}; logits must be float64, float32, bfloat16 or float16")
+    return array
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def divergence(
+    row_function: RowFunction, reduction: str, student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array
+) -> jax.Array:
+    """`evaluate` of checked arguments.
+
+    Compiled pieces within, the derivative's rule outside: eager calls of either then cost a dispatch or two.
+    """
+    return _compiled_value(student, teacher, mask, packed, row_function=row_function, reduction=reduction)
+
+
+def _forward(row_function: RowFunction, reduction: str, student: Any, teacher: Any, mask: Any, packed: Any) -> tuple:
+    value, gradient = _compiled_value_and_gradient(
+        student, teacher, mask, packed, row_function=row_function, reduction=reduction
+    )
+    # an array of the student's type (and no elements) carries that type to the backward pass
+    return value, (gradient, mask, np.zeros((0,), student.dtype))
+
+
+def _backward(row_function: RowFunction, reduction: str, residuals: tuple, cotangent: jax.Array) -> tuple:
+    gradient, mask, like_student = residuals
+    return _compiled_scale(gradient, mask if reduction == "none" else None, cotangent, like_student), None, None, None
+
+
+divergence.defvjp(_forward, _backward)
+
+
+def _reduce(rows: jax.Array, scale: jax.Array, reduction: str) -> jax.Array:
+    return rows if reduction == "none" else rows.sum() * scale
+
+
+def _row_scale(rows: jax.Array, mask: jax.Array | None, reduction: str) -> jax.Array:
+    """What each row is multiplied by: 1, or 1 / (number of rows that count) for "mean"."""
+    if reduction != "mean":
+        return jnp.ones((), rows.dtype)
+    count = jnp.asarray(rows.size if mask is None else mask.astype(bool).sum(), rows.dtype)
+    return 1 / jnp.maximum(count, 1)
+
+
+@partial(jax.jit, static_argnames=("row_function", "reduction"))
+def _compiled_value(
+    student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, row_function: RowFunction, reduction: str
+) -> jax.Array:
+    rows = _prepare(student, teacher, mask, packed[0])
+    values = _finish_value(rows, row_function(rows, packed)[0])
+    return _reduce(values, _row_scale(values, mask, reduction), reduction)
+
+
+@partial(jax.jit, static_argnames=("row_function", "reduction"))
+def _compiled_value_and_gradient(
+    student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, row_function: RowFunction, reduction: str
+) -> tuple[jax.Array, jax.Array]:
+    """The reduced value and its gradient `[..., classes]` ("none": of the rows' sum), in the computing type."""
+    values, gradient = _value_and_gradient(row_function, student, teacher, mask, packed)
+    scale = _row_scale(values, mask, reduction)
+    return _reduce(values, scale, reduction), gradient if reduction == "none" else gradient * scale
+
+
+@jax.jit
+def _compiled_scale(gradient: jax.Array, mask: Any, cotangent: jax.Array, like_student: jax.Array) -> jax.Array:
+    if mask is not None:
+        cotangent = jnp.where(mask.astype(bool), cotangent, 0)
+    return (cotangent[..., None] * gradient).astype(like_student.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _value_and_gradient(row_function: RowFunction, student: Any, teacher: Any, mask: Any, packed: Any) -> tuple:
+    """Row values `[...]` and their gradients `[..., classes]` in the computing type; differentiating them raises."""
+    rows = _prepare(student, teacher, mask, packed[0])
+    values, slopes = row_function(rows, packed)
+    return _finish_value(rows, values), _finish_gradient(rows, slopes, packed[0])
+
+
+def _refuse(*_: Any) -> Any:
+    raise NotImplementedError(
+        "the gradient of a divergence was differentiated again, which is not implemented; take first derivatives only "
+        "(reverse mode, with respect to the student's logits)"
+    )
+
+
+_value_and_gradient.defvjp(_refuse, _refuse)
+
+
+def _finish_value(rows: "Rows", values: jax.Array) -> jax.Array:
+    values = jnp.where(rows.valid[..., 0], values, jnp.nan)
+    return values if rows.selected is None else jnp.where(rows.selected[..., 0], values, 0)
+
+
+def _finish_gradient(rows: "Rows", slopes: jax.Array, temperature: jax.Array) -> jax.Array:
+    """∂D/∂z = (q Σh − h)/temperature, `[..., classes]`; a class that the student forbids stays so."""
+    gradient = (rows.probability * slopes.sum(-1, keepdims=True) - slopes) / temperature
+    gradient = jnp.where(rows.no_student, 0, gradient)
+    gradient = jnp.where(rows.valid, gradient, jnp.nan)
+    return gradient if rows.selected is None else jnp.where(rows.selected, gradient, 0)
+
+
+class Rows(NamedTuple):
+    """Softmax statistics of rows of logits; `[..., classes]`, or `[..., 1]` where marked with 1.
+
+    Attributes:
+        selected: whether the row counts (1, or None).
+        valid: whether the row can be evaluated (1).
+        no_student, no_teacher: where that logit is −inf.
+        difference: (teacher − student logit, both relative to their maxima) / temperature; 0 where either is −inf.
+        shift: log-partition difference (1), so that δ = difference − shift.
+        student, teacher: log-probabilities t and s; 0 where either logit is −inf, except the other one.
+        from_top: difference less that of the student's top class, rounded once.
+        below_top: (student logit − its maximum) / temperature.
+        probability, teacher_probability: the student's q and the teacher's p; 0 where that logit is −inf.
+        teacher_below_top: (teacher logit − its maximum) / temperature, −inf where that logit is.
+        is_top: where the student's largest logit is.
+        top_difference, top_student, top_teacher: the same statistics of that class (1).
+        top_valid: whether the teacher allows that class (1).
+    """
+
+    selected: jax.Array | None
+    valid: jax.Array
+    no_student: jax.Array
+    no_teacher: jax.Array
+    difference: jax.Array
+    shift: jax.Array
+    student: jax.Array
+    teacher: jax.Array
+    from_top: jax.Array
+    below_top: jax.Array
+    probability: jax.Array
+    teacher_probability: jax.Array
+    teacher_below_top: jax.Array
+    is_top: jax.Array
+    top_difference: jax.Array
+    top_student: jax.Array
+    top_teacher: jax.Array
+    top_valid: jax.Array
+
+
+def _two_difference(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """a − b rounded, and what rounding took away (Knuth)."""
+    x = a - b
+    virtual = a - x
+    return x, (a - (x + virtual)) + (virtual - b)
+
+
+def _logit_difference(
+    teacher: jax.Array, student: jax.Array, teacher_max: jax.Array, student_max: jax.Array, temperature: jax.Array
+) -> jax.Array:
+    """[(teacher − student) − (their maxima's difference)] / temperature, as if rounded once."""
+    logits, lost = _two_difference(teacher, student)
+    maxima, lost_maxima = _two_difference(teacher_max, student_max)
+    x, lost_both = _two_difference(_in_range(logits), _in_range(maxima))
+    correction = lost - lost_maxima + lost_both
+    return _in_range((x + jnp.where(jnp.isfinite(correction), correction, 0)) / temperature)
+
+
+def _in_range(x: jax.Array) -> jax.Array:
+    """Hold x within a quarter of its type's range, where finite logits near the type's limits leave it."""
+    limit = jnp.finfo(x.dtype).max / 4
+    return jnp.clip(x, -limit, limit)
+
+
+def _prepare(student: jax.Array, teacher: jax.Array, mask: Any, temperature: jax.Array) -> Rows:
+    dtype = compute_type(student.dtype)
+    student, teacher = student.astype(dtype), teacher.astype(dtype)
+    selected = None if mask is None else mask.astype(bool)[..., None]
+    if selected is not None:
+        student, teacher = jnp.where(selected, student, 0), jnp.where(selected, teacher, 0)
+    no_student, no_teacher = student == -jnp.inf, teacher == -jnp.inf
+    student_max, teacher_max = student.max(-1, keepdims=True), teacher.max(-1, keepdims=True)
+
+    difference = _logit_difference(teacher, student, teacher_max, student_max, temperature)
+    student_shifted = _in_range((student - student_max) / temperature)
+    teacher_shifted = _in_range((teacher - teacher_max) / temperature)
+    student_exp, teacher_exp = jnp.exp(student_shifted), jnp.exp(teacher_shifted)
+    student_sum, teacher_sum = student_exp.sum(-1, keepdims=True), teacher_exp.sum(-1, keepdims=True)
+    relative = exp_difference(student_exp, teacher_exp, difference).sum(-1, keepdims=True) / student_sum
+    shift = jnp.where(jnp.abs(relative) < 0.5, log1p(relative), jnp.log(teacher_sum / student_sum))
+    student_log, teacher_log = jnp.log(student_sum), jnp.log(teacher_sum)
+
+    # a maximum need not pass NaN on, a sum does
+    valid = jnp.isfinite(student_sum + teacher_sum) & jnp.isfinite(student_max) & jnp.isfinite(teacher_max)
+    largest = student == student_max
+    top_logit = jnp.where(largest, teacher, -jnp.inf).max(-1, keepdims=True)
+    top_valid = jnp.isfinite(top_logit)
+    top_logit = jnp.where(top_valid, top_logit, teacher_max)
+    return Rows(
+        selected,
+        valid,
+        no_student,
+        no_teacher,
+        jnp.where(no_student | no_teacher, 0, difference),
+        shift,
+        jnp.where(no_student, 0, student_shifted - student_log),
+        jnp.where(no_teacher, 0, teacher_shifted - teacher_log),
+        _logit_difference(teacher, student, top_logit, student_max, temperature),
+        student_shifted,
+        student_exp / student_sum,
+        teacher_exp / teacher_sum,
+        teacher_shifted,
+        largest & (teacher == top_logit),
+        _logit_difference(top_logit, student_max, teacher_max, student_max, temperature),
+        -student_log,
+        (top_logit - teacher_max) / temperature - teacher_log,
+        top_valid,
+    )
