@@ -1,125 +1,37 @@
-"""Divergences between teacher and student logits, as differentiable PyTorch functions."""
+"""Divergences between teacher and student logits by name, as differentiable PyTorch functions."""
 
-from typing import Any
+from backends.torch.alpha_beta import ab_divergence
+from backends.torch.catalogue import (
+    adaptive_kl,
+    alpha_divergence,
+    alphanet,
+    beta_divergence,
+    bidirectional_kl,
+    forward_kl,
+    jensen_shannon,
+    reverse_kl,
+    skewed_forward_kl,
+    skewed_reverse_kl,
+    squared_euclidean,
+    squared_hellinger,
+    total_variation,
+    weighted_sum,
+)
 
-import torch
-from torch.autograd.function import once_differentiable
-
-from backends.arguments import check_number, check_reduction, check_shapes, check_temperature
-from backends.torch.execution import computing_type, run_rows
-
-
-@torch.library.custom_op("abkd::ab_divergence_rows", mutates_args=())
-def _rows_op(
-    student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor,
-    alpha: float, beta: float, temperature: float, with_gradient: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """`run_rows` as an operator, so that a user's torch.compile takes it as one node."""
-    value, gradient = run_rows(student, teacher, weight, alpha, beta, temperature, with_gradient)
-    return value, student.new_empty(0) if gradient is None else gradient
-
-
-@_rows_op.register_fake
-def _(student, teacher, weight, alpha, beta, temperature, with_gradient):
-    gradient = torch.empty_like(student) if with_gradient else student.new_empty(0)
-    return weight.new_empty(student.shape[0]), gradient
-
-
-class _ABDivergence(torch.autograd.Function):
-    """Row values whose gradient, known since the forward pass, is only scaled in the backward pass."""
-
-    @staticmethod
-    def forward(student, teacher, weight, alpha, beta, temperature):
-        return _rows_op(student, teacher, weight, alpha, beta, temperature, True)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_value: torch.Tensor, _: Any) -> tuple:
-        (gradient,) = ctx.saved_tensors
-        return (gradient * grad_value[:, None].to(gradient.dtype), None, None, None, None, None)
-
-
-class _WeightedSum(torch.autograd.Function):
-    """Σ weight · value over rows; the weights are in the saved gradient already, before it was rounded."""
-
-    @staticmethod
-    def forward(student, teacher, weight, alpha, beta, temperature):
-        value, gradient = _rows_op(student, teacher, weight, alpha, beta, temperature, True)
-        return torch.where(weight == 0, 0.0, value * weight).sum(), gradient
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_sum: torch.Tensor, _: Any) -> tuple:
-        (gradient,) = ctx.saved_tensors
-        # the plain loss.backward() has nothing to scale; elsewhere the look at the value would wait or not compile
-        if not torch.compiler.is_compiling() and grad_sum.device.type == "cpu" and grad_sum == 1:
-            return (gradient, None, None, None, None, None)
-        return (gradient * grad_sum.to(gradient.dtype), None, None, None, None, None)
-
-
-def ab_divergence(
-    student_logits: torch.Tensor,
-    teacher_logits: torch.Tensor,
-    alpha: float,
-    beta: float,
-    *,
-    temperature: float = 1.0,
-    mask: torch.Tensor | None = None,
-    reduction: str = "mean",
-) -> torch.Tensor:
-    """α-β-divergence D_AB(teacher ‖ student) of the softmax distributions of two sets of logits.
-
-    (1, 0) is the forward KL divergence, (0, 1) the reverse one, (½, ½) twice Σ(√p − √q)², (1, 1) half the squared
-    Euclidean distance. There is no factor temperature²: objectives that have one apply it themselves.
-
-    Args:
-        student_logits: `[..., C]`, float64, float32, bfloat16 or float16. Log-probabilities are logits too; −inf marks
-            a class of probability 0.
-        teacher_logits: the same shape; a constant, no gradient reaches it.
-        alpha, beta: any finite real numbers.
-        temperature: divides both sets of logits, > 0.
-        mask: `[...]`, bool; True selects a row. Rows left out never reach value or gradient, whatever they hold.
-        reduction: "mean" over selected rows, "sum", or "none" (`[...]`, 0 for rows left out).
-
-    Returns:
-        The divergence in float64 for float64 students, else float32; the gradient has the student's type. An empty
-        selection gives 0. A row with NaN, +inf or no finite logit gives NaN. Differentiable once.
-
-    Raises:
-        ValueError: shapes, reduction, or a parameter that is not finite (temperature: not positive).
-        TypeError: logits that are not floating point.
-
-    Source: Definition 4.1 of Wang et al., "ABKD", ICML 2025, extended to all (α, β) by Cichocki et al., 2011.
-    """
-    alpha, beta = check_number("alpha", alpha), check_number("beta", beta)
-    temperature = check_temperature(temperature)
-    check_reduction(reduction)
-    check_shapes(student_logits.shape, teacher_logits.shape, None if mask is None else mask.shape)
-    for name, logits in (("student_logits", student_logits), ("teacher_logits", teacher_logits)):
-        if not logits.is_floating_point():
-            raise TypeError(f"{name} has type {logits.dtype}; logits must be float64, float32, bfloat16 or float16")
-    leading, classes = student_logits.shape[:-1], student_logits.shape[-1]
-    student, teacher = student_logits.reshape(-1, classes), teacher_logits.detach().reshape(-1, classes)
-    weight = torch.ones(student.shape[0], dtype=computing_type(student.dtype), device=student.device)
-    if mask is not None:
-        weight = weight * mask.to(device=student.device, dtype=torch.bool).reshape(-1)
-    if reduction == "mean":
-        weight = weight / weight.sum().clamp(min=1)
-    arguments = (student, teacher, weight, alpha, beta, temperature)
-    differentiable = student.requires_grad and torch.is_grad_enabled()
-    if reduction == "none":
-        value = _ABDivergence.apply(*arguments)[0] if differentiable else _rows_op(*arguments, False)[0]
-        return value.reshape(leading)
-    if differentiable:
-        return _WeightedSum.apply(*arguments)[0]
-    return torch.where(weight == 0, 0.0, _rows_op(*arguments, False)[0] * weight).sum()
+__all__ = [
+    "ab_divergence",
+    "adaptive_kl",
+    "alpha_divergence",
+    "alphanet",
+    "beta_divergence",
+    "bidirectional_kl",
+    "forward_kl",
+    "jensen_shannon",
+    "reverse_kl",
+    "skewed_forward_kl",
+    "skewed_reverse_kl",
+    "squared_euclidean",
+    "squared_hellinger",
+    "total_variation",
+    "weighted_sum",
+]

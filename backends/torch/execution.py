@@ -1,6 +1,6 @@
-"""How the kernel runs: compiled in blocks of rows, in eager blocks where no compiler is at hand or the problem is small.
+"""How divergences run: compiled in blocks of rows, in eager blocks where no compiler is at hand or the problem is small.
 
-Compiled code is specialised on the sign pattern of (α, β), the logits' types and the device, each variant under a code
+Compiled code is specialised on the divergence (the α-β one on the sign pattern of (α, β)), the logits' types and the device, each variant under a code
 object of its own, so that no sequence of parameters exhausts torch.compile's recompile limit. `fullgraph=True` makes
 sure that nothing falls back to eager mode unnoticed.
 """
@@ -10,12 +10,12 @@ import math
 import os
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
-from backends.torch.divided_differences import Pattern, scalars_and_pattern
-from backends.torch.kernel import value_and_gradient
+from backends.torch.rows import DEFINITIONS, value_and_gradient
 
 #: fewer elements than this run eagerly: compiling takes seconds, and one call saves less than a millisecond
 COMPILE_FROM = 1 << 18
@@ -32,23 +32,27 @@ def computing_type(student: torch.dtype) -> torch.dtype:
 
 @functools.lru_cache(maxsize=256)
 def _scalars(
-    alpha: float, beta: float, temperature: float, dtype: torch.dtype, device: torch.device
-) -> tuple[torch.Tensor, Pattern]:
-    values, pattern = scalars_and_pattern(alpha, beta, temperature, dtype)
+    divergence: str, parameters: tuple[float, ...], temperature: float, dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, Any]:
+    values, pattern = DEFINITIONS[divergence].prepare(parameters, temperature, dtype)
     # a cached tensor must not be an inference tensor, whatever mode the first call came in
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype, device=device), pattern
 
 
 @functools.lru_cache(maxsize=None)
-def _compiled(pattern: Pattern, with_gradient: bool, student: torch.dtype, teacher: torch.dtype, device: str) -> Callable:
-    """One compiled variant; called with (student, teacher, weight, values, out), returns the rows' values."""
+def _compiled(
+    divergence: str, pattern: Any, with_gradient: bool, student: torch.dtype, teacher: torch.dtype, device: str
+) -> Callable:
+    """One compiled variant; called with (student, teacher, weight, values, row parameters, out); the rows' values."""
+    definition = DEFINITIONS[divergence]
 
-    def rows(student, teacher, weight, values, out):
-        return value_and_gradient(student, teacher, weight, values, pattern, with_gradient, out)[0]
+    def rows(student, teacher, weight, values, row_parameters, out):
+        arguments = (student, teacher, weight, values, row_parameters)
+        return value_and_gradient(definition, *arguments, pattern, with_gradient, out)[0]
 
-    name = f"ab_divergence_{len(_VARIANTS)}"
-    _VARIANTS.append((pattern, with_gradient, student, teacher, device))
+    name = f"{divergence}_{len(_VARIANTS)}"
+    _VARIANTS.append((divergence, pattern, with_gradient, student, teacher, device))
     code = rows.__code__.replace(co_name=name)  # Dynamo counts recompilations by code object
     own = types.FunctionType(code, rows.__globals__, name, None, rows.__closure__)
     return torch.compile(own, dynamic=True, fullgraph=True)
@@ -73,13 +77,13 @@ def _run_block(arguments: tuple, key: tuple, compile_it: bool) -> torch.Tensor:
                 raise
             _eager_because = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
             warnings.warn(
-                "torch.compile does not work here, so the α-β-divergence runs in eager blocks of rows, about 5 times "
+                "torch.compile does not work here, so divergences run in eager blocks of rows, about 5 times "
                 f"slower and with the same results ({_eager_because}). For the CPU it needs a C++ compiler such as g++.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-    pattern, with_gradient, *_ = key
-    return value_and_gradient(*arguments[:-1], pattern, with_gradient, arguments[-1])[0]
+    divergence, pattern, with_gradient, *_ = key
+    return value_and_gradient(DEFINITIONS[divergence], *arguments[:-1], pattern, with_gradient, arguments[-1])[0]
 
 
 def _is_compile_failure(error: Exception) -> bool:
@@ -96,20 +100,23 @@ def _all_finite(student: torch.Tensor, teacher: torch.Tensor) -> bool:
 
 
 def run_rows(
-    student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor, alpha: float, beta: float, temperature: float,
-    with_gradient: bool,
+    divergence: str, parameters: Sequence[float], student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor,
+    temperature: float, with_gradient: bool,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
     """Value `[rows]` and weighted gradient `[rows, classes]` of all rows, block by block.
 
     Args:
+        divergence: key of `DEFINITIONS`.
+        parameters: the divergence's own, checked.
         student, teacher: logits `[rows, classes]`.
         weight: factor of each row's gradient `[rows]`, computing type; rows of weight 0 count as absent.
-        alpha, beta, temperature: checked parameters.
+        temperature: checked.
         with_gradient: False returns None for the gradient.
     """
     rows, classes = student.shape
     dtype = computing_type(student.dtype)
-    values, pattern = _scalars(alpha, beta, temperature, dtype, student.device)
+    values, pattern = _scalars(divergence, tuple(parameters), temperature, dtype, student.device)
+    row_parameters = DEFINITIONS[divergence].row_parameters
     # torch.compile treats a size of 1 as a constant, which would be a variant of its own
     compile_it = rows > 1 and classes > 1 and rows * classes >= COMPILE_FROM
     size = min(rows, max(2, BLOCK_ELEMENTS.get(student.device.type, BLOCK_ELEMENTS["cuda"]) // classes))
@@ -119,8 +126,10 @@ def run_rows(
     for start in range(0, rows, size or 1):
         # the last block reaches back, so that every block has the same shape
         part = slice(min(start, rows - size), min(start, rows - size) + size)
-        block = (student[part], teacher[part], scale[part], values, None if gradient is None else gradient[part])
-        finite = pattern._replace(finite=_all_finite(*block[:2]))
-        key = (finite, with_gradient, student.dtype, teacher.dtype, student.device.type)
+        logits = (student[part], teacher[part])
+        numbers = None if row_parameters is None else row_parameters(*logits, parameters, temperature).to(dtype)
+        block = (*logits, scale[part], values, numbers, None if gradient is None else gradient[part])
+        finite = pattern._replace(finite=_all_finite(*logits))
+        key = (divergence, finite, with_gradient, student.dtype, teacher.dtype, student.device.type)
         value[part] = _run_block(block, key, compile_it)
     return value, gradient
