@@ -94,6 +94,7 @@ def results(command: str, text: str):
 
 
 compare = results("compare", "One table: methods × backends, mean ± standard error over seeds.")
+report = results("report", "Claims, agreement and comparison as one Markdown file and one page for a browser.")
 gate = results("gate", "Check results against results/baselines/; exits 1 where something got worse.")
 sync = results("sync", "Send records to MLflow that it does not have yet.")
 ui = results("ui", "Open the MLflow UI on this machine only.")

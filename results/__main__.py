@@ -1,4 +1,4 @@
-"""`python -m results compare|gate|sync|ui`: what to do with the records of a store."""
+"""`python -m results compare|gate|report|sync|ui`: what to do with the records of a store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m results", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="compare|gate|sync|ui")
+    commands = parser.add_subparsers(required=True, metavar="compare|gate|report|sync|ui")
 
     compare = commands.add_parser("compare", help="tables of methods, frameworks, errors and timings")
     selection.add_arguments(compare)
@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         "--replace", action="store_true", help="with --update: drop entries that the store has no record of"
     )
     gate.set_defaults(run=_gate)
+
+    report = commands.add_parser("report", help="claims, agreement and comparison as one Markdown file and one page")
+    selection.add_arguments(report)
+    report.add_argument("--metric", default="test/accuracy", help="as in compare (default: %(default)s)")
+    report.add_argument("--output", metavar="FOLDER", type=Path, help="where to write (default: report in the store)")
+    report.set_defaults(run=_report)
 
     sync = commands.add_parser("sync", help="send the records to MLflow that it does not have yet")
     sync.add_argument("--store")
@@ -94,6 +100,19 @@ def _compare(parsed: argparse.Namespace) -> int:
     queue = tracking.describe_queue(store)
     if queue:
         print(queue)
+    return 0
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from results import report
+
+    where = selection.parse(parsed)
+    store, records = _records(parsed, where)
+    if where and not records:
+        return _say_empty(store, where)
+    markdown, page, claims = report.write(records, parsed.metric, parsed.output or store.path / "report")
+    print(claims)
+    print(f"Report: {page}\nas Markdown: {markdown}")
     return 0
 
 

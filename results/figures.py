@@ -30,13 +30,13 @@ def learning_curves(record: Record) -> Figure | None:
     order = {"train/loss": 0, "test/accuracy": 1, "test/nll": 2}
     names = sorted(curves, key=lambda name: (order.get(name, len(order)), name))[:3]
     # Fixed margins: measuring the text for them takes as long as drawing the figure, and a suite draws dozens.
-    figure = _figure(3.6 * len(names), 3.0, layout=None)
+    figure = new_figure(3.6 * len(names), 3.0, layout=None)
     figure.subplots_adjust(left=0.5 / (3.6 * len(names)), right=0.985, bottom=0.15, top=0.82, wspace=0.2)
     colour = COLOURS.get(record.backend, _GREY)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         values = [value if value is not None and math.isfinite(value) else math.nan for value in curves[name]]
         axes.plot(range(1, len(values) + 1), values, color=colour, marker="o" if len(values) < 40 else "", markersize=3)
-        _dress(axes, title=name, xlabel="epoch")
+        dress(axes, title=name, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(record.title + ("" if record.status == "ok" else f" ({record.status})"), fontsize=9)
     return figure
@@ -59,7 +59,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
         return None
     labels = list(dict.fromkeys(label for label, _ in groups))
     backends = sorted({backend for _, backend in groups}, key=[*COLOURS, *(b for _, b in groups)].index)
-    figure = _figure(max(4.5, 1.1 * len(labels) * max(1, len(backends) / 2) + 1.5), 3.4)
+    figure = new_figure(max(4.5, 1.1 * len(labels) * max(1, len(backends) / 2) + 1.5), 3.4)
     axes = figure.subplots()
     for row, backend in enumerate(backends):
         shift = (row - (len(backends) - 1) / 2) * 0.22
@@ -74,7 +74,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
         axes.plot([], [], color=colour, marker="_", label=backend)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.6, len(labels) - 0.4)
-    _dress(axes, title=f"{metric}: seeds, mean ± standard error", xlabel="")
+    dress(axes, title=f"{metric}: seeds, mean ± standard error", xlabel="")
     axes.legend(fontsize=8, frameon=False)
     return figure
 
@@ -86,7 +86,7 @@ def errors(records: list[Record]) -> Figure | None:
     if not kept:
         return None
     dtypes = sorted({str(r.cell.get("dtype")) for r in kept})
-    figure = _figure(8.0, 3.2)
+    figure = new_figure(8.0, 3.2)
     for axes, name in zip(figure.subplots(1, 2, sharey=True), names, strict=True):
         for row, backend in enumerate(sorted({r.backend for r in kept})):
             points = [
@@ -107,7 +107,7 @@ def errors(records: list[Record]) -> Figure | None:
         axes.set_yscale("log")
         axes.set_xticks(range(len(dtypes)), dtypes)
         axes.set_xlim(-0.6, len(dtypes) - 0.4)
-        _dress(axes, title=f"{name} (relative)", xlabel="")
+        dress(axes, title=f"{name} (relative)", xlabel="")
         axes.legend(fontsize=8, frameon=False)
     return figure
 
@@ -125,18 +125,14 @@ def timings(records: list[Record], metric: str = "loss/forward_backward_ms") -> 
             record.metrics[metric],
             record.backend,
         )
-    figure = _figure(7.5, 0.32 * len(bars) + 1.2)
+    figure = new_figure(7.5, 0.32 * len(bars) + 1.2)
     axes = figure.subplots()
     labels = sorted(bars, reverse=True)
     drawn = axes.barh(labels, [bars[n][0] for n in labels], color=[COLOURS.get(bars[n][1], _GREY) for n in labels])
     axes.bar_label(drawn, fmt="%.3g", fontsize=8, padding=2)
     axes.set_xscale("log")
-    _dress(axes, title=metric, xlabel="milliseconds")
+    dress(axes, title=metric, xlabel="milliseconds")
     return figure
-
-
-#: The figure of a parent run, by suite.
-OF_INVOCATION = {"agreement": ("errors", errors), "loss": ("timings", timings), "distill": ("methods", methods)}
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -167,14 +163,15 @@ def mean_and_error(values: list[float]) -> tuple[float, float]:
     return mean, math.sqrt(variance / len(values))
 
 
-def _figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
+def new_figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
     """A figure without pyplot, whose global list would keep every figure of a long run in memory."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)
 
 
-def _dress(axes: Axes, *, title: str, xlabel: str) -> None:
+def dress(axes: Axes, *, title: str, xlabel: str) -> None:
+    """Title, label, small ticks and a faint grid, the same in every figure."""
     axes.set_title(title, fontsize=9)
     axes.set_xlabel(xlabel, fontsize=8)
     axes.tick_params(labelsize=8)

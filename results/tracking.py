@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from results import figures, views
+from results import figures, maps, views
 from results.records import Record
 from results.store import Store
 
@@ -198,8 +198,7 @@ class _Writer:
         records = [record for record in self.store.records(suite=suite) if record.invocation == invocation]
         for status in dict.fromkeys(record.status for record in records):
             self.client.set_tag(parent, f"cells.{status}", str(sum(record.status == status for record in records)))
-        if suite in figures.OF_INVOCATION:
-            name, draw = figures.OF_INVOCATION[suite]
+        for name, draw in maps.OF_INVOCATION.get(suite, ()):
             figure = draw(records)
             if figure is not None:
                 path = figures.save(

@@ -86,6 +86,9 @@ def test_figures_are_artifacts_under_the_store(filled):
         names = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "figures")]
         assert names == ["figures/learning_curves.png" if "abkd.key" in run.data.tags else "figures/methods.png"]
     assert list(store.path.glob("mlartifacts/abkd-distill/*/artifacts/figures/learning_curves.png"))
+    (parent,) = [run for run in runs_of(client, "abkd-agreement") if "abkd.key" not in run.data.tags]
+    names = [artifact.path for artifact in client.list_artifacts(parent.info.run_id, "figures")]
+    assert names == ["figures/errors.png", "figures/near_lines.png"]
 
 
 def test_non_finite_figures_are_tags_and_never_numbers(filled):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reference import golden
+from reference import error_map, golden
 from reference.catalogue import DIVERGENCES
 from suites import keys
 from suites.agreement import comparison, samples
@@ -63,6 +63,10 @@ def _run(cell: Cell, context: Context) -> Outcome:
     metrics = found.metrics() | {"time/total_s": time.perf_counter() - started}
     violations = found.violations()
     details = {"cells": found.cells, "worst": found.worst_rows(), "violations": violations}
+    if divergence.parameters == ("alpha", "beta") and cell.dtype in ("float32", "float64"):
+        details["error_map"] = error_map.error_map(
+            lambda student, teacher, alpha, beta: evaluate(student, teacher, {"alpha": alpha, "beta": beta}, 1.0)[0]
+        )
     return Outcome("failed" if violations else "ok", "; ".join(violations), metrics, {}, details)
 
 

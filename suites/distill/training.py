@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from results.records import Record
 
 
+#: of the test logits that a student's record keeps: rows, and entries where there are many classes
+SAMPLE_ROWS, SAMPLE_ENTRIES = 32, 4096
+
+
 def run(cell: Cell, context: Context) -> Outcome:
     """Train and measure one cell: a teacher, a student, or a trace."""
     if cell.scale == "trace":
@@ -95,13 +99,23 @@ def _train(
     total = time.perf_counter() - started
     if not logits or result.status != "ok":
         logits[:] = [context.harness.predict(result.student, data.test_images)]
-    measured = metrics.evaluate(logits[0], data.test_labels, _teacher_test_logits(cell, context, data))
+    teacher_logits = _teacher_test_logits(cell, context, data)
+    measured = metrics.evaluate(logits[0], data.test_labels, teacher_logits)
     measured["train/loss"] = float(result.epoch_losses[-1]) if result.epoch_losses else float("nan")
     measured |= _timings(context, result, total)
     message = "" if result.status == "ok" else f"the loss was not finite after {len(result.step_losses)} steps"
     details = {"recipe": recipe.plain(), "sources": recipe.sources(), "steps": len(result.step_losses),
                "data": {"source": data.source, "digest": data.digest}}  # fmt: skip
+    if teacher_logits is not None:
+        details["logits"] = _sample(logits[0], teacher_logits)
     return result, Outcome(result.status, message, measured, curves, details)
+
+
+def _sample(student_logits: np.ndarray, teacher_logits: np.ndarray) -> dict[str, Any]:
+    """Student and teacher logits `[rows, classes]` of the first test examples, for the analysis of a finished run."""
+    rows = min(SAMPLE_ROWS, max(1, SAMPLE_ENTRIES // student_logits.shape[-1]))
+    sides = {"student": student_logits, "teacher": teacher_logits}
+    return {name: np.round(np.asarray(side[:rows], np.float64), 4).tolist() for name, side in sides.items()}
 
 
 def _timings(context: Context, result: "TrainingResult", total: float) -> dict[str, float]:
