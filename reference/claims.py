@@ -1,4 +1,4 @@
-"""The mathematical claims of the paper, of its published code and of the article, each checked: `python -m reference.claims`.
+"""The claims of the paper, of its published code and of the article, each checked: `python -m reference.claims`.
 
 A claim is a statement with its source; its check computes a figure and a verdict: holds, holds with a condition (the
 remark says which), fails (the remark says what is true). All together take a few seconds and give the same figures on

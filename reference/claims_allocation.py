@@ -1,4 +1,4 @@
-"""Claims about what a gradient step does to the student's distribution: Prop. 4.2, Theorem 3.2, other losses far apart."""
+"""Claims about what a gradient step does to the student: Prop. 4.2, Theorem 3.2, other losses far apart."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def _log_ratio() -> Finding:
 def _bound() -> Finding:
     shares, rows = [], 0
     for step in _steps():
-        shares.append((np.abs(step.log_change) / np.maximum(step.bound, 1e-300)).max(initial=0, where=step.bound > 1e-6))
+        counted = step.bound > 1e-6
+        shares.append((np.abs(step.log_change[counted]) / step.bound[counted]).max(initial=0))
         rows += len(step.log_change)
     return small(float(max(shares)), 1 + 1e-6, f"largest share of the bound that {rows:,} rows use")
 
@@ -133,7 +134,8 @@ def _with_equal_errors(kind: str, sign: float) -> tuple[NDArray, NDArray]:
         student = random.dirichlet(np.ones(8))
         student[:2] = np.sort(student[:2])[::-1]
         if kind == "difference":
-            error = sign * random.uniform(0, 0.9) * (student[1] if sign < 0 else (1 - student[0] - student[1]) / 2)
+            largest = student[1] if sign < 0 else (1 - student[0] - student[1]) / 2
+            error = sign * random.uniform(0, 0.9) * largest
             pair = student[:2] + error
         else:
             pair = student[:2] * np.exp(sign * random.exponential(1.5))
@@ -163,7 +165,7 @@ def _reverse_raises() -> Finding:
     share = float((leads > 0).mean())
     remark = "" if share == 1 else "it should in all"
     return Finding(HOLDS if share == 1 else FAILS, share,
-                   "share of 1,000 rows (equal p−q, equal p/q) where the class of larger q rises more", remark)  # fmt: skip
+                   "share of 1,000 rows (equal p−q or p/q) where the class of larger q rises more", remark)  # fmt: skip
 
 
 def _reverse_lowers() -> Finding:
@@ -244,7 +246,8 @@ def _alpha_on_rows() -> Finding:
 CLAIMS = (
     Claim("log-ratio-identity", GROUP, "A gradient step changes log q by LogR = −η∇ + N, N the same for every class.",
           THEOREM, _log_ratio),
-    Claim("step-bound", GROUP, "|LogR(y)| ≤ η q^β |p^α−q^α|/|α| + η q(y) Σ q^β |p^α−q^α|/|α| + |N|.", PROPOSITION, _bound),
+    Claim("step-bound", GROUP, "|LogR(y)| ≤ η q^β |p^α−q^α|/|α| + η q(y) Σ q^β |p^α−q^α|/|α| + |N|.", PROPOSITION,
+          _bound),
     Claim("smaller-alpha-harder", GROUP, "The smaller α, the more the larger errors weigh.", PROPOSITION, _hardness),
     Claim("larger-beta-surer", GROUP, "The larger β, the more those classes weigh that the student is sure of.",
           PROPOSITION, _confidence),

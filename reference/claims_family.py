@@ -116,9 +116,7 @@ def _is_jensen_shannon() -> Finding:
 def _definition(p: Row, q: Row, alpha: mpf, beta: mpf) -> mpf:
     """Definition 4.1, off the lines."""
     gamma = alpha + beta
-    terms = (
-        a**alpha * b**beta - alpha / gamma * a**gamma - beta / gamma * b**gamma for a, b in zip(p, q, strict=True)
-    )
+    terms = (a**alpha * b**beta - alpha / gamma * a**gamma - beta / gamma * b**gamma for a, b in zip(p, q, strict=True))
     return -mpmath.fsum(terms) / (alpha * beta)
 
 

@@ -97,8 +97,8 @@ def _underflow() -> Finding:
     student, teacher = (np.array([[x, 0, 1, -1]], np.float32) for x in (-200.0, 2.0))
     gradient = published_code.logit_gradient(student, teacher, 0.2, 0.7)
     broken = float(np.isnan(gradient).mean())
-    return Finding(FAILS if broken else HOLDS, broken, "share of a row's gradient that is NaN when one of 4 classes has "
-                   "q = 0", "0 · ∞ at that class, and the softmax spreads it over the whole row" if broken else "")  # fmt: skip
+    return Finding(FAILS if broken else HOLDS, broken, "share of a row's gradient that is NaN, q = 0 at 1 of 4 classes",
+                   "0 · ∞ at that class, and the softmax spreads it over the whole row" if broken else "")  # fmt: skip
 
 
 def _forbidden_on_both_sides() -> Finding:
@@ -115,8 +115,8 @@ def _old_factor() -> Finding:
     figure = 1 / _ratio(0.2, 0.7, published_code.ab_divergence_before_june_2025)
     return Finding(
         FAILS, figure, "D_AB over the value of that code at (.2, .7)",
-        "by the bytecode that it ships they divided by α+β instead of αβ: smaller by (α+β)/(αβ), so that their weights do "
-        "not carry over",
+        "by the bytecode that it ships they divided by α+β instead of αβ: smaller by (α+β)/(αβ), so weights do not "
+        "carry over",
     )  # fmt: skip
 
 

@@ -193,7 +193,7 @@ def _finite_logits(student_logits: ArrayLike, teacher_logits: ArrayLike) -> tupl
     for name, logits in (("student_logits", student), ("teacher_logits", teacher)):
         if not np.isfinite(logits).all():
             raise ValueError(
-                f"{name} holds {logits[~np.isfinite(logits)].flat[0]}; the analysis takes finite logits: leave rows out "
-                "that are not, and classes that both sides forbid"
+                f"{name} holds {logits[~np.isfinite(logits)].flat[0]}; the analysis takes finite logits: leave out "
+                "rows that are not, and classes that both sides forbid"
             )
     return student, teacher

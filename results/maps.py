@@ -5,7 +5,6 @@ Also the table of which figures the run of a whole command gets.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 

@@ -112,7 +112,8 @@ def _block(block: Block) -> str:
     rows = "\n".join(
         "<tr>"
         + "".join(
-            f'<td data-name="{html.escape(name)}">{_marked(str(cell))}</td>' for name, cell in zip(names, row, strict=True)
+            f'<td data-name="{html.escape(name)}">{_marked(str(cell))}</td>'
+            for name, cell in zip(names, row, strict=True)
         )
         + "</tr>"
         for row in table.frame.itertuples(index=False, name=None)

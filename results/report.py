@@ -1,4 +1,4 @@
-"""The report: the claims and their verdicts, errors against the reference, and what the store holds, in one document."""
+"""The report: claims and their verdicts, errors against the reference, what the store holds, in one document."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _CAPTIONS = {
     "where the other parameter is 1.",
     "timings": "Time of the loss, forward and backward.",
     "methods": "Students by method and backend: a dot for each seed, mean ± standard error.",
-    "concentration": "On which classes a gradient step at each (α, β) would work: size of the errors, confidence of the "
-    "student, number of classes.",
+    "concentration": "On which classes a gradient step at each (α, β) would work: size of the errors, confidence of "
+    "the student, number of classes.",
 }
 
 
@@ -55,7 +55,8 @@ def _blocks(
     checked: list[tuple[claims.Claim, claims.Finding]], records: list[Record], metric: str, folder: Path
 ) -> list[Block]:
     """The whole document, claims first: they need no records."""
-    blocks = [Heading(TITLE, 1), *_summary(checked, records), *_claims(checked), *_figures(records, folder, None)]
+    blocks = [Heading(TITLE, 1), *_summary(checked, records), *_claims(checked)]
+    blocks += _figures(records, folder, None)
     if records:
         blocks.append(Heading("What the store holds"))
         blocks += compare.tables(records, metric)

@@ -32,5 +32,7 @@ def test_the_published_values():
 
 
 def test_an_unknown_preset_lists_the_known():
-    with pytest.raises(ValueError, match=r"preset 'paper-gpt3' is not known \(did you mean 'paper-gpt2'\?\).*hellinger"):
+    with pytest.raises(
+        ValueError, match=r"preset 'paper-gpt3' is not known \(did you mean 'paper-gpt2'\?\).*hellinger"
+    ):
         presets.get("paper-gpt3")

@@ -51,12 +51,16 @@ def test_figures_are_inside_and_nothing_is_loaded(written):
         assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
     assert not re.search(r"(src|href)=\"(?!data:)", document) and "<script" not in document
     assert "@import" not in document and "url(" not in document
-    assert set(re.findall(r"!\[.*?\]\[(.*?)\]", markdown)) == set(re.findall(r"^\[(figure-\d)\]: data:", markdown, re.M))
+    assert set(re.findall(r"!\[.*?\]\[(.*?)\]", markdown)) == set(
+        re.findall(r"^\[(figure-\d)\]: data:", markdown, re.M)
+    )
 
 
 def test_the_page_is_well_formed_and_made_for_a_phone(written):
     class Reader(html.parser.HTMLParser):
-        open = []
+        def __init__(self):
+            super().__init__()
+            self.open = []
 
         def handle_starttag(self, tag, attributes):
             if tag not in ("meta", "img"):
@@ -65,8 +69,9 @@ def test_the_page_is_well_formed_and_made_for_a_phone(written):
         def handle_endtag(self, tag):
             assert self.open.pop() == tag
 
-    Reader().feed(written[1])
-    assert Reader.open == []
+    reader = Reader()
+    reader.feed(written[1])
+    assert reader.open == []
     assert 'name="viewport"' in written[1] and "@media (max-width" in written[1]
 
 

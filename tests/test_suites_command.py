@@ -3,6 +3,7 @@
 import json
 
 import fake_harness
+import numpy as np
 import pytest
 
 import backends
@@ -108,6 +109,8 @@ def test_every_cell_ends_in_a_record_and_is_not_run_again(tmp_path, capsys):
                  "time/compile_s", "time/total_s", "memory/peak_mb"}  # fmt: skip
         assert names <= set(record.metrics)
         assert all(len(curve) == 2 for curve in record.curves.values())
+        sample = record.details["logits"]  # for the analysis of a finished run
+        assert np.shape(sample["student"]) == np.shape(sample["teacher"]) == (32, 10)
     done = fake_harness.trainings
     assert run(tmp_path, *SMALL) == 0
     assert fake_harness.trainings == done
