@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from backends.arguments import check_weight
+from backends.arguments import check_fraction, check_not_negative
 from backends.jax.alpha_beta import ab_divergence, ab_rows_at
 from backends.jax.constants import check_concrete, pack_plainly
 from backends.jax.divided_differences import exp_difference, first_order
@@ -150,13 +150,13 @@ def alphanet(
     return jnp.where((first >= second) | jnp.isnan(first), first, second)
 
 
-@row_divergence(weight=check_weight)
+@row_divergence(weight=check_fraction)
 def weighted_sum(rows: Rows, weight: Any = 0.5) -> RowsResult:
     """(1 − w) KL(p‖q) + w KL(q‖p), w = `weight`, 0 < w < 1. Wu et al. (WSD), 2024."""
     return _weighted_kl(rows, 1 - weight, weight)
 
 
-@row_divergence(weight=check_weight)
+@row_divergence(weight=check_fraction)
 def jensen_shannon(rows: Rows, weight: Any = 0.1) -> RowsResult:
     """λ KL(q‖m) + (1 − λ) KL(p‖m), m = (1 − λ) p + λ q, λ = `weight`, 0 < λ < 1. Agarwal et al. (GKD), 2024.
 
@@ -170,7 +170,7 @@ def jensen_shannon(rows: Rows, weight: Any = 0.1) -> RowsResult:
     return terms.sum(-1), weight * q * mixture(x, *share(centre, rest, weight)).log
 
 
-@row_divergence(weight=check_weight)
+@row_divergence(weight=check_fraction)
 def skewed_forward_kl(rows: Rows, weight: Any = 0.1) -> RowsResult:
     """KL(p ‖ λp + (1 − λ) q), λ = `weight`, 0 < λ < 1. Ko et al. (DistiLLM), 2024."""
     p, q, delta, rest = rows.teacher_probability, rows.probability, _log_ratio(rows), 1 - weight
@@ -183,7 +183,7 @@ def skewed_forward_kl(rows: Rows, weight: Any = 0.1) -> RowsResult:
     return terms.sum(-1), rest / weight * q * apart
 
 
-@row_divergence(weight=check_weight)
+@row_divergence(weight=check_fraction)
 def skewed_reverse_kl(rows: Rows, weight: Any = 0.1) -> RowsResult:
     """KL(q ‖ (1 − λ) p + λq), λ = `weight`, 0 < λ < 1. Ko et al. (DistiLLM), 2024."""
     p, q, delta, rest = rows.teacher_probability, rows.probability, _log_ratio(rows), 1 - weight
@@ -205,7 +205,7 @@ def total_variation(rows: Rows) -> RowsResult:
     return _gaps(rows).sum(-1) / 2, rows.probability * (jnp.sign(_log_ratio(rows)) - top) / 2
 
 
-@row_divergence(head=check_weight)
+@row_divergence(head=check_fraction)
 def adaptive_kl(rows: Rows, head: Any = 0.5) -> RowsResult:
     """w KL(p‖q) + (1 − w) KL(q‖p), w the head's share of Σ |p − q| (½ where p = q), a constant. Wu et al. (AKL), 2024.
 
@@ -223,7 +223,7 @@ def adaptive_kl(rows: Rows, head: Any = 0.5) -> RowsResult:
     return _weighted_kl(rows, forward, 1 - forward)
 
 
-@row_divergence()
+@row_divergence(low=check_not_negative, high=check_not_negative)
 def bidirectional_kl(rows: Rows, low: Any = 1.0, high: Any = 3.0) -> RowsResult:
     """w_T KL(p‖q) + w_S KL(q‖p); w_T = `high` where H(p) > H(q), w_S = `high` where H(q) > H(p), else `low`. BDKD.
 

@@ -1,6 +1,7 @@
 """What the suites call: NumPy in, NumPy out, the same functions in every backend."""
 
 import importlib.metadata
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -74,10 +75,9 @@ def set_up(*, threads: int | None = None, device: str = "auto") -> str:
 
 
 def _divergence(name: str) -> Callable:
-    function = getattr(divergences, name, None)
-    if function is None or not callable(function):
-        raise ValueError(f"divergence={name!r} is not in backends.jax.divergences; it has ab_divergence")
-    return function
+    if name not in divergences.__all__:
+        raise ValueError(f"divergence={name!r} is not known; choose one of {', '.join(divergences.__all__)}")
+    return getattr(divergences, name)
 
 
 def value_and_gradient(
@@ -139,6 +139,35 @@ def objective_and_gradient(
             hard_weight=hard_weight,
             ignore_index=ignore_index,
         )
+
+    value, gradient = jax.value_and_grad(loss)(jnp.asarray(student_logits, dtype))
+    return float(value), np.asarray(gradient, np.float64)
+
+
+def named_objective_and_gradient(
+    name: str,
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    labels: np.ndarray,
+    parameters: Mapping[str, Any],
+    dtype: str = "float32",
+) -> tuple[float, np.ndarray]:
+    """An objective and its gradient with respect to the student's logits, float64.
+
+    Args:
+        name: of a function in `backends.jax.objectives`, e.g. "dkd_loss".
+        student_logits, teacher_logits: `[..., classes]`, cast to `dtype`.
+        labels: integers `[...]`, for objectives that take them.
+        parameters: the objective's own.
+    """
+    if name not in objectives.__all__:
+        raise ValueError(f"objective={name!r} is not known; choose one of {', '.join(objectives.__all__)}")
+    function = getattr(objectives, name)
+    labelled = (labels,) if "labels" in inspect.signature(function).parameters else ()
+    teacher = jnp.asarray(teacher_logits, dtype)
+
+    def loss(student: jax.Array) -> jax.Array:
+        return function(student, teacher, *labelled, **parameters)
 
     value, gradient = jax.value_and_grad(loss)(jnp.asarray(student_logits, dtype))
     return float(value), np.asarray(gradient, np.float64)

@@ -1,4 +1,7 @@
-"""The training loss of the ABKD paper's Eq. 7: cross-entropy with the labels plus the α-β-divergence to the teacher."""
+"""The training loss of the ABKD paper's Eq. 7: cross-entropy with the labels plus the α-β-divergence to the teacher.
+
+The objectives that it is compared with, each the distillation term alone, are here by name too.
+"""
 
 from functools import partial
 from typing import Any
@@ -7,10 +10,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backends.arguments import check_label_shape, check_number, check_shapes
+from backends.arguments import check_number, check_shapes
 from backends.jax.constants import pack
 from backends.jax.alpha_beta import ab_rows
+from backends.jax.classification import (
+    abdkd_loss,
+    ablsd_loss,
+    abttm_loss,
+    dist_loss,
+    dkd_loss,
+    kd_loss,
+    lsd_loss,
+    ttm_loss,
+    warm_up,
+    wttm_loss,
+)
+from backends.jax.labels import check_labels
 from backends.jax.rows import as_logits, compute_type, divergence
+from backends.jax.sequences import sequence_loss
+
+__all__ = [
+    "abdkd_loss",
+    "abkd_loss",
+    "ablsd_loss",
+    "abttm_loss",
+    "cross_entropy",
+    "dist_loss",
+    "dkd_loss",
+    "kd_loss",
+    "lsd_loss",
+    "sequence_loss",
+    "ttm_loss",
+    "warm_up",
+    "wttm_loss",
+]
 
 
 def abkd_loss(
@@ -60,22 +93,6 @@ def pack_weights(distill_weight: Any, hard_weight: Any, dtype: np.dtype) -> Any:
     if any(isinstance(value, jax.core.Tracer) for value in given.values()):
         return jax.lax.stop_gradient(jnp.stack([jnp.asarray(value, dtype) for value in given.values()]))
     return np.array([check_number(name, value) for name, value in given.items()], dtype)
-
-
-def check_labels(labels: Any, logits_shape: tuple[int, ...], ignore_index: int) -> jax.Array:
-    """Return `labels` as an array; ValueError for a bad type, shape or (where concrete) class."""
-    array = jnp.asarray(labels)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise ValueError(f"labels has type {array.dtype}; class indices must be integers")
-    check_label_shape(logits_shape, array.shape)
-    if not isinstance(array, jax.core.Tracer):
-        values = np.asarray(array)
-        wrong = values[((values < 0) | (values >= logits_shape[-1])) & (values != ignore_index)]
-        if wrong.size:
-            raise ValueError(
-                f"labels holds {int(wrong[0])}; allowed are 0 to {logits_shape[-1] - 1} and ignore_index={ignore_index}"
-            )
-    return array
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, *, ignore_index: int = -100) -> jax.Array:
