@@ -27,6 +27,7 @@ class Divergence:
         source: where the definition is published.
         ranges: of each parameter, the interval to draw random values from; 0 to 1.5 where it is not named.
         temperatures: that its golden cases cover.
+        long_row_temperatures: those of them that its golden cases of 50,257 classes cover.
         margin: (student_logits [N, C], teacher_logits, *parameters, temperature) -> bool [N], True for the rows that
             keep a margin from where the loss switches; None for a loss that does not.
     """
@@ -39,6 +40,7 @@ class Divergence:
     source: str
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     temperatures: tuple[float, ...] = (1.0, 4.0)
+    long_row_temperatures: tuple[float, ...] = (1.0,)
     margin: Callable[..., Any] | None = None
 
     def range(self, parameter: str) -> tuple[float, float]:
@@ -89,6 +91,7 @@ DIVERGENCES: dict[str, Divergence] = {
             reference=divergences.ab_divergence_and_gradient,
             source="Wang et al., ABKD, ICML 2025 (arXiv 2505.04560), Definition 4.1; limits: Cichocki et al., 2011",
             temperatures=TEMPERATURES,
+            long_row_temperatures=TEMPERATURES,
         ),
         Divergence(
             name="forward_kl",

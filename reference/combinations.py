@@ -1,7 +1,7 @@
 """Points and combinations of the α-β family under their usual names, in float64 NumPy.
 
-Each is evaluated by `reference.divergences.ab_divergence_and_gradient`, whose arguments, masks, −inf, NaN and reductions
-they share; each returns the value and the gradient of the reduced value.
+Each is evaluated by `reference.divergences.ab_divergence_and_gradient` and shares its arguments, masks, −inf, NaN and
+reductions; each returns the value and the gradient of the reduced value.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def alpha_divergence_and_gradient(
 ) -> Result:
     """D_AB(α, 1 − α) = (1 − Σ p^α q^(1−α)) / (α (1 − α)).
 
-    That is Amari's α-divergence D^(a) with a = 1 − 2α (factor 1; Amari 2009: 4/(1 − a²) (1 − Σ p^((1−a)/2) q^((1+a)/2))),
-    Tsallis' relative entropy divided by α, and Rényi's is ln(1 − α (1 − α) D)/(α − 1).
+    That is Amari's 4/(1 − a²) (1 − Σ p^((1−a)/2) q^((1+a)/2)) at a = 1 − 2α, with factor 1. Tsallis' relative entropy
+    of order α is α times it, and Rényi's is ln(1 − α (1 − α) D)/(α − 1).
     """
     alpha = check_real("alpha", alpha)
     return ab_divergence_and_gradient(student_logits, teacher_logits, alpha, 1.0 - alpha, **options)
@@ -47,8 +47,8 @@ def beta_divergence_and_gradient(
 ) -> Result:
     """D_AB(1, β).
 
-    Basu's density power divergence Σ [q^(1+β) − (1 + 1/β) p q^β + p^(1+β)/β] is 1 + β times it; with b = 1 + β it is the
-    β-divergence of Cichocki and Amari, and Σ [p^b/(b (b−1)) + q^b/b − p q^(b−1)/(b−1)] itself.
+    Basu's density power divergence Σ [q^(1+β) − (1 + 1/β) p q^β + p^(1+β)/β] is 1 + β times it. With b = 1 + β it is,
+    with factor 1, the β-divergence Σ [p^b/(b (b−1)) + q^b/b − p q^(b−1)/(b−1)] of Cichocki and Amari.
     """
     return ab_divergence_and_gradient(student_logits, teacher_logits, 1.0, check_real("beta", beta), **options)
 

@@ -2,8 +2,7 @@
 
 Each is its textbook sum over probabilities p (teacher) and q (student) and the plain derivative of that sum; no formula
 is shared with the float64 code. What cancels is not analysed: a row is evaluated with more and more bits until two
-evaluations agree in the digits asked for and the gradient's entries, which add up to 0 for every function of a softmax,
-do so to those digits.
+evaluations agree in the digits asked for, and the bits of a probability near 1 reach to those digits of the result.
 
 Zero probabilities follow the limits: 0 · ln 0 = 0, a class that is 0 on both sides counts nothing.
 """
@@ -23,6 +22,8 @@ from reference.exact_numbers import Classes, Raw, log_softmax, to_raw
 
 MAXIMUM_BITS = 1 << 17
 _FIRST_BITS = 256
+#: Numbers below this have fewer digits: they are beyond what float64 holds in full.
+_SMALLEST = mpf("1e-300")
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ class DefinedRow:
     def value_and_gradient(self, *parameters: Raw, digits: int) -> tuple[mpf, list[Raw]]:
         """The value, and the gradient with respect to the student's logits as raw numbers of mpmath.libmp.
 
-        Both have `digits` significant digits, the gradient relative to its largest entry.
+        Both have `digits` significant digits, the gradient relative to its largest entry; fewer below 1e-300.
         """
         if self._identical:
             return mpf(0), [libmp.fzero] * len(self._classes.index)
@@ -206,19 +207,19 @@ class DefinedRow:
         while bits <= MAXIMUM_BITS:
             with mpmath.workprec(bits):
                 after = self._evaluate([mpmath.mp.make_mpf(x) for x in parameters], bits)
-                if before and _agree(before, after, digits) and _cancels(self._classes.counts, after[2], digits):
+                if before and _agree(before, after, digits) and _resolved(after, digits, bits):
                     return after[0], [after[1][place]._mpf_ for place in self._classes.index]
             bits, before = 2 * bits, after
         raise ArithmeticError(f"{digits} digits of the divergence need more than {MAXIMUM_BITS} bits")
 
-    def _evaluate(self, parameters: list[mpf], bits: int) -> tuple[mpf, list[mpf], list[mpf]]:
-        """Value, gradient, and the gradient with what it leaves out at classes that the student forbids."""
+    def _evaluate(self, parameters: list[mpf], bits: int) -> tuple[mpf, list[mpf]]:
         row = self._known.get(bits) or self._known.setdefault(bits, self._probabilities(bits))
         value, slopes = self._definition(row, *parameters)
         total = row.sum(slopes)
         temperature = mpmath.mp.make_mpf(self._temperature)
-        whole = [(slope - q * total) / temperature for q, slope in zip(row.q, slopes, strict=True)]
-        return value, [g if q else mpf(0) for q, g in zip(row.q, whole, strict=True)], whole
+        # a class that the student forbids stays so
+        gradient = [(slope - q * total) / temperature if q else mpf(0) for q, slope in zip(row.q, slopes, strict=True)]
+        return value, gradient
 
     def _probabilities(self, bits: int) -> Probabilities:
         counts = self._classes.counts
@@ -230,15 +231,17 @@ class DefinedRow:
         return Probabilities(p, q, log_p, log_q, counts, self._classes.index)
 
 
-def _agree(before: tuple, after: tuple, digits: int) -> bool:
+def _agree(before: ValueAndSlopes, after: ValueAndSlopes, digits: int) -> bool:
+    (value, gradient), (better, better_gradient) = before, after
     tolerance = mpf(10) ** -digits
-    if before[0] != after[0] and not abs(after[0] - before[0]) <= tolerance * abs(after[0]):
-        return False
-    largest = max(map(abs, after[1]))
-    return bool(after[0]) and all(abs(x - y) <= tolerance * largest for x, y in zip(before[1], after[1], strict=True))
+    size = max(*map(abs, better_gradient), _SMALLEST)
+    return (value == better or abs(better - value) <= tolerance * max(abs(better), _SMALLEST)) and all(
+        abs(x - y) <= tolerance * size for x, y in zip(gradient, better_gradient, strict=True)
+    )
 
 
-def _cancels(counts: list[int], gradient: list[mpf], digits: int) -> bool:
-    """Whether the entries add up to 0; if not, they are what rounding has left."""
-    total = mpmath.fsum(count * x for count, x in zip(counts, gradient, strict=True))
-    return abs(total) <= mpf(10) ** -digits * max(map(abs, gradient))
+def _resolved(after: ValueAndSlopes, digits: int, bits: int) -> bool:
+    """Whether `bits` bits of probabilities near 1 reach to the last digit of the value and of the gradient."""
+    value, gradient = after
+    size = min(max(abs(value), _SMALLEST), max(*map(abs, gradient), _SMALLEST))
+    return mpf(2) ** -bits <= mpf(10) ** -(digits + 3) * size

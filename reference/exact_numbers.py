@@ -47,6 +47,7 @@ class Classes:
 
     @classmethod
     def of(cls, student: list[Raw], teacher: list[Raw]) -> Classes:
+        """Group classes that have equal logits on both sides."""
         places: dict[tuple[Raw, Raw], int] = {}
         index = [places.setdefault(both, len(places)) for both in zip(student, teacher, strict=True)]
         counts = [0] * len(places)
@@ -69,6 +70,7 @@ class Powers:
         return len(self.index)
 
     def logs(self) -> list[Raw]:
+        """The logarithm of each class's probability."""
         return self._spread(self.distinct)
 
     def power(self, exponent: Raw) -> list[Raw]:
@@ -138,6 +140,7 @@ class Logs:
 
 
 def logs_of_logits(classes: Classes, temperature: Raw, bits: int) -> Logs:
+    """Logarithms of softmax(z/T) of both sides."""
     log_p, log_q = (
         log_softmax(logits, classes.counts, temperature, bits) for logits in (classes.teacher, classes.student)
     )
@@ -162,6 +165,7 @@ def log_softmax(logits: list[Raw], counts: list[int], temperature: Raw, bits: in
 
 
 def logs_of_probabilities(classes: Classes, bits: int) -> Logs:
+    """Logarithms of given probabilities of both sides."""
     log_p, log_q = (
         [libmp.fninf if x == libmp.fzero else libmp.mpf_log(x, bits, "n") for x in side]
         for side in (classes.teacher, classes.student)

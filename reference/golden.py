@@ -15,7 +15,7 @@ import hashlib
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -26,10 +26,14 @@ from mpmath import libmp
 from numpy.typing import NDArray
 
 from reference import catalogue
-from reference.grid import CLASSES, DTYPES, SPREADS, TEMPERATURES, draw_logits
+from reference.grid import CLASSES, DTYPES, SPREADS, draw_logits
 
 FOLDER = Path(__file__).parent / "golden"
 ROWS = {10: 4, 100: 2, 50257: 1}
+#: How many inputs are drawn in search of some that keep a margin from where a loss switches, and how many before some
+#: are taken that do so for a part of the grid only.
+DRAWS = 3000
+PATIENCE = {10: 50, 100: 50, 50257: 2}
 SAMPLED_ENTRIES = 8
 #: Significant digits of the multiprecision results; what is stored is their float64.
 DIGITS = 20
@@ -140,26 +144,60 @@ class Unit:
 
     @property
     def seed(self) -> int:
+        """The seed of its inputs, or the first to try."""
         return 100 * CLASSES.index(self.classes) + 10 * SPREADS.index(self.spread) + DTYPES.index(self.dtype)
 
 
 def units(divergence: str, classes: Iterable[int] = CLASSES) -> list[Unit]:
     """All units of a divergence, in the order of the file."""
-    return [Unit(divergence, *rest) for rest in product(classes, SPREADS, DTYPES, TEMPERATURES)]
+    row = catalogue.get(divergence)
+    return [
+        Unit(divergence, *rest)
+        for rest in product(classes, SPREADS, DTYPES, row.temperatures)
+        if rest[0] != max(CLASSES) or rest[-1] in row.long_row_temperatures
+    ]
+
+
+def draw(unit: Unit) -> tuple[int, list[Mapping[str, float]]]:
+    """The seed of a unit's inputs, and the entries of its grid that it has cases for.
+
+    Of a loss that switches, all rows must keep a margin from the switch; other inputs are drawn until they do for every
+    entry. Where none are found (two α-divergences of distributions far apart have the same value), the seed that does
+    so for the most entries is taken and the others are left out.
+    """
+    divergence = catalogue.get(unit.divergence)
+    if divergence.margin is None:
+        return unit.seed, list(divergence.grid)
+    best: tuple[int, list[Mapping[str, float]]] = (unit.seed, [])
+    for number in range(DRAWS):
+        seed = unit.seed + 1000 * number
+        logits = draw_logits(unit.classes, unit.spread, unit.dtype, ROWS[unit.classes], seed)
+        with np.errstate(all="ignore"):
+            kept = [
+                parameters
+                for parameters in divergence.grid
+                if divergence.margin(*logits, **parameters, temperature=unit.temperature).all()
+            ]
+        if len(kept) > len(best[1]):
+            best = seed, kept
+        if len(kept) == len(divergence.grid) or (best[1] and number >= PATIENCE[unit.classes]):
+            break
+    return best
 
 
 def compute(unit: Unit) -> list[GoldenCase]:
     """The cases of one unit, one for each entry of the divergence's grid, in multiprecision."""
     divergence = catalogue.get(unit.divergence)
     rows = ROWS[unit.classes]
-    student, teacher = draw_logits(unit.classes, unit.spread, unit.dtype, rows, unit.seed)
-    others = np.random.RandomState(unit.seed).permutation(unit.classes)
+    seed, grid = draw(unit)
+    student, teacher = draw_logits(unit.classes, unit.spread, unit.dtype, rows, seed)
+    others = np.random.RandomState(seed).permutation(unit.classes)
     answers: list[list[tuple]] = []
     for z_student, z_teacher in zip(student, teacher, strict=True):
         tops = (int(z_student.argmax()), int(z_teacher.argmax()))
         row = divergence.exact(z_student.tolist(), z_teacher.tolist(), unit.temperature)
         found: list[tuple] = []
-        for parameters in divergence.grid:
+        for parameters in grid:
             raw = [libmp.from_float(float(parameters[name])) for name in divergence.parameters]
             value, gradient = row.value_and_gradient(*raw, digits=DIGITS)
             found.append((libmp.to_float(value._mpf_), *_sample(gradient, tops, others)))
@@ -174,11 +212,11 @@ def compute(unit: Unit) -> list[GoldenCase]:
             spread=unit.spread,
             dtype=unit.dtype,
             rows=rows,
-            seed=unit.seed,
+            seed=seed,
             digest=digest,
             **{column: np.array([row[place][i] for row in answers]) for i, column in enumerate(_ROW_COLUMNS)},
         )
-        for place, parameters in enumerate(divergence.grid)
+        for place, parameters in enumerate(grid)
     ]
 
 
@@ -240,7 +278,7 @@ def _computed(work: Sequence[Unit], processes: int) -> Iterator[list[GoldenCase]
         for done, cases in enumerate(pool.imap(compute, work), start=1):
             spent = time.monotonic() - start
             left = spent / done * (len(work) - done)
-            last = cases[0]
+            last = work[done - 1]
             print(
                 f"{done}/{len(work)}  C={last.classes} spread={last.spread} {last.dtype} T={last.temperature}"
                 f"  {spent:.0f} s, about {left:.0f} s left",
