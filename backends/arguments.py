@@ -41,14 +41,6 @@ def check_temperature(temperature: float) -> float:
     return number
 
 
-def check_weight(name: str, value: float) -> float:
-    """Return a mixture's weight as a float between 0 and 1, both excluded, or raise a ValueError that names it."""
-    number = check_number(name, value)
-    if not 0 < number < 1:
-        raise ValueError(f"{name}={value!r} is not allowed; it must lie between 0 and 1, both excluded")
-    return number
-
-
 def check_reduction(reduction: str) -> str:
     """Return `reduction`, or raise a ValueError that lists the known ones."""
     if reduction not in REDUCTIONS:
