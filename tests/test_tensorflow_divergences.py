@@ -44,14 +44,14 @@ def test_parameters_are_run_time_values(logits, jit):
 
 
 def test_twenty_parameters_use_one_trace(logits):
-    from backends.tensorflow import alpha_beta, rows
+    from backends.tensorflow import alpha_beta, evaluation
 
     ab_divergence(*logits, 0.3, 0.3)
-    kernels = rows._kernel.cache_info().currsize
+    kernels = evaluation._kernel.cache_info().currsize
     for alpha, beta in np.random.RandomState(2).uniform(-1, 1, (20, 2)):
         ab_divergence(*logits, alpha, beta)
-    assert rows._kernel.cache_info().currsize == kernels
-    kernel = rows._kernel(rows._values, alpha_beta._formula, tf.float64, tf.float64, False, 0, 0)
+    assert evaluation._kernel.cache_info().currsize == kernels
+    kernel = evaluation._kernel(evaluation._values, alpha_beta._formula, tf.float64, tf.float64, False, 0, 0)
     assert kernel.experimental_get_tracing_count() == 1
 
 
@@ -109,12 +109,12 @@ def test_a_compiled_loss_works_under_a_persistent_tape(logits):
 
 
 def test_rows_in_chunks_equal_rows_at_once(backend, monkeypatch):
-    from backends.tensorflow import rows
+    from backends.tensorflow import evaluation
 
     random = np.random.RandomState(3)
     student, teacher = (tf.constant(random.standard_normal((12, 50)), tf.float32) for _ in range(2))
     expected = value_and_gradient(student, teacher)
-    monkeypatch.setattr(rows, "CHUNK", 200)
+    monkeypatch.setattr(evaluation, "CHUNK", 200)
     for jit in (None, False, True):
         function = value_and_gradient if jit is None else tf.function(value_and_gradient, jit_compile=jit)
         actual = function(student, teacher)

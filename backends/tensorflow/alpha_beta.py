@@ -16,15 +16,14 @@ import tensorflow as tf
 from backends.arguments import check_number, check_temperature
 from backends.coefficients import SERIES, Coefficients, coefficients
 from backends.tensorflow.divided_differences import exponential, first_order, second_order
-from backends.tensorflow.rows import (
-    FAR,
-    Rows,
+from backends.tensorflow.evaluation import (
     check_arguments,
     checked_scalar,
     checked_temperature,
     evaluate,
     is_dynamic,
 )
+from backends.tensorflow.rows import FAR, Rows
 
 LONGEST_SERIES = max(terms for _, terms in SERIES.values())
 
@@ -116,7 +115,7 @@ def _unpack(packed: tf.Tensor, dtype: tf.DType) -> tuple[Coefficients, Coefficie
 
 
 def _formula(rows: Rows, packed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The α-β-divergence as `backends.tensorflow.rows` wants it."""
+    """The α-β-divergence as `backends.tensorflow.evaluation` wants it."""
     scalars, wide = _unpack(packed, rows.dtype)
     return _terms(rows, scalars, wide), _shares(rows, scalars, wide)
 

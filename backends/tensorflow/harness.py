@@ -1,5 +1,6 @@
 """What the suites call: NumPy arrays in and out, the same functions in every backend."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from backends.architectures import ModelSpec
-from backends.tensorflow import divergences, models, training, weights
+from backends.tensorflow import divergences, models, objectives, training, weights
 from backends.tensorflow.objectives import ABKDLoss
 from backends.training_result import TrainingResult
 
@@ -109,6 +110,28 @@ def objective_and_gradient(
         value = loss(student, _tensor(teacher_logits, dtype), np.asarray(labels))
     gradient = tape.gradient(value, student, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return float(value), _to_numpy(gradient)
+
+
+def named_objective_and_gradient(
+    name: str, student_logits: np.ndarray, teacher_logits: np.ndarray, labels: np.ndarray, parameters: dict[str, Any],
+    dtype: str = "float32",
+) -> tuple[float, np.ndarray]:  # fmt: skip
+    """An objective of `backends.tensorflow.objectives` and its gradient with respect to the student's logits.
+
+    Args:
+        name: the function's, e.g. "dkd_loss".
+        student_logits, teacher_logits: converted to `dtype`.
+        labels: integers, for objectives that take them.
+        parameters: the objective's own.
+        dtype: a key of `DTYPES`.
+    """
+    function = getattr(objectives, name)
+    student = _tensor(student_logits, dtype)
+    labelled = (np.asarray(labels),) if "labels" in inspect.signature(function).parameters else ()
+    with tf.device(_device), tf.GradientTape() as tape:
+        tape.watch(student)
+        value = function(student, _tensor(teacher_logits, dtype), *labelled, **parameters)
+    return float(value), _to_numpy(tape.gradient(value, student))
 
 
 def framework_kl(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
