@@ -1,5 +1,6 @@
 """What the suites call: NumPy arrays in and out, the same functions in every backend."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from backends.architectures import ModelSpec
-from backends.torch import divergences, models, training, weights
+from backends.torch import divergences, models, objectives, training, weights
 from backends.torch.objectives import ABKDLoss
 from backends.training_result import TrainingResult
 
@@ -100,6 +101,30 @@ def objective_and_gradient(
     loss = ABKDLoss(alpha, beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight,
                     ignore_index=ignore_index)  # fmt: skip
     value = loss(student, _tensor(teacher_logits, dtype), torch.from_numpy(np.asarray(labels)).to(_device))
+    (gradient,) = torch.autograd.grad(value, student)
+    return value.item(), _to_numpy(gradient)
+
+
+def named_objective_and_gradient(
+    name: str, student_logits: np.ndarray, teacher_logits: np.ndarray, labels: np.ndarray, parameters: dict[str, Any],
+    dtype: str = "float32",
+) -> tuple[float, np.ndarray]:  # fmt: skip
+    """An objective and its gradient with respect to the student's logits, as float64.
+
+    Args:
+        name: of a function in `backends.torch.objectives`, e.g. "dkd_loss".
+        student_logits, teacher_logits: `[..., C]`, converted to `dtype`.
+        labels: integers `[...]`, for objectives that take them.
+        parameters: the objective's own.
+        dtype: key of `DTYPES`.
+    """
+    if name not in objectives.__all__:
+        raise ValueError(f"objective={name!r} is not known; choose one of {', '.join(objectives.__all__)}")
+    function = getattr(objectives, name)
+    labelled = "labels" in inspect.signature(function).parameters
+    targets = (torch.from_numpy(np.asarray(labels)).to(_device),) if labelled else ()
+    student = _tensor(student_logits, dtype).requires_grad_()
+    value = function(student, _tensor(teacher_logits, dtype), *targets, **parameters)
     (gradient,) = torch.autograd.grad(value, student)
     return value.item(), _to_numpy(gradient)
 

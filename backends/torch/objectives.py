@@ -1,11 +1,40 @@
-"""The training loss of ABKD as a module."""
+"""Objectives: the training loss of ABKD as a module, and by name the terms of the methods that it is compared with."""
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from backends.arguments import check_label_shape, check_number, check_temperature
+from backends.torch.classification import (
+    abdkd_loss,
+    ablsd_loss,
+    abttm_loss,
+    dist_loss,
+    dkd_loss,
+    kd_loss,
+    lsd_loss,
+    ttm_loss,
+    warm_up,
+    wttm_loss,
+)
 from backends.torch.divergences import ab_divergence
+from backends.torch.sequences import sequence_loss
+
+__all__ = [
+    "ABKDLoss",
+    "abdkd_loss",
+    "ablsd_loss",
+    "abttm_loss",
+    "cross_entropy",
+    "dist_loss",
+    "dkd_loss",
+    "kd_loss",
+    "lsd_loss",
+    "sequence_loss",
+    "ttm_loss",
+    "warm_up",
+    "wttm_loss",
+]
 
 
 class ABKDLoss(nn.Module):
