@@ -41,12 +41,17 @@ def check_not_negative(name: str, value: Any) -> float:
     return number
 
 
+def check_positive(name: str, value: Any) -> float:
+    """Return `value` as a float; ValueError unless it is finite and above 0."""
+    number = check_real(name, value)
+    if number <= 0:
+        raise ValueError(f"{name} is {value!r}; it must be a finite number above 0")
+    return number
+
+
 def check_temperature(value: Any) -> float:
     """Return the temperature as a float; ValueError unless it is finite and above 0."""
-    number = check_real("temperature", value)
-    if number <= 0:
-        raise ValueError(f"temperature is {value!r}; it must be a finite number above 0")
-    return number
+    return check_positive("temperature", value)
 
 
 def check_reduction(reduction: str) -> str:

@@ -1,4 +1,6 @@
-"""The training loss of the paper (Eq. 7) in float64 NumPy: cross-entropy with hard labels plus a weighted divergence.
+"""Training objectives in float64 NumPy; those for classification and for sequences are taken in by name.
+
+The training loss of the paper (Eq. 7) is cross-entropy with hard labels plus a weighted divergence:
 
     hard_weight · CE(student_logits, labels) + distill_weight · D_AB(teacher ‖ student; α, β, T)
 
@@ -12,7 +14,39 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.arguments import check_labels, check_logits, check_real
+from reference.classification import (
+    abdkd_loss_and_gradient,
+    ablsd_loss_and_gradient,
+    abttm_loss_and_gradient,
+    dist_loss_and_gradient,
+    dkd_loss_and_gradient,
+    kd_loss_and_gradient,
+    lsd_loss_and_gradient,
+    ttm_loss_and_gradient,
+    warm_up,
+    wttm_loss_and_gradient,
+)
 from reference.divergences import ab_divergence_and_gradient
+from reference.sequences import SEQUENCE_REDUCTIONS, sequence_loss_and_gradient
+
+__all__ = [
+    "SEQUENCE_REDUCTIONS",
+    "abdkd_loss_and_gradient",
+    "abkd_loss",
+    "abkd_loss_and_gradient",
+    "ablsd_loss_and_gradient",
+    "abttm_loss_and_gradient",
+    "cross_entropy",
+    "cross_entropy_and_gradient",
+    "dist_loss_and_gradient",
+    "dkd_loss_and_gradient",
+    "kd_loss_and_gradient",
+    "lsd_loss_and_gradient",
+    "sequence_loss_and_gradient",
+    "ttm_loss_and_gradient",
+    "warm_up",
+    "wttm_loss_and_gradient",
+]
 
 
 def cross_entropy(student_logits: ArrayLike, labels: ArrayLike, *, ignore_index: int = -100) -> np.float64:
