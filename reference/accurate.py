@@ -16,4 +16,5 @@ def log1p_gap(u: NDArray) -> NDArray:
     # ln(1 + u) = 2 artanh(y) with y = u/(2 + u), and u = 2y/(1 − y)
     y = v / (2.0 + v)
     series = y**2 * (2.0 / (1.0 - y) - y * np.polynomial.polynomial.polyval(y**2, _ARTANH))
-    return np.where(small, series, np.where(np.isposinf(u), np.inf, u - np.log1p(u)))
+    with np.errstate(divide="ignore", invalid="ignore"):  # at −1 and +inf
+        return np.where(small, series, np.where(np.isposinf(u), np.inf, u - np.log1p(u)))

@@ -38,8 +38,9 @@ def alpha_divergence_and_gradient(
     That is Amari's 4/(1 − a²) (1 − Σ p^((1−a)/2) q^((1+a)/2)) at a = 1 − 2α, with factor 1. Tsallis' relative entropy
     of order α is α times it, and Rényi's is ln(1 − α (1 − α) D)/(α − 1).
     """
-    alpha = check_real("alpha", alpha)
-    return ab_divergence_and_gradient(student_logits, teacher_logits, alpha, 1.0 - alpha, **options)
+    beta = 1.0 - check_real("alpha", alpha)
+    # α + β must be exactly 1: what 1 − α rounds off would show in gradients that nearly vanish
+    return ab_divergence_and_gradient(student_logits, teacher_logits, 1.0 - beta, beta, **options)
 
 
 def beta_divergence_and_gradient(

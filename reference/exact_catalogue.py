@@ -67,8 +67,8 @@ def forward_kl(row: Probabilities) -> ValueAndSlopes:
 def reverse_kl(row: Probabilities) -> ValueAndSlopes:
     """KL(q‖p) = Σ q ln(q/p)."""
     terms = [q * (t - s) if q else mpf(0) for p, q, s, t in row.classes()]
-    # an infinite derivative, where only the teacher forbids a class, is left out
-    return row.sum(terms), [q * (t - s + 1) if p and q else mpf(0) for p, q, s, t in row.classes()]
+    # ln(q/p) + 1 without the 1 that is common to all; infinite where only the teacher forbids a class, then left out
+    return row.sum(terms), [q * (t - s) if p and q else mpf(0) for p, q, s, t in row.classes()]
 
 
 def squared_hellinger(row: Probabilities) -> ValueAndSlopes:
