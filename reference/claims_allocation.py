@@ -23,7 +23,7 @@ GROUP = "What a gradient step does"
 PROPOSITION = "ABKD paper, Proposition 4.2"
 THEOREM = "ABKD paper, Theorem 3.2"
 OTHERS = "ABKD paper, on losses between forward and reverse KL"
-ARTICLE = "the article, on high and low values"
+ARTICLE = "Proposition 4.2 as a rule of thumb for users, in words of this project"
 
 _ALPHAS = (-1.0, -0.5, 0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 

@@ -66,7 +66,7 @@ def _blocks(
 
 
 def _summary(checked: list[tuple[claims.Claim, claims.Finding]], records: list[Record]) -> list[Block]:
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in claims.counts(checked).items())
+    counts = ", ".join(f"{verdict} {count}" for verdict, count in claims.counts(checked).items())
     blocks: list[Block] = [Text(f"{len(checked)} claims checked: {counts}.")]
     if records:
         ended = max(record.finished for record in records)[:16].replace("T", " ")
