@@ -9,7 +9,7 @@ from typing import Any
 from mpmath import libmp
 
 from reference import combinations, divergences, exact, exact_catalogue, margins, mixtures
-from reference.grid import AB_GRID, TEMPERATURES
+from reference.grid import AB_GRID, DTYPES, TEMPERATURES
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Divergence:
         source: where the definition is published.
         ranges: of each parameter, the interval to draw random values from; 0 to 1.5 where it is not named.
         temperatures: that its golden cases cover.
-        long_row_temperatures: those of them that its golden cases of 50,257 classes cover.
+        long_row_temperatures, long_row_dtypes: those that its golden cases of 50,257 classes cover.
         margin: (student_logits [N, C], teacher_logits, *parameters, temperature) -> bool [N], True for the rows that
             keep a margin from where the loss switches; None for a loss that does not.
     """
@@ -41,6 +41,7 @@ class Divergence:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     temperatures: tuple[float, ...] = (1.0, 4.0)
     long_row_temperatures: tuple[float, ...] = (1.0,)
+    long_row_dtypes: tuple[str, ...] = ("float32",)
     margin: Callable[..., Any] | None = None
 
     def range(self, parameter: str) -> tuple[float, float]:
@@ -92,6 +93,7 @@ DIVERGENCES: dict[str, Divergence] = {
             source="Wang et al., ABKD, ICML 2025 (arXiv 2505.04560), Definition 4.1; limits: Cichocki et al., 2011",
             temperatures=TEMPERATURES,
             long_row_temperatures=TEMPERATURES,
+            long_row_dtypes=DTYPES,
         ),
         Divergence(
             name="forward_kl",

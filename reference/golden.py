@@ -154,7 +154,7 @@ def units(divergence: str, classes: Iterable[int] = CLASSES) -> list[Unit]:
     return [
         Unit(divergence, *rest)
         for rest in product(classes, SPREADS, DTYPES, row.temperatures)
-        if rest[0] != max(CLASSES) or rest[-1] in row.long_row_temperatures
+        if rest[0] != max(CLASSES) or (rest[2] in row.long_row_dtypes and rest[3] in row.long_row_temperatures)
     ]
 
 
