@@ -1,6 +1,7 @@
 """Every divergence of the catalogue in each backend: accuracy, properties that hold for all of them, extremes.
 
-The tests know the divergences by the rows of `reference.catalogue.DIVERGENCES` alone: a new row is tested by being there.
+The tests know the divergences by the rows of `reference.catalogue.DIVERGENCES` alone: a new row is tested by being
+there.
 """
 
 import functools
@@ -217,7 +218,12 @@ def test_the_order_of_classes_does_not_matter(backend, name, student, teacher, o
 
 @each
 @properties
-@given(student=logits, teacher=logits, row=st.integers(0, SHAPE[0] - 1), reduction=st.sampled_from(["mean", "sum", "none"]))
+@given(
+    student=logits,
+    teacher=logits,
+    row=st.integers(0, SHAPE[0] - 1),
+    reduction=st.sampled_from(["mean", "sum", "none"]),
+)
 def test_masked_equals_subset(backend, name, student, teacher, row, reduction):
     """Rows left out hold NaN and +inf; what is left is the same as without them."""
     mask = np.arange(SHAPE[0]) != row
@@ -230,7 +236,8 @@ def test_masked_equals_subset(backend, name, student, teacher, row, reduction):
         name, student[mask], teacher[mask], middle(name), reduction=reduction, dtype="float64"
     )
     np.testing.assert_allclose(value[mask] if reduction == "none" else value, want_value, rtol=1e-13, atol=1e-25)
-    np.testing.assert_allclose(gradient[mask], want_gradient, rtol=0, atol=1e-13 * max(np.abs(want_gradient).max(), 1e-12))
+    size = max(np.abs(want_gradient).max(), 1e-12)
+    np.testing.assert_allclose(gradient[mask], want_gradient, rtol=0, atol=1e-13 * size)
     assert not gradient[row].any()
     if reduction == "none":
         assert value[row] == 0

@@ -15,7 +15,14 @@ import torch
 from backends.arguments import check_fraction, check_not_negative, check_number
 from backends.torch.alpha_beta import ab_divergence
 from backends.torch.evaluation import evaluate
-from backends.torch.mixtures import Centre, decay_and_complement, exp_remainder, larger_term, mixture_terms, smaller_term
+from backends.torch.mixtures import (
+    Centre,
+    decay_and_complement,
+    exp_remainder,
+    larger_term,
+    mixture_terms,
+    smaller_term,
+)
 from backends.torch.rows import DEFINITIONS, Definition, Rows, compare_rows, with_absent_far
 
 _COMMON = """
@@ -128,8 +135,8 @@ def alpha_divergence(
 ) -> torch.Tensor:
     """α-divergence D_AB(α, 1−α) = (1 − Σ p^α q^(1−α)) / (α(1−α)); KL(p‖q) at α = 1, KL(q‖p) at α = 0.
 
-    It is Amari's divergence of parameter ±(1−2α), with factor 1. With D = D_AB(α, 1−α), Rényi's divergence of order α is
-    log(1 − α(1−α) D) / (α−1), and Tsallis' relative entropy is α D.
+    It is Amari's divergence of parameter ±(1−2α), with factor 1. With D = D_AB(α, 1−α), Rényi's divergence of order α
+    is log(1 − α(1−α) D) / (α−1), and Tsallis' relative entropy is α D.
 
     Args:
         student_logits, teacher_logits: `[..., C]`, as in `ab_divergence`, like `temperature`, `mask` and `reduction`.

@@ -1,8 +1,8 @@
-"""How divergences run: compiled in blocks of rows, in eager blocks where no compiler is at hand or the problem is small.
+"""How divergences run: in blocks of rows, compiled, or eager where no compiler is at hand or the problem is small.
 
-Compiled code is specialised on the divergence (the α-β one on the sign pattern of (α, β)), the logits' types and the device, each variant under a code
-object of its own, so that no sequence of parameters exhausts torch.compile's recompile limit. `fullgraph=True` makes
-sure that nothing falls back to eager mode unnoticed.
+Compiled code is specialised on the divergence (the α-β one on the sign pattern of (α, β)), the logits' types and the
+device, each variant under a code object of its own, so that no sequence of parameters exhausts torch.compile's recompile
+limit. `fullgraph=True` makes sure that nothing falls back to eager mode unnoticed.
 """
 
 import functools

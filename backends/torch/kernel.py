@@ -54,7 +54,8 @@ def _top_ratio(rows: Rows, k: Scalars) -> torch.Tensor:
     t = -rows.log_partition
     weight_s = torch.where(positive, k.larger_s_positive, k.larger_s_negative)
     ratio = saturating_exp(weight_s * delta + (k.gamma - 1) * t) * first_order(delta.abs(), k, "alpha")
-    return torch.where(there, torch.where(positive, ratio, -ratio), saturating_exp((k.gamma - 1) * t) * k.no_teacher_slope)
+    absent = saturating_exp((k.gamma - 1) * t) * k.no_teacher_slope
+    return torch.where(there, torch.where(positive, ratio, -ratio), absent)
 
 
 def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:

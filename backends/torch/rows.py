@@ -91,8 +91,9 @@ def value_and_gradient(
         with respect to the student's logits `[rows, classes]` in the student's type (None without gradient).
     """
     rows, poison = compare_rows(
-        student.to(values.dtype), teacher.to(values.dtype), values[0], finite=pattern.finite, with_gradient=with_gradient
-    )
+        student.to(values.dtype), teacher.to(values.dtype), values[0], finite=pattern.finite,
+        with_gradient=with_gradient,
+    )  # fmt: skip
     terms, slopes = definition.classes(rows, values, row_parameters, pattern)
     value = terms.sum(-1) + poison[:, 0]
     value = torch.where(weight == 0, 0.0, value)
