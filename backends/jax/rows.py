@@ -36,7 +36,7 @@ def evaluate(
     arguments = (student, teacher, mask, pack(compute_type(student.dtype)))
     if not any(isinstance(x, jax.core.Tracer) for x in arguments):
         # nothing is being differentiated: save the overhead of the rule
-        return _compiled_value(*arguments, row_function=row_function, reduction=reduction)
+        return _reduced(_compiled_value(*arguments, row_function=row_function), mask, reduction)
     return divergence(row_function, reduction, *arguments)
 
 
@@ -61,27 +61,20 @@ def divergence(
 
     Compiled pieces within, the derivative's rule outside: eager calls of either then cost a dispatch or two.
     """
-    return _compiled_value(student, teacher, mask, packed, row_function=row_function, reduction=reduction)
+    return _reduced(_compiled_value(student, teacher, mask, packed, row_function=row_function), mask, reduction)
 
 
 def _forward(row_function: RowFunction, reduction: str, student: Any, teacher: Any, mask: Any, packed: Any) -> tuple:
-    value, gradient = _compiled_value_and_gradient(
-        student, teacher, mask, packed, row_function=row_function, reduction=reduction
-    )
+    values, gradient = _compiled_value_and_gradient(student, teacher, mask, packed, row_function=row_function)
     # an array of the student's type (and no elements) carries that type to the backward pass
-    return value, (gradient, mask, np.zeros((0,), student.dtype))
+    return _reduced(values, mask, reduction), (gradient, mask, np.zeros((0,), student.dtype))
 
 
 def _backward(row_function: RowFunction, reduction: str, residuals: tuple, cotangent: jax.Array) -> tuple:
-    gradient, mask, like_student = residuals
-    return _compiled_scale(gradient, mask if reduction == "none" else None, cotangent, like_student), None, None, None
+    return _compiled_scale(*residuals, cotangent, reduction=reduction), None, None, None
 
 
 divergence.defvjp(_forward, _backward)
-
-
-def _reduce(rows: jax.Array, scale: jax.Array, reduction: str) -> jax.Array:
-    return rows if reduction == "none" else rows.sum() * scale
 
 
 def _row_scale(rows: jax.Array, mask: jax.Array | None, reduction: str) -> jax.Array:
@@ -92,29 +85,41 @@ def _row_scale(rows: jax.Array, mask: jax.Array | None, reduction: str) -> jax.A
     return 1 / jnp.maximum(count, 1)
 
 
-@partial(jax.jit, static_argnames=("row_function", "reduction"))
+def _reduced(values: jax.Array, mask: jax.Array | None, reduction: str) -> jax.Array:
+    return values if reduction == "none" else _compiled_reduction(values, mask, reduction=reduction)
+
+
+# reductions are compiled apart, so that one compilation of a divergence serves all of them
+@partial(jax.jit, static_argnames="reduction")
+def _compiled_reduction(values: jax.Array, mask: jax.Array | None, *, reduction: str) -> jax.Array:
+    return values.sum() * _row_scale(values, mask, reduction)
+
+
+@partial(jax.jit, static_argnames="row_function")
 def _compiled_value(
-    student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, row_function: RowFunction, reduction: str
+    student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, row_function: RowFunction
 ) -> jax.Array:
+    """Row values `[...]`, 0 in rows that do not count."""
     rows = _prepare(student, teacher, mask, packed[0])
-    values = _finish_value(rows, row_function(rows, packed)[0])
-    return _reduce(values, _row_scale(values, mask, reduction), reduction)
+    return _finish_value(rows, row_function(rows, packed)[0])
 
 
-@partial(jax.jit, static_argnames=("row_function", "reduction"))
+@partial(jax.jit, static_argnames="row_function")
 def _compiled_value_and_gradient(
-    student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, row_function: RowFunction, reduction: str
+    student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, row_function: RowFunction
 ) -> tuple[jax.Array, jax.Array]:
-    """The reduced value and its gradient `[..., classes]` ("none": of the rows' sum), in the computing type."""
-    values, gradient = _value_and_gradient(row_function, student, teacher, mask, packed)
-    scale = _row_scale(values, mask, reduction)
-    return _reduce(values, scale, reduction), gradient if reduction == "none" else gradient * scale
+    """Row values `[...]` and their gradients `[..., classes]` in the computing type, 0 in rows that do not count."""
+    return _value_and_gradient(row_function, student, teacher, mask, packed)
 
 
-@jax.jit
-def _compiled_scale(gradient: jax.Array, mask: Any, cotangent: jax.Array, like_student: jax.Array) -> jax.Array:
-    if mask is not None:
+@partial(jax.jit, static_argnames="reduction")
+def _compiled_scale(
+    gradient: jax.Array, mask: Any, like_student: jax.Array, cotangent: jax.Array, *, reduction: str
+) -> jax.Array:
+    """The rows' gradients times what the reduced value's cotangent means for each row, in the student's type."""
+    if reduction == "none" and mask is not None:
         cotangent = jnp.where(mask.astype(bool), cotangent, 0)
+    cotangent = cotangent * _row_scale(gradient[..., 0], mask, reduction)
     return (cotangent[..., None] * gradient).astype(like_student.dtype)
 
 
