@@ -133,7 +133,7 @@ def kd_loss(student_logits: Any, teacher_logits: Any, *, temperature: float = 4.
 
 def dkd_loss(
     student_logits: Any, teacher_logits: Any, labels: Any, *, temperature: float = 4.0, target_weight: float = 1.0,
-    non_target_weight: float = 2.0,
+    non_target_weight: float = 2.0, ignore_index: int = -100,
 ) -> tf.Tensor:  # fmt: skip
     """T² [target_weight · KL of (target, rest) + non_target_weight · KL among the rest] (DKD, Zhao et al., 2022).
 
@@ -143,20 +143,22 @@ def dkd_loss(
     Args:
         student_logits: `[..., C]`.
         teacher_logits: `[..., C]`.
-        labels: target classes, integers `[...]`.
+        labels: target classes, integers `[...]`; rows with `ignore_index` do not count.
         temperature: T > 0 of both.
         target_weight, non_target_weight: of the two terms.
     """
-    return _decoupled(student_logits, teacher_logits, labels, 1.0, 0.0, temperature, target_weight, non_target_weight)
+    return _decoupled(
+        student_logits, teacher_logits, labels, 1.0, 0.0, temperature, target_weight, non_target_weight, ignore_index
+    )
 
 
 def abdkd_loss(
     student_logits: Any, teacher_logits: Any, labels: Any, *, alpha: float = 0.8, beta: float = 0.3,
-    temperature: float = 4.0, target_weight: float = 1.0, non_target_weight: float = 2.0,
+    temperature: float = 4.0, target_weight: float = 1.0, non_target_weight: float = 2.0, ignore_index: int = -100,
 ) -> tf.Tensor:  # fmt: skip
     """`dkd_loss` with D_AB(α, β) in place of the KL divergence among the rest; the factor T² stays."""
     return _decoupled(
-        student_logits, teacher_logits, labels, alpha, beta, temperature, target_weight, non_target_weight
+        student_logits, teacher_logits, labels, alpha, beta, temperature, target_weight, non_target_weight, ignore_index
     )
 
 
@@ -281,17 +283,21 @@ def _check_power(gamma: float) -> float:
 
 def _decoupled(
     student_logits: Any, teacher_logits: Any, labels: Any, alpha: float, beta: float, temperature: float,
-    target_weight: float, non_target_weight: float,
+    target_weight: float, non_target_weight: float, ignore_index: int,
 ) -> tf.Tensor:  # fmt: skip
     """DKD with D_AB(α, β) among the classes that are not the target."""
     student, teacher, dtype = _wide(student_logits, teacher_logits)
     labels = _as_labels(labels, student)
     tau = check_temperature(temperature)
+    mask = tf.not_equal(labels, tf.cast(ignore_index, labels.dtype))
+    student, teacher = (tf.where(mask[..., None], z, tf.zeros_like(z)) for z in (student, teacher))
     target = tf.equal(tf.range(tf.shape(student)[-1]), tf.cast(labels, tf.int32)[..., None])
     (student_pair, student_rest), (teacher_pair, teacher_rest) = (_split(z, target, tau) for z in (student, teacher))
-    value = check_number("target_weight", target_weight) * forward_kl(student_pair, teacher_pair)
+    value = check_number("target_weight", target_weight) * forward_kl(
+        student_pair, teacher_pair, mask=mask
+    )
     value += check_number("non_target_weight", non_target_weight) * ab_divergence(
-        student_rest, teacher_rest, alpha, beta, temperature=tau
+        student_rest, teacher_rest, alpha, beta, temperature=tau, mask=mask
     )
     return tf.cast(tau**2 * value, dtype)
 
