@@ -15,6 +15,7 @@ import torch
 from backends.arguments import check_fraction, check_not_negative, check_number
 from backends.torch.alpha_beta import ab_divergence
 from backends.torch.evaluation import evaluate
+from backends.torch.kernel import ab_classes
 from backends.torch.mixtures import (
     Centre,
     decay_and_complement,
@@ -172,7 +173,16 @@ def squared_hellinger(student_logits: torch.Tensor, teacher_logits: torch.Tensor
 
     Source: Wang et al., "ABKD", ICML 2025, Table 1, which leaves the factor 4 out.
     """
-    return ab_divergence(student_logits, teacher_logits, 0.5, 0.5, **common) / 4
+    return evaluate("squared_hellinger", (0.5, 0.5), student_logits, teacher_logits, **common)
+
+
+def _quarter_of_ab(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The factor before the gradient is rounded to a narrow type."""
+    terms, slopes = ab_classes(*arguments)
+    return terms / 4, None if slopes is None else slopes / 4
+
+
+DEFINITIONS["squared_hellinger"] = DEFINITIONS["ab_divergence"]._replace(classes=_quarter_of_ab)
 
 
 def squared_euclidean(student_logits: torch.Tensor, teacher_logits: torch.Tensor, **common: Any) -> torch.Tensor:
