@@ -43,6 +43,11 @@ def test_parameters_are_run_time_values(logits, jit):
     assert len(traces) == 1
 
 
+def test_numbers_beside_tensors_keep_their_digits(logits):
+    mixed = ab_divergence(*logits, tf.constant(0.3, tf.float64), 0.7, temperature=1.1)
+    np.testing.assert_allclose(mixed, ab_divergence(*logits, 0.3, 0.7, temperature=1.1), rtol=1e-13)
+
+
 def test_twenty_parameters_use_one_trace(logits):
     from backends.tensorflow import alpha_beta, evaluation
 

@@ -17,6 +17,7 @@ from backends.arguments import check_number, check_temperature
 from backends.coefficients import SERIES, Coefficients, coefficients
 from backends.tensorflow.divided_differences import exponential, first_order, second_order
 from backends.tensorflow.evaluation import (
+    as_float64,
     check_arguments,
     checked_scalar,
     checked_temperature,
@@ -79,11 +80,9 @@ def pack_parameters(alpha: Any, beta: Any, temperature: Any) -> tf.Tensor:
     """
     if any(map(is_dynamic, (alpha, beta, temperature))):
         # not differentiated: the divergence's derivative with respect to its parameters is not offered
-        alpha, beta = (
-            tf.cast(checked_scalar(name, value), tf.float64) for name, value in (("alpha", alpha), ("beta", beta))
-        )
+        alpha, beta = (as_float64(checked_scalar(name, x)) for name, x in (("alpha", alpha), ("beta", beta)))
         scalars = _flatten(coefficients(alpha, beta, LONGEST_SERIES, xp=tf))
-        return tf.stack([tf.cast(checked_temperature(temperature), tf.float64), *scalars])
+        return tf.stack([as_float64(checked_temperature(temperature)), *scalars])
     numbers = check_number("alpha", alpha), check_number("beta", beta), check_temperature(temperature)
     return tf.constant(_packed_numbers(*numbers))
 

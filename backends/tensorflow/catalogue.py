@@ -17,7 +17,15 @@ import tensorflow as tf
 from backends.arguments import check_fraction, check_not_negative
 from backends.tensorflow.alpha_beta import ab_divergence
 from backends.tensorflow.divided_differences import expm1, exponential
-from backends.tensorflow.evaluation import check_arguments, checked_scalar, pack, reduced, row_divergence, row_numbers
+from backends.tensorflow.evaluation import (
+    as_float64,
+    check_arguments,
+    checked_scalar,
+    pack,
+    reduced,
+    row_divergence,
+    row_numbers,
+)
 from backends.tensorflow.mixtures import Mixture, excess
 from backends.tensorflow.rows import Rows, compute_type, rows_of_logits
 
@@ -89,7 +97,7 @@ def weighted_sum(
     """(1−w) KL(p‖q) + w KL(q‖p) with 0 < w < 1 (the paper's WSD), from two calls of `ab_divergence`."""
     weight = checked_scalar("weight", weight, check_fraction)
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    weight = tf.cast(weight, tf.float64)
+    weight = as_float64(weight)
     return _two_kl(student, teacher, 1.0 - weight, weight, temperature, mask, reduction)
 
 
@@ -160,7 +168,7 @@ def bidirectional_kl(
     low, high = (checked_scalar(name, x, check_not_negative) for name, x in (("low", low), ("high", high)))
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
     order = row_numbers(_entropy_order, student, teacher, pack(temperature), mask)
-    low, high = (tf.cast(x, order.dtype) for x in (low, high))
+    low, high = as_float64(low), as_float64(high)
     return _two_kl(student, teacher, tf.where(order > 0, high, low), tf.where(order < 0, high, low), temperature,
                    mask, reduction)  # fmt: skip
 

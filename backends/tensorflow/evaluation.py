@@ -68,6 +68,11 @@ def checked_scalar(name: str, value: Any, check: Callable[[str, Any], float] = c
     return check(name, value)
 
 
+def as_float64(value: Any) -> tf.Tensor:
+    """A scalar that `checked_scalar` has passed as a float64 tensor; `tf.cast` alone takes a float through float32."""
+    return tf.cast(value, tf.float64) if is_dynamic(value) else tf.constant(value, tf.float64)
+
+
 def checked_temperature(temperature: Any) -> Any:
     """`checked_scalar` of a temperature."""
     return checked_scalar("temperature", temperature, lambda _, value: check_temperature(value))
@@ -76,7 +81,7 @@ def checked_temperature(temperature: Any) -> Any:
 def pack(temperature: Any, *parameters: Any) -> tf.Tensor:
     """Temperature and checked parameters as the float64 vector that kernels take."""
     scalars = [checked_temperature(temperature), *parameters]
-    return tf.stack([tf.cast(x, tf.float64) for x in scalars]) if any(map(is_dynamic, scalars)) else tf.constant(
+    return tf.stack([as_float64(x) for x in scalars]) if any(map(is_dynamic, scalars)) else tf.constant(
         scalars, tf.float64
     )
 
