@@ -77,7 +77,7 @@ def _run_block(arguments: tuple, key: tuple, compile_it: bool) -> torch.Tensor:
                 raise
             _eager_because = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
             warnings.warn(
-                "torch.compile does not work here, so divergences run in eager blocks of rows, about 5 times "
+                "torch.compile does not work here, so this divergence runs in eager blocks of rows, about 5 times "
                 f"slower and with the same results ({_eager_because}). For the CPU it needs a C++ compiler such as g++.",
                 RuntimeWarning,
                 stacklevel=2,
