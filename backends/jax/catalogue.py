@@ -2,8 +2,8 @@
 
 p is the teacher's distribution, q the student's, both softmax(logits / temperature); s = log p, t = log q, δ = s − t.
 Arguments, conventions (−inf, NaN, masks), results and errors are those of `ab_divergence`; each divergence's own
-parameters come after the logits and are, as there, numbers or traced scalars that never recompile. Where the value has a
-finite limit at a forbidden class (a logit −inf) it is that limit.
+parameters come after the logits and are, as there, numbers or traced scalars that never recompile. Where the value has
+a finite limit at a forbidden class (a logit −inf) it is that limit.
 
 A new divergence is one row function under `row_divergence`: of `rows.Rows` and its parameters it returns the value of
 each row and h = −∂D/∂t, up to a multiple of q; what is far from 0 at the student's most likely class is best taken off.
@@ -95,8 +95,8 @@ def alpha_divergence(
 ) -> jax.Array:  # fmt: skip
     """D_AB(α, 1 − α) = (1 − Σ p^α q^(1−α)) / (α (1 − α)); KL(p‖q) at α = 1, KL(q‖p) at α = 0.
 
-    Amari's 4/(1 − a²) (1 − Σ p^((1−a)/2) q^((1+a)/2)) is this with α = (1 − a)/2, factor 1 (where signs of a are the other
-    way round, α = (1 + a)/2). Rényi's of order α is log(1 − α (1 − α) D)/(α − 1), Tsallis' relative entropy α D.
+    Amari's 4/(1 − a²) (1 − Σ p^((1−a)/2) q^((1+a)/2)) is this with α = (1 − a)/2, factor 1 (where signs of a are the
+    other way round, α = (1 + a)/2). Rényi's of order α is log(1 − α (1 − α) D)/(α − 1), Tsallis' relative entropy α D.
     """
     return ab_divergence(
         student_logits, teacher_logits, alpha, 1 - alpha, temperature=temperature, mask=mask, reduction=reduction
@@ -235,7 +235,8 @@ def bidirectional_kl(rows: Rows, low: Any = 1.0, high: Any = 3.0) -> RowsResult:
     # H(p) − H(q), where both nearly agree without subtracting two entropies
     apart = jnp.where(close, -exp_difference(q, p, delta) * s - q * delta, q * t - p * s).sum(-1)
     # entropies too small for the type differ as their logarithms do
-    apart = jnp.where(apart == 0, _log_small_entropy(s, rows.no_teacher) - _log_small_entropy(t, rows.no_student), apart)
+    small_apart = _log_small_entropy(s, rows.no_teacher) - _log_small_entropy(t, rows.no_student)
+    apart = jnp.where(apart == 0, small_apart, apart)
     return _weighted_kl(rows, jnp.where(apart > 0, high, low), jnp.where(apart < 0, high, low))
 
 

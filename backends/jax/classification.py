@@ -1,9 +1,9 @@
 """Distillation terms for classification: what each method adds to the cross-entropy, whose weights are the caller's.
 
 p is the teacher's distribution, q the student's, T the temperature. All give a mean over rows, float64 if the student's
-logits are, else float32, and are differentiable once, in reverse mode, with respect to the student's logits; the teacher
-is a constant. Parameters have the published values as defaults and may be traced. The divergences within are the careful
-ones of `backends.jax.divergences`.
+logits are, else float32, and are differentiable once, in reverse mode, with respect to the student's logits; the
+teacher is a constant. Parameters have the published values as defaults and may be traced. The divergences within are
+the careful ones of `backends.jax.divergences`.
 """
 
 from typing import Any
@@ -163,7 +163,7 @@ def _in_computing_type(student_logits: Logits, teacher_logits: Logits) -> tuple[
 def _check_power(name: str, value: float) -> float:
     number = check_number(name, value)
     if number <= 0:
-        raise ValueError(f"{name}={value!r} is not allowed; it must be greater than 0 (1.0 leaves the teacher as it is)")
+        raise ValueError(f"{name}={value!r} is not allowed; it must be greater than 0 (1.0 leaves the teacher alone)")
     return number
 
 

@@ -1,8 +1,8 @@
 """Scalars of one (α, β, temperature), packed into one vector so that compiled code serves every choice.
 
 The framework-free `backends.coefficients` orders the three exponents; here they are restated as JAX evaluates them:
-every exponent is γ·max(s, t) plus a multiple of w = |δ|. Where α + β > 0 the first part is small for the classes that matter,
-and where α + β = 0 it vanishes, so neither loses digits in float32.
+every exponent is γ·max(s, t) plus a multiple of w = |δ|. Where α + β > 0 the first part is small for the classes that
+matter, and where α + β = 0 it vanishes, so neither loses digits in float32.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """The divergences between teacher and student logits, each with its gradient worked out in the forward pass.
 
-All have the same signature, but for their own parameters: `divergence(student_logits, teacher_logits, …, temperature=1.0,
-mask=None, reduction="mean")`, and the same conventions: see `ab_divergence`.
+All have the same signature, but for their own parameters: `divergence(student_logits, teacher_logits, …,
+temperature=1.0, mask=None, reduction="mean")`, and the same conventions: see `ab_divergence`.
 """
 
 from backends.jax.alpha_beta import ab_divergence

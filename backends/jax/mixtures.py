@@ -1,8 +1,8 @@
 """What divergences to a mixture of teacher and student need, term by term and without cancellation.
 
-A relative entropy to a mixture, KL(a ‖ (1−w) a + w b), is Σ a r(w (b/a − 1)) with r(v) = v − log(1 + v): the part linear
-in v adds up to nothing and makes every term non-negative. r has a series where v is small; b/a comes from the logarithm
-of the ratio, which is accurate even where a and b nearly agree.
+A relative entropy to a mixture, KL(a ‖ (1−w) a + w b), is Σ a r(w (b/a − 1)) with r(v) = v − log(1 + v): the part
+linear in v adds up to nothing and makes every term non-negative. r has a series where v is small; b/a comes from the
+logarithm of the ratio, which is accurate even where a and b nearly agree.
 """
 
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ _LOG_2 = 0.6931471805599453
 
 
 class Mixture(NamedTuple):
-    """1 − w + w e^x: `total`; `total` − 1, accurate where small: `change`; its logarithm: `log` (finite for every x)."""
+    """1 − w + w e^x: `total`; `total` − 1, accurate where small: `change`; its logarithm, finite: `log`."""
 
     total: jax.Array
     change: jax.Array
