@@ -6,12 +6,15 @@ from collections.abc import Sequence
 import torch
 
 from backends.torch.divided_differences import (
+    Mask,
     Pattern,
     Scalars,
+    combination,
     first_order,
-    saturating_exp,
+    saturating_exp_,
     scalars_and_pattern,
     weighted_second_order,
+    with_sign_of_,
 )
 from backends.torch.rows import DEFINITIONS, Definition, Rows
 
@@ -24,7 +27,7 @@ def ab_classes(
     no_s, no_t = rows.no_student, rows.no_teacher
     d = weighted_second_order(rows.delta, rows.s, rows.t, k, pattern)
     if no_s is not None and no_t is not None:
-        present = saturating_exp(k.gamma * rows.t)  # q^γ, or p^γ where the student's is absent
+        present = saturating_exp_(k.gamma * rows.t)  # q^γ, or p^γ where the student's is absent
         factor = torch.where(no_t, k.no_teacher_value, k.no_student_value)
         d_absent = torch.where(torch.isinf(factor), factor, present * factor)
         d = torch.where(no_s & no_t, 0.0, torch.where(no_s | no_t, d_absent, d))
@@ -53,8 +56,8 @@ def _top_ratio(rows: Rows, k: Scalars) -> torch.Tensor:
     positive = delta > 0
     t = -rows.log_partition
     weight_s = torch.where(positive, k.larger_s_positive, k.larger_s_negative)
-    ratio = saturating_exp(weight_s * delta + (k.gamma - 1) * t) * first_order(delta.abs(), k, "alpha")
-    absent = saturating_exp((k.gamma - 1) * t) * k.no_teacher_slope
+    ratio = saturating_exp_(weight_s * delta + (k.gamma - 1) * t) * first_order(delta.abs(), k, "alpha")
+    absent = saturating_exp_((k.gamma - 1) * t) * k.no_teacher_slope
     return torch.where(there, torch.where(positive, ratio, -ratio), absent)
 
 
@@ -63,21 +66,19 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
     s, t = rows.s, rows.t
     if not pattern.gamma_is_one:
         delta = rows.relative - rows.shift
-        positive = delta > 0
-        larger = saturating_exp(
-            torch.where(positive, k.larger_s_positive, k.larger_s_negative) * s
-            + torch.where(positive, k.larger_t_positive, k.larger_t_negative) * t
+        larger = Mask(torch.gt, delta, 0.0).pick_(
+            combination(k.larger_s_positive, s, k.larger_t_positive, t),
+            combination(k.larger_s_negative, s, k.larger_t_negative, t),
         )
-        h = larger * first_order(delta.abs(), k, "alpha")
-        return torch.where(positive, h, -h) - _top_ratio(rows, k) * rows.q
+        h = with_sign_of_(saturating_exp_(larger).mul_(first_order(delta.abs(), k, "alpha")), delta)
+        return h.addcmul_(_top_ratio(rows, k), rows.q, value=-1)
     # γ = 1: q_k (e^(αδ_k) − e^(αδ_j))/α exactly; where the teacher forbids j and α ≤ 0, j is left out: centre at δ = 0
     reference = torch.where((rows.top == -math.inf) & (k.alpha <= 0), rows.shift, rows.top)
     difference = rows.relative - reference
-    own = (difference > 0) == (k.alpha > 0)  # whether αδ_k is the larger of the two
-    at_own = k.alpha * s + k.beta * t
+    own = Mask(torch.gt, difference, 0.0).flipped_unless(k.alpha > 0)  # whether αδ_k is the larger of the two
     at_reference = t + torch.where(k.alpha == 0, 0.0, k.alpha * (reference - rows.shift))
     distance = difference.abs()
     if rows.no_student is not None:
-        distance = distance.clamp(max=1e30)  # infinite where the teacher forbids j
-    size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(distance, k, "alpha")
-    return torch.where(difference > 0, size, -size)
+        distance = distance.clamp(max=torch.finfo(distance.dtype).max)  # infinite where the teacher forbids j
+    size = saturating_exp_(own.pick_(combination(k.alpha, s, k.beta, t), at_reference))
+    return with_sign_of_(size.mul_(first_order(distance, k, "alpha")), difference)

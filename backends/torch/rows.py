@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from backends.torch.divided_differences import expm1_negative
+from backends.torch.divided_differences import expm1_negative_, with_sign_of_
 
 
 class Rows(NamedTuple):
@@ -101,11 +101,17 @@ def value_and_gradient(
         return value, None
     limit = torch.finfo(values.dtype).max / (4 * student.shape[-1])  # an overflow must not become inf − inf
     slopes = slopes.clamp(-limit, limit)
-    gradient = (rows.q * slopes.sum(-1, keepdim=True) - slopes) * weight[:, None]
+    gradient = (rows.q * slopes.sum(-1, keepdim=True)).sub_(slopes).mul_(weight[:, None])
     if rows.no_student is not None:
         gradient = torch.where(rows.no_student, poison, gradient)
-    gradient = torch.where(weight[:, None] == 0, 0.0, gradient)
+    if _may_hold(weight == 0):
+        gradient = torch.where(weight[:, None] == 0, 0.0, gradient)
     return value, gradient.to(student.dtype) if out is None else out.copy_(gradient)
+
+
+def _may_hold(condition: torch.Tensor) -> bool:
+    """False only if the condition holds nowhere; asked where the answer needs no wait for an accelerator."""
+    return torch.compiler.is_compiling() or condition.device.type != "cpu" or bool(condition.any())
 
 
 def compare_rows(
@@ -123,14 +129,16 @@ def compare_rows(
     Returns:
         The rows, and `[rows, 1]`, NaN for a row without a finite logit, with NaN or with +inf, else 0.
     """
-    max_s, max_t = z_s.amax(-1, keepdim=True), z_t.amax(-1, keepdim=True)
+    eager = finite and not torch.compiler.is_compiling()
+    max_s, most_likely = z_s.max(-1, keepdim=True) if eager else (z_s.amax(-1, keepdim=True), None)
+    max_t = z_t.amax(-1, keepdim=True)
     poison = torch.where(torch.isfinite(max_s) & torch.isfinite(max_t), 0.0, math.nan).to(z_s.dtype)
     no_s, no_t = (None, None) if finite else (z_s == -math.inf, z_t == -math.inf)
     a, b, w0 = _relative_logits(z_s, z_t, max_s, max_t, no_s, no_t, inverse_temperature)
 
     e_s = torch.exp(a)
-    change = torch.exp(torch.maximum(a, b)) * expm1_negative(-w0.abs())  # −|e^b − e^a|
-    change = torch.where(w0 < 0, change, -change)
+    size = torch.maximum(a, b).exp_().mul_(expm1_negative_(w0.abs().neg_())).neg_()
+    change = with_sign_of_(size, w0)  # e^b − e^a
     if no_s is not None and no_t is not None:
         change = torch.where(no_s, torch.exp(b), torch.where(no_t, -e_s, change))
         e_s = torch.where(no_s, 0.0, e_s)
@@ -139,9 +147,12 @@ def compare_rows(
     shift = torch.log1p(change.sum(-1, keepdim=True) / sum_s)
     log_s = torch.log(sum_s)
     delta = w0 - shift
-    s, t = b - (log_s + shift), a - log_s
-    is_top = z_s == max_s if no_t is None else (z_s == max_s) & ~no_t
-    top = torch.where(is_top, w0, -math.inf).amax(-1, keepdim=True)
+    s, t = b.sub_(log_s + shift), a.sub_(log_s)
+    if most_likely is None:
+        is_top = z_s == max_s if no_t is None else (z_s == max_s) & ~no_t
+        top = torch.where(is_top, w0, -math.inf).amax(-1, keepdim=True)
+    else:
+        top = w0.gather(-1, most_likely)
     if no_s is not None and no_t is not None:
         delta = torch.where(no_s | no_t, 0.0, delta)
         s, t = torch.where(no_t, t, s), torch.where(no_s, s, t)
@@ -153,10 +164,10 @@ def compare_rows(
 
 
 def _difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """x − y rounded, and what the rounding left out (Knuth's TwoDiff)."""
+    """x − y rounded, and minus what the rounding left out (Knuth's TwoDiff)."""
     high = x - y
     back = high - x
-    return high, (x - (high - back)) - (y + back)
+    return high, (high - back).sub_(x).add_(back.add_(y))
 
 
 def _relative_logits(
@@ -167,10 +178,10 @@ def _relative_logits(
 
     Where one of them is −inf both are the other one, where both are, 0; the caller puts the absent classes in.
     """
-    high, low = _difference(z_t, z_s)
-    high_max, low_max = _difference(max_t, max_s)
-    a, b = (z_s - max_s) * inverse_temperature, (z_t - max_t) * inverse_temperature
-    w0 = ((high - high_max) + (low - low_max)) * inverse_temperature
+    high, minus_low = _difference(z_t, z_s)
+    high_max, minus_low_max = _difference(max_t, max_s)
+    a, b = (z_s - max_s).mul_(inverse_temperature), (z_t - max_t).mul_(inverse_temperature)
+    w0 = high.sub_(high_max).sub_(minus_low.sub_(minus_low_max)).mul_(inverse_temperature)
     if no_s is None or no_t is None:
         return a, b, w0
     only_b, only_a = torch.where(no_t, 0.0, b), torch.where(no_s, 0.0, a)
