@@ -131,7 +131,7 @@ def run_rows(
     for start in range(0, rows, size or 1):
         # the last block reaches back, so that every block has the same shape
         part = slice(min(start, rows - size), min(start, rows - size) + size)
-        logits = (student[part], teacher[part])
+        logits = (student[part].contiguous(), teacher[part].contiguous())
         numbers = None if row_parameters is None else row_parameters(*logits, parameters, temperature).to(dtype)
         block = (*logits, scale[part], values, numbers, None if gradient is None else gradient[part])
         finite = pattern._replace(finite=_all_finite(*logits))

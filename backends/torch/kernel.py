@@ -76,7 +76,8 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
     reference = torch.where((rows.top == -math.inf) & (k.alpha <= 0), rows.shift, rows.top)
     difference = rows.relative - reference
     own = Mask(torch.gt, difference, 0.0).flipped_unless(k.alpha > 0)  # whether αδ_k is the larger of the two
-    at_reference = t + torch.where(k.alpha == 0, 0.0, k.alpha * (reference - rows.shift))
+    limit = torch.finfo(t.dtype).max / 4  # a forbidden j is infinitely far
+    at_reference = t + torch.where(k.alpha == 0, 0.0, k.alpha * (reference - rows.shift)).clamp(-limit, limit)
     distance = difference.abs()
     if rows.no_student is not None:
         distance = distance.clamp(max=torch.finfo(distance.dtype).max)  # infinite where the teacher forbids j
