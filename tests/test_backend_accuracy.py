@@ -69,6 +69,7 @@ def worst(backend, cases):
 def test_golden_cases(backend, dtype, region, value_bound, gradient_bound, classes):
     cases = [case for case in golden.load(dtype=dtype, classes=classes) if region(case)]
     assert cases
+    cases = cases if classes < 50257 else cases[::5]  # the agreement suite goes through all of them
     (value_error, at_value), (gradient_error, at_gradient) = worst(backend, cases)
     assert value_error <= value_bound, at_value
     assert gradient_error <= gradient_bound, at_gradient
