@@ -151,5 +151,7 @@ def _centred(
     own = (difference > 0) == (k.alpha > 0)  # whether αδ_k is the larger of the two
     at_own = k.alpha * s + k.beta * t
     at_reference = t + torch.where(k.alpha == 0, 0.0, k.alpha * (reference - shift))
-    size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(difference.abs(), k, "alpha")
+    size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(
+        difference.abs().clamp(max=torch.finfo(difference.dtype).max), k, "alpha"
+    )
     return torch.where(difference > 0, size, -size)
