@@ -78,8 +78,20 @@ def scalars_and_pattern(
     return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)
 
 
+def pick(condition: torch.Tensor, yes: torch.Tensor, no: torch.Tensor) -> torch.Tensor:
+    """torch.where of two scalars, by arithmetic in eager mode, which takes several times longer over such a where.
+
+    Arithmetic is exact where either scalar is 0 and off by a rounding elsewhere, as α and β themselves are.
+    """
+    if torch.compiler.is_compiling():
+        return torch.where(condition, yes, no)
+    return condition.to(yes.dtype) * (yes - no) + no
+
+
 def expm1_negative(x: torch.Tensor) -> torch.Tensor:
     """e^x − 1 for x ≤ 0, to the last digits also near 0, where torch.compile's code for the CPU subtracts 1 from e^x."""
+    if not torch.compiler.is_compiling():
+        return torch.expm1(x)
     polynomial = torch.full_like(x, 1.0)
     for n in range(15 if x.dtype == torch.float64 else 8, 1, -1):
         polynomial = 1 + polynomial * (x * (1 / n))
@@ -105,15 +117,15 @@ def weighted_second_order(
     first, second = first_order(w, k, pattern.first), first_order(w, k, pattern.second)
     upper, lower = torch.where(positive, first, second), torch.where(positive, second, first)
     # e^(−g·w) = 1 − g·E(w; g) is off by an eps at most, which the other factor multiplies by 17 at worst
-    decay = 1 - torch.where(positive, k.first, k.second) * upper
+    decay = 1 - pick(positive, k.first, k.second) * upper
     apart = (upper - decay * lower) * k.whole_inverse
     polynomial = k.series[-1].expand_as(delta)
     for factor in reversed(k.series[:-1]):
         polynomial = polynomial * delta + factor
     square = delta * delta
     close = square * (0.5 + polynomial * square)
-    weight_s = torch.where(far, torch.where(positive, k.top_s_positive, k.top_s_negative), k.mean_s)
-    weight_t = torch.where(far, torch.where(positive, k.top_t_positive, k.top_t_negative), k.mean_t)
+    weight_s = torch.where(far, pick(positive, k.top_s_positive, k.top_s_negative), k.mean_s)
+    weight_t = torch.where(far, pick(positive, k.top_t_positive, k.top_t_negative), k.mean_t)
     # the product is left out where it is 0 · inf
     return torch.where(w == 0, 0.0, torch.exp(weight_s * s + weight_t * t) * torch.where(far, apart, close))
 

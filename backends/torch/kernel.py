@@ -14,6 +14,7 @@ from backends.torch.divided_differences import (
     Scalars,
     expm1_negative,
     first_order,
+    pick,
     saturating_exp,
     weighted_second_order,
 )
@@ -140,8 +141,8 @@ def _centred(
         delta = w0 - shift
         positive = delta > 0
         larger = saturating_exp(
-            torch.where(positive, k.larger_s_positive, k.larger_s_negative) * s
-            + torch.where(positive, k.larger_t_positive, k.larger_t_negative) * t
+            pick(positive, k.larger_s_positive, k.larger_s_negative) * s
+            + pick(positive, k.larger_t_positive, k.larger_t_negative) * t
         )
         h = larger * first_order(delta.abs(), k, "alpha")
         return torch.where(positive, h, -h) - _top_ratio(w0_top, shift, log_s, k) * q
