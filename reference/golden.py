@@ -140,6 +140,7 @@ class Unit:
 
     @property
     def seed(self) -> int:
+        """Seed of the unit's inputs, another one for each class count, spread and type."""
         return 100 * CLASSES.index(self.classes) + 10 * SPREADS.index(self.spread) + DTYPES.index(self.dtype)
 
 

@@ -103,7 +103,9 @@ def test_ten_thousand_random_rows_in_float32(backend, temperature):
     value_errors, gradient_errors = [], []
     for part, (alpha, beta) in zip(np.array_split(np.arange(10_000), len(NON_NEGATIVE)), NON_NEGATIVE, strict=True):
         parameters = {"alpha": alpha, "beta": beta}
-        got = backend.value_and_gradient("ab_divergence", student[part], teacher[part], parameters, temperature=temperature)
+        got = backend.value_and_gradient(
+            "ab_divergence", student[part], teacher[part], parameters, temperature=temperature
+        )
         want = ab_divergence_and_gradient(
             student[part], teacher[part], alpha, beta, temperature=temperature, reduction="none"
         )

@@ -311,9 +311,7 @@ def _gradient(rows: _Rows, c: Constants) -> jax.Array:
 
     delta = rows.difference - rows.shift
     top_delta = rows.top_difference - rows.shift
-    top_larger = _slope_exponent(
-        top_delta, rows.top_teacher, rows.top_student, c.larger_positive, c.larger_negative, c
-    )
+    top_larger = _slope_exponent(top_delta, rows.top_teacher, rows.top_student, c.larger_positive, c.larger_negative, c)
     ratio = jnp.sign(top_delta) * bounded_exp(top_larger - rows.top_student) * first_order(jnp.abs(top_delta), size)
     ratio = jnp.where(rows.top_valid, jnp.clip(ratio, -limit, limit), 0)
 

@@ -88,9 +88,7 @@ class ABKDLoss:
             loss += tf.constant(self.hard_weight, dtype) * hard
         if self.distill_weight:
             mask = tf.not_equal(labels, tf.cast(self.ignore_index, labels.dtype))
-            distill = ab_divergence(
-                student, teacher, self.alpha, self.beta, temperature=self.temperature, mask=mask
-            )
+            distill = ab_divergence(student, teacher, self.alpha, self.beta, temperature=self.temperature, mask=mask)
             loss += tf.constant(self.distill_weight, dtype) * distill
         return loss
 

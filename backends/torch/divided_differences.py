@@ -9,7 +9,8 @@ from backends.coefficients import SERIES, coefficients
 
 NAMES = (
     "inverse_temperature", "alpha", "beta", "gamma", "theta", "mean_s", "mean_t",
-    "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse", "alpha_is_zero", "beta_is_zero", "gamma_is_zero", "whole", "whole_inverse",
+    "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse",
+    "alpha_is_zero", "beta_is_zero", "gamma_is_zero", "whole", "whole_inverse",
     "first", "second", "top_s_positive", "top_t_positive", "top_s_negative", "top_t_negative",
     "larger_s_positive", "larger_t_positive", "larger_s_negative", "larger_t_negative",
     "no_teacher_value", "no_teacher_slope", "no_student_value", "no_student_slope", "no_student_offset",
@@ -54,7 +55,10 @@ def scalars_and_pattern(
     theta, terms = SERIES["float64" if dtype == torch.float64 else "float32"]
     c = coefficients(alpha, beta, terms)
     # below this a gap is 0 to the last digit of every result, and its inverse would leave float32's range
-    gaps = {name: (g if g > 1e-30 else 0.0) for name, g in (("alpha", abs(alpha)), ("beta", abs(beta)), ("gamma", abs(c.gamma)))}
+    gaps = {
+        name: (g if g > 1e-30 else 0.0)
+        for name, g in (("alpha", abs(alpha)), ("beta", abs(beta)), ("gamma", abs(c.gamma)))
+    }
     inverse = {name: 1 / g if g else 0.0 for name, g in gaps.items()}
     if alpha * beta >= 0:
         pair = ("beta", "alpha") if c.gamma > 0 else ("alpha", "beta")

@@ -43,8 +43,10 @@ def _scalars(
         return torch.tensor(values, dtype=dtype, device=device), pattern
 
 
-@functools.lru_cache(maxsize=None)
-def _compiled(pattern: Pattern, with_gradient: bool, student: torch.dtype, teacher: torch.dtype, device: str) -> Callable:
+@functools.cache
+def _compiled(
+    pattern: Pattern, with_gradient: bool, student: torch.dtype, teacher: torch.dtype, device: str
+) -> Callable:
     """One compiled variant; called with (student, teacher, weight, values, out), returns the rows' values."""
 
     def rows(student, teacher, weight, values, out):

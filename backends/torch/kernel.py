@@ -129,7 +129,9 @@ def _top_ratio(w0_top: torch.Tensor, shift: torch.Tensor, log_s: torch.Tensor, k
     t = -log_s
     weight_s = torch.where(positive, k.larger_s_positive, k.larger_s_negative)
     ratio = saturating_exp(weight_s * delta + (k.gamma - 1) * t) * first_order(delta.abs(), k, "alpha")
-    return torch.where(there, torch.where(positive, ratio, -ratio), saturating_exp((k.gamma - 1) * t) * k.no_teacher_slope)
+    return torch.where(
+        there, torch.where(positive, ratio, -ratio), saturating_exp((k.gamma - 1) * t) * k.no_teacher_slope
+    )
 
 
 def _centred(
