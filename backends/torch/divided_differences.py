@@ -83,13 +83,15 @@ def scalars_and_pattern(
 
 
 def pick(condition: torch.Tensor, yes: torch.Tensor, no: torch.Tensor) -> torch.Tensor:
-    """torch.where of two scalars, by arithmetic in eager mode, which takes several times longer over such a where.
-
-    Arithmetic is exact where either scalar is 0 and off by a rounding elsewhere, as α and β themselves are.
-    """
+    """torch.where of finite numbers, by interpolation in eager mode, where it takes half the time and is as exact."""
     if torch.compiler.is_compiling():
         return torch.where(condition, yes, no)
-    return condition.to(yes.dtype) * (yes - no) + no
+    return torch.lerp(no, yes, condition.to(yes.dtype))
+
+
+def with_sign_of(size: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """`size` ≥ 0 with the sign of x, by whichever of two ways is vectorised."""
+    return torch.where(x > 0, size, -size) if torch.compiler.is_compiling() else torch.copysign(size, x)
 
 
 def expm1_negative(x: torch.Tensor) -> torch.Tensor:
@@ -119,7 +121,7 @@ def weighted_second_order(
     w, positive = delta.abs(), delta > 0
     far = k.whole * w >= k.theta
     first, second = first_order(w, k, pattern.first), first_order(w, k, pattern.second)
-    upper, lower = torch.where(positive, first, second), torch.where(positive, second, first)
+    upper, lower = pick(positive, first, second), pick(positive, second, first)
     # e^(−g·w) = 1 − g·E(w; g) is off by an eps at most, which the other factor multiplies by 17 at worst
     decay = 1 - pick(positive, k.first, k.second) * upper
     apart = (upper - decay * lower) * k.whole_inverse
@@ -128,8 +130,8 @@ def weighted_second_order(
         polynomial = polynomial * delta + factor
     square = delta * delta
     close = square * (0.5 + polynomial * square)
-    weight_s = torch.where(far, pick(positive, k.top_s_positive, k.top_s_negative), k.mean_s)
-    weight_t = torch.where(far, pick(positive, k.top_t_positive, k.top_t_negative), k.mean_t)
+    weight_s = pick(far, pick(positive, k.top_s_positive, k.top_s_negative), k.mean_s)
+    weight_t = pick(far, pick(positive, k.top_t_positive, k.top_t_negative), k.mean_t)
     # the product is left out where it is 0 · inf
     return torch.where(w == 0, 0.0, torch.exp(weight_s * s + weight_t * t) * torch.where(far, apart, close))
 

@@ -17,6 +17,7 @@ from backends.torch.divided_differences import (
     pick,
     saturating_exp,
     weighted_second_order,
+    with_sign_of,
 )
 
 
@@ -55,8 +56,7 @@ def value_and_gradient(
     a, b, w0 = _relative_logits(z_s, z_t, max_s, max_t, no_s, no_t, k)
 
     e_s = torch.exp(a)
-    change = torch.exp(torch.maximum(a, b)) * expm1_negative(-w0.abs())  # −|e^b − e^a|
-    change = torch.where(w0 < 0, change, -change)
+    change = with_sign_of(-torch.exp(torch.maximum(a, b)) * expm1_negative(-w0.abs()), w0)  # e^b − e^a
     if not pattern.finite:
         change = torch.where(no_s, torch.exp(b), torch.where(no_t, -e_s, change))
         e_s = torch.where(no_s, 0.0, e_s)
@@ -147,7 +147,7 @@ def _centred(
             + pick(positive, k.larger_t_positive, k.larger_t_negative) * t
         )
         h = larger * first_order(delta.abs(), k, "alpha")
-        return torch.where(positive, h, -h) - _top_ratio(w0_top, shift, log_s, k) * q
+        return with_sign_of(h, delta) - _top_ratio(w0_top, shift, log_s, k) * q
     # γ = 1: q_k (e^(αδ_k) − e^(αδ_j))/α exactly; where the teacher forbids j and α ≤ 0, j is left out: centre at δ = 0
     reference = torch.where((w0_top == -math.inf) & (k.alpha <= 0), shift, w0_top)
     difference = w0 - reference
@@ -157,4 +157,4 @@ def _centred(
     size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(
         difference.abs().clamp(max=torch.finfo(difference.dtype).max), k, "alpha"
     )
-    return torch.where(difference > 0, size, -size)
+    return with_sign_of(size, difference)
