@@ -9,7 +9,8 @@ from backends.coefficients import SERIES, coefficients
 
 NAMES = (
     "inverse_temperature", "alpha", "beta", "gamma", "theta", "mean_s", "mean_t",
-    "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse", "alpha_is_zero", "beta_is_zero", "gamma_is_zero", "whole", "whole_inverse",
+    "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse",
+    "alpha_is_zero", "beta_is_zero", "gamma_is_zero", "whole", "whole_inverse",
     "first", "second", "top_s_positive", "top_t_positive", "top_s_negative", "top_t_negative",
     "larger_s_positive", "larger_t_positive", "larger_s_negative", "larger_t_negative",
     "no_teacher_value", "no_teacher_slope", "no_student_value", "no_student_slope", "no_student_offset",
@@ -54,7 +55,10 @@ def scalars_and_pattern(
     theta, terms = SERIES["float64" if dtype == torch.float64 else "float32"]
     c = coefficients(alpha, beta, terms)
     # below this a gap is 0 to the last digit of every result, and its inverse would leave float32's range
-    gaps = {name: (g if g > 1e-30 else 0.0) for name, g in (("alpha", abs(alpha)), ("beta", abs(beta)), ("gamma", abs(c.gamma)))}
+    gaps = {
+        name: (g if g > 1e-30 else 0.0)
+        for name, g in (("alpha", abs(alpha)), ("beta", abs(beta)), ("gamma", abs(c.gamma)))
+    }
     inverse = {name: 1 / g if g else 0.0 for name, g in gaps.items()}
     if alpha * beta >= 0:
         pair = ("beta", "alpha") if c.gamma > 0 else ("alpha", "beta")
@@ -78,8 +82,22 @@ def scalars_and_pattern(
     return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)
 
 
+def pick(condition: torch.Tensor, yes: torch.Tensor, no: torch.Tensor) -> torch.Tensor:
+    """torch.where of finite numbers, by interpolation in eager mode, where it takes half the time and is as exact."""
+    if torch.compiler.is_compiling():
+        return torch.where(condition, yes, no)
+    return torch.lerp(no, yes, condition.to(yes.dtype))
+
+
+def with_sign_of(size: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """`size` ≥ 0 with the sign of x, by whichever of two ways is vectorised."""
+    return torch.where(x > 0, size, -size) if torch.compiler.is_compiling() else torch.copysign(size, x)
+
+
 def expm1_negative(x: torch.Tensor) -> torch.Tensor:
     """e^x − 1 for x ≤ 0, to the last digits also near 0, where torch.compile's code for the CPU subtracts 1 from e^x."""
+    if not torch.compiler.is_compiling():
+        return torch.expm1(x)
     polynomial = torch.full_like(x, 1.0)
     for n in range(15 if x.dtype == torch.float64 else 8, 1, -1):
         polynomial = 1 + polynomial * (x * (1 / n))
@@ -103,17 +121,17 @@ def weighted_second_order(
     w, positive = delta.abs(), delta > 0
     far = k.whole * w >= k.theta
     first, second = first_order(w, k, pattern.first), first_order(w, k, pattern.second)
-    upper, lower = torch.where(positive, first, second), torch.where(positive, second, first)
+    upper, lower = pick(positive, first, second), pick(positive, second, first)
     # e^(−g·w) = 1 − g·E(w; g) is off by an eps at most, which the other factor multiplies by 17 at worst
-    decay = 1 - torch.where(positive, k.first, k.second) * upper
+    decay = 1 - pick(positive, k.first, k.second) * upper
     apart = (upper - decay * lower) * k.whole_inverse
     polynomial = k.series[-1].expand_as(delta)
     for factor in reversed(k.series[:-1]):
         polynomial = polynomial * delta + factor
     square = delta * delta
     close = square * (0.5 + polynomial * square)
-    weight_s = torch.where(far, torch.where(positive, k.top_s_positive, k.top_s_negative), k.mean_s)
-    weight_t = torch.where(far, torch.where(positive, k.top_t_positive, k.top_t_negative), k.mean_t)
+    weight_s = pick(far, pick(positive, k.top_s_positive, k.top_s_negative), k.mean_s)
+    weight_t = pick(far, pick(positive, k.top_t_positive, k.top_t_negative), k.mean_t)
     # the product is left out where it is 0 · inf
     return torch.where(w == 0, 0.0, torch.exp(weight_s * s + weight_t * t) * torch.where(far, apart, close))
 

@@ -22,6 +22,9 @@ COMPILE_FROM = 1 << 18
 #: elements of a block of rows: on a CPU it stays in the last-level cache, on a GPU it bounds the temporaries
 BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
 
+#: the same for eager code on a CPU, whose many temporaries should stay in the cache and be reused by the allocator
+EAGER_BLOCK_ELEMENTS = 1 << 19
+
 _eager_because: str | None = "ABKD_TORCH_COMPILE=0" if os.environ.get("ABKD_TORCH_COMPILE") == "0" else None
 
 
@@ -40,7 +43,7 @@ def _scalars(
         return torch.tensor(values, dtype=dtype, device=device), pattern
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _compiled(
     divergence: str, pattern: Any, with_gradient: bool, student: torch.dtype, teacher: torch.dtype, device: str
 ) -> Callable:
@@ -119,7 +122,10 @@ def run_rows(
     row_parameters = DEFINITIONS[divergence].row_parameters
     # torch.compile treats a size of 1 as a constant, which would be a variant of its own
     compile_it = rows > 1 and classes > 1 and rows * classes >= COMPILE_FROM
-    size = min(rows, max(2, BLOCK_ELEMENTS.get(student.device.type, BLOCK_ELEMENTS["cuda"]) // classes))
+    elements = BLOCK_ELEMENTS.get(student.device.type, BLOCK_ELEMENTS["cuda"])
+    if student.device.type == "cpu" and not (compile_it and _eager_because is None):
+        elements = EAGER_BLOCK_ELEMENTS
+    size = min(rows, max(2, elements // classes))
     value = torch.empty(rows, dtype=dtype, device=student.device)
     gradient = torch.empty(student.shape, dtype=student.dtype, device=student.device) if with_gradient else None
     scale = weight / temperature

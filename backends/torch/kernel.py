@@ -9,9 +9,11 @@ from backends.torch.divided_differences import (
     Pattern,
     Scalars,
     first_order,
+    pick,
     saturating_exp,
     scalars_and_pattern,
     weighted_second_order,
+    with_sign_of,
 )
 from backends.torch.rows import DEFINITIONS, Definition, Rows
 
@@ -65,11 +67,11 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
         delta = rows.relative - rows.shift
         positive = delta > 0
         larger = saturating_exp(
-            torch.where(positive, k.larger_s_positive, k.larger_s_negative) * s
-            + torch.where(positive, k.larger_t_positive, k.larger_t_negative) * t
+            pick(positive, k.larger_s_positive, k.larger_s_negative) * s
+            + pick(positive, k.larger_t_positive, k.larger_t_negative) * t
         )
         h = larger * first_order(delta.abs(), k, "alpha")
-        return torch.where(positive, h, -h) - _top_ratio(rows, k) * rows.q
+        return with_sign_of(h, delta) - _top_ratio(rows, k) * rows.q
     # γ = 1: q_k (e^(αδ_k) − e^(αδ_j))/α exactly; where the teacher forbids j and α ≤ 0, j is left out: centre at δ = 0
     reference = torch.where((rows.top == -math.inf) & (k.alpha <= 0), rows.shift, rows.top)
     difference = rows.relative - reference
@@ -80,4 +82,4 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
     if rows.no_student is not None:
         distance = distance.clamp(max=1e30)  # infinite where the teacher forbids j
     size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(distance, k, "alpha")
-    return torch.where(difference > 0, size, -size)
+    return with_sign_of(size, difference)

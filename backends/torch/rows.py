@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from backends.torch.divided_differences import expm1_negative
+from backends.torch.divided_differences import expm1_negative, with_sign_of
 
 
 class Rows(NamedTuple):
@@ -129,8 +129,7 @@ def compare_rows(
     a, b, w0 = _relative_logits(z_s, z_t, max_s, max_t, no_s, no_t, inverse_temperature)
 
     e_s = torch.exp(a)
-    change = torch.exp(torch.maximum(a, b)) * expm1_negative(-w0.abs())  # −|e^b − e^a|
-    change = torch.where(w0 < 0, change, -change)
+    change = with_sign_of(-torch.exp(torch.maximum(a, b)) * expm1_negative(-w0.abs()), w0)  # e^b − e^a
     if no_s is not None and no_t is not None:
         change = torch.where(no_s, torch.exp(b), torch.where(no_t, -e_s, change))
         e_s = torch.where(no_s, 0.0, e_s)
