@@ -37,7 +37,9 @@ def check_temperature(temperature: float) -> float:
     """Return `temperature` as a positive finite float, or raise a ValueError that names it."""
     number = check_number("temperature", temperature)
     if number <= 0:
-        raise ValueError(f"temperature={temperature!r} is not allowed; it must be greater than 0 (1.0 leaves logits as they are)")
+        raise ValueError(
+            f"temperature={temperature!r} is not allowed; it must be greater than 0 (1.0 leaves logits as they are)"
+        )
     return number
 
 

@@ -47,7 +47,7 @@ class Classes:
 
     @classmethod
     def of(cls, student: list[Raw], teacher: list[Raw]) -> Classes:
-        """Group classes that have equal logits on both sides."""
+        """Group classes with the same pair of values, so that each pair is worked out once."""
         places: dict[tuple[Raw, Raw], int] = {}
         index = [places.setdefault(both, len(places)) for both in zip(student, teacher, strict=True)]
         counts = [0] * len(places)
@@ -70,7 +70,7 @@ class Powers:
         return len(self.index)
 
     def logs(self) -> list[Raw]:
-        """The logarithm of each class's probability."""
+        """One logarithm for each class, in the classes' order."""
         return self._spread(self.distinct)
 
     def power(self, exponent: Raw) -> list[Raw]:
@@ -140,7 +140,7 @@ class Logs:
 
 
 def logs_of_logits(classes: Classes, temperature: Raw, bits: int) -> Logs:
-    """Logarithms of softmax(z/T) of both sides."""
+    """Log-probabilities of both softmax distributions at a temperature, to `bits` bits."""
     log_p, log_q = (
         log_softmax(logits, classes.counts, temperature, bits) for logits in (classes.teacher, classes.student)
     )
@@ -165,7 +165,7 @@ def log_softmax(logits: list[Raw], counts: list[int], temperature: Raw, bits: in
 
 
 def logs_of_probabilities(classes: Classes, bits: int) -> Logs:
-    """Logarithms of given probabilities of both sides."""
+    """Logarithms of probabilities that are given, −inf for 0, to `bits` bits."""
     log_p, log_q = (
         [libmp.fninf if x == libmp.fzero else libmp.mpf_log(x, bits, "n") for x in side]
         for side in (classes.teacher, classes.student)

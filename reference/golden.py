@@ -144,7 +144,7 @@ class Unit:
 
     @property
     def seed(self) -> int:
-        """The seed of its inputs, or the first to try."""
+        """Seed of the unit's inputs, another one for each class count, spread and type; or the first to try."""
         return 100 * CLASSES.index(self.classes) + 10 * SPREADS.index(self.spread) + DTYPES.index(self.dtype)
 
 

@@ -6,6 +6,7 @@ not usable, 130 interrupted.
 
 import argparse
 import importlib.util
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -122,6 +123,7 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
 
     store = Store(options.store)
     store.check_writable()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes to itself, between the cells' lines
     harness = backends.load(selection.backend)
     device = harness.set_up(threads=options.threads or SMOKE_THREADS, device=options.device)
     return Context(

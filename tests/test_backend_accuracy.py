@@ -69,6 +69,7 @@ def worst(backend, cases):
 def test_golden_cases(backend, dtype, region, value_bound, gradient_bound, classes):
     cases = [case for case in golden.load(dtype=dtype, classes=classes) if region(case)]
     assert cases
+    cases = cases if classes < 50257 else cases[::5]  # the agreement suite goes through all of them
     (value_error, at_value), (gradient_error, at_gradient) = worst(backend, cases)
     assert value_error <= value_bound, at_value
     assert gradient_error <= gradient_bound, at_gradient
@@ -102,7 +103,9 @@ def test_ten_thousand_random_rows_in_float32(backend, temperature):
     value_errors, gradient_errors = [], []
     for part, (alpha, beta) in zip(np.array_split(np.arange(10_000), len(NON_NEGATIVE)), NON_NEGATIVE, strict=True):
         parameters = {"alpha": alpha, "beta": beta}
-        got = backend.value_and_gradient("ab_divergence", student[part], teacher[part], parameters, temperature=temperature)
+        got = backend.value_and_gradient(
+            "ab_divergence", student[part], teacher[part], parameters, temperature=temperature
+        )
         want = ab_divergence_and_gradient(
             student[part], teacher[part], alpha, beta, temperature=temperature, reduction="none"
         )

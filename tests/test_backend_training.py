@@ -11,7 +11,9 @@ SPEC = architectures.get("convnet-4-6", input_shape=SHAPE, classes=5)
 
 def batches(count=6, rows=16, seed=0):
     random = np.random.RandomState(seed)
-    return [(random.standard_normal((rows, *SHAPE)).astype("float32"), random.randint(0, 5, rows)) for _ in range(count)]
+    return [
+        (random.standard_normal((rows, *SHAPE)).astype("float32"), random.randint(0, 5, rows)) for _ in range(count)
+    ]
 
 
 def model(backend, seed=1, dtype="float32"):
@@ -80,7 +82,9 @@ def test_sgd_with_momentum_and_decay_by_hand(backend):
     )  # fmt: skip
     after = backend.export_weights(student)
     again = model(backend, 1, "float64")
-    backend.train(None, again, batches(1), dtype="float64", method="sft", learning_rate=1.0, momentum=0.0, progress=False)
+    backend.train(
+        None, again, batches(1), dtype="float64", method="sft", learning_rate=1.0, momentum=0.0, progress=False
+    )
     bias = "linear.bias"
     gradient = before[bias] - backend.export_weights(again)[bias]  # of the first batch, from a step of rate 1
     first = before[bias] - rates[0] * (gradient + 0.01 * before[bias])
@@ -89,7 +93,9 @@ def test_sgd_with_momentum_and_decay_by_hand(backend):
                   weight_decay=0.01, progress=False)  # fmt: skip
     np.testing.assert_allclose(backend.export_weights(middle)[bias], first, rtol=1e-12)
     probe = backend.build_model(SPEC, backend.export_weights(middle), "float64")
-    backend.train(None, probe, batches(2)[1:], dtype="float64", method="sft", learning_rate=1.0, momentum=0.0, progress=False)
+    backend.train(
+        None, probe, batches(2)[1:], dtype="float64", method="sft", learning_rate=1.0, momentum=0.0, progress=False
+    )
     second_gradient = first - backend.export_weights(probe)[bias]
     buffer = 0.9 * (gradient + 0.01 * before[bias]) + second_gradient + 0.01 * first
     np.testing.assert_allclose(after[bias], first - rates[1] * buffer, rtol=1e-11)
@@ -118,7 +124,13 @@ def test_training_learns_and_reports(backend, method):
 def test_same_cell_twice_is_the_same(backend):
     losses = [
         backend.train(
-            model(backend, 2), model(backend, 1), batches(), method="kd", temperature=2.0, learning_rate=0.1, progress=False
+            model(backend, 2),
+            model(backend, 1),
+            batches(),
+            method="kd",
+            temperature=2.0,
+            learning_rate=0.1,
+            progress=False,
         ).step_losses
         for _ in range(2)
     ]
@@ -126,9 +138,7 @@ def test_same_cell_twice_is_the_same(backend):
 
 
 def test_divergence_is_reported_not_hidden(backend):
-    result = backend.train(
-        None, model(backend), batches(), method="sft", learning_rate=1e30, epochs=5, progress=False
-    )
+    result = backend.train(None, model(backend), batches(), method="sft", learning_rate=1e30, epochs=5, progress=False)
     assert result.status == "diverged"
 
 
@@ -157,7 +167,9 @@ def test_ignored_labels_do_not_train(backend):
 )
 def test_bad_arguments(backend, arguments, message):
     with pytest.raises(ValueError, match=message):
-        backend.train(model(backend, 2), model(backend), batches(1), **{"learning_rate": 0.1, "progress": False, **arguments})
+        backend.train(
+            model(backend, 2), model(backend), batches(1), **{"learning_rate": 0.1, "progress": False, **arguments}
+        )
 
 
 def test_missing_teacher_and_empty_batches(backend):

@@ -28,7 +28,8 @@ def test_gradcheck():
     mask = torch.tensor([True, True, False, True])
     for reduction in ("mean", "sum", "none"):
         assert torch.autograd.gradcheck(
-            lambda z, how=reduction: ab_divergence(z, teacher, 0.4, 0.3, temperature=1.7, mask=mask, reduction=how), student
+            lambda z, how=reduction: ab_divergence(z, teacher, 0.4, 0.3, temperature=1.7, mask=mask, reduction=how),
+            student,
         )
 
 

@@ -52,9 +52,7 @@ def ab_divergence(
         ValueError: a concrete argument has a bad shape or value.
         NotImplementedError: the gradient itself is differentiated.
     """
-    return evaluate(
-        ab_rows, student_logits, teacher_logits, partial(pack, alpha, beta, temperature), mask, reduction
-    )
+    return evaluate(ab_rows, student_logits, teacher_logits, partial(pack, alpha, beta, temperature), mask, reduction)
 
 
 def ab_rows(rows: Rows, packed: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -100,9 +98,7 @@ def _slope(rows: Rows, c: Constants) -> jax.Array:
 
     delta = rows.difference - rows.shift
     top_delta = rows.top_difference - rows.shift
-    top_larger = _slope_exponent(
-        top_delta, rows.top_teacher, rows.top_student, c.larger_positive, c.larger_negative, c
-    )
+    top_larger = _slope_exponent(top_delta, rows.top_teacher, rows.top_student, c.larger_positive, c.larger_negative, c)
     ratio = jnp.sign(top_delta) * bounded_exp(top_larger - rows.top_student) * first_order(jnp.abs(top_delta), size)
     ratio = jnp.where(rows.top_valid, jnp.clip(ratio, -limit, limit), 0)
 

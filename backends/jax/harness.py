@@ -24,9 +24,11 @@ FRAMEWORK_KL = "framework_kl"
 
 def describe() -> dict[str, str]:
     """Versions, device, threads and the settings that decide results."""
-    libraries = ("jax", "jaxlib", "flax", "optax", "numpy")
+    libraries = ("jaxlib", "flax", "optax")
     device = jax.devices()[0]
     return {
+        "framework": "jax",
+        "version": jax.__version__,
         **{name: importlib.metadata.version(name) for name in libraries},
         "device": f"{device.platform}: {device.device_kind}",
         "threads": os.environ.get("NPROC", str(os.cpu_count())),
@@ -234,7 +236,11 @@ def prepare_copy(elements: int) -> Callable[[], None]:
     """Return a function that copies a float32 array of that many elements and waits."""
     source = jnp.zeros(elements, jnp.float32)
     copy = jax.jit(jnp.copy)
-    return lambda: jax.block_until_ready(copy(source)) and None
+
+    def run() -> None:
+        jax.block_until_ready(copy(source))
+
+    return run
 
 
 def build_model(spec: ModelSpec, weights_by_name: Mapping[str, np.ndarray], dtype: str = "float32") -> nnx.Module:

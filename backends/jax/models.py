@@ -16,6 +16,7 @@ class ConvStage(nnx.Module):
         self.bn = BatchNorm(features_out, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Features `[batch, height, width, features_out]`."""
         return nnx.relu(self.bn(self.conv(x)))
 
 
@@ -30,6 +31,7 @@ class ConvNet(nnx.Module):
         self.linear = nnx.Linear(channels[-1], spec.classes, param_dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Logits `[batch, classes]`."""
         for i, stage in enumerate(self.stages):
             if i:
                 x = max_pool_2x2(x)

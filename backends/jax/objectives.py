@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from backends.arguments import check_number, check_shapes
-from backends.jax.constants import pack
 from backends.jax.alpha_beta import ab_rows
 from backends.jax.classification import (
     abdkd_loss,
@@ -25,6 +24,7 @@ from backends.jax.classification import (
     warm_up,
     wttm_loss,
 )
+from backends.jax.constants import pack
 from backends.jax.labels import check_labels
 from backends.jax.rows import as_logits, compute_type, divergence
 from backends.jax.sequences import sequence_loss

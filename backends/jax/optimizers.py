@@ -50,8 +50,6 @@ def sgd(
         if parameters is None:
             raise ValueError("parameters=None: sgd needs the parameters; call update(gradients, state, parameters)")
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        return _update(
-            gradients, state, parameters, learning_rate=rate, momentum=momentum, weight_decay=weight_decay
-        )
+        return _update(gradients, state, parameters, learning_rate=rate, momentum=momentum, weight_decay=weight_decay)
 
     return optax.GradientTransformation(_initial, update)

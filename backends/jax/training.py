@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from backends.arguments import check_label_shape, check_number, check_shapes
 from backends.jax.constants import pack
-from backends.jax.objectives import check_labels, objective, pack_weights
+from backends.jax.objectives import objective, pack_weights
 from backends.jax.optimizers import SGD
 from backends.jax.rows import compute_type
 from backends.methods import Objective, resolve
@@ -268,6 +268,6 @@ def predict(model: nnx.Module, inputs: Any, batch_size: int = 512) -> np.ndarray
         batch = jax.tree.map(lambda x, start=start: np.asarray(x[start : start + batch_size]), inputs)
         missing = max(start + batch_size - rows, 0) if rows > batch_size else 0
         if missing:
-            batch = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[:1], missing, axis=0)]), batch)
+            batch = jax.tree.map(lambda x, n=missing: np.concatenate([x, np.repeat(x[:1], n, axis=0)]), batch)
         outputs.append(np.asarray(call(leaves, batch))[: rows - start])
     return np.concatenate(outputs)

@@ -81,8 +81,10 @@ def checked_temperature(temperature: Any) -> Any:
 def pack(temperature: Any, *parameters: Any) -> tf.Tensor:
     """Temperature and checked parameters as the float64 vector that kernels take."""
     scalars = [checked_temperature(temperature), *parameters]
-    return tf.stack([as_float64(x) for x in scalars]) if any(map(is_dynamic, scalars)) else tf.constant(
-        scalars, tf.float64
+    return (
+        tf.stack([as_float64(x) for x in scalars])
+        if any(map(is_dynamic, scalars))
+        else tf.constant(scalars, tf.float64)
     )
 
 

@@ -42,9 +42,7 @@ def _excess_series(y: tf.Tensor) -> tf.Tensor:
     return y * y / 2 * series
 
 
-def _weighted_excess(
-    log_weight: tf.Tensor, log_mixture: tf.Tensor, ratio: tf.Tensor, dtype: tf.DType
-) -> tf.Tensor:
+def _weighted_excess(log_weight: tf.Tensor, log_mixture: tf.Tensor, ratio: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """w G(y) = w (y − 1) + m, with m = w e^(−y): a class's part of KL(w‖m), from log w, log m (float64) and y."""
     weight = exponential(log_weight, dtype)
     direct = weight * (ratio - 1) + exponential(log_mixture, dtype)
@@ -100,6 +98,4 @@ class Mixture:
         change = self.other * apart / top_mixture
         top = _log_mixture(rows.top_difference, self.own, self.other, dtype)
         small = tf.abs(change) < 0.5
-        return tf.where(
-            small, tf.math.log1p(tf.where(small, change, tf.zeros_like(change))), self.from_student - top
-        )
+        return tf.where(small, tf.math.log1p(tf.where(small, change, tf.zeros_like(change))), self.from_student - top)

@@ -106,9 +106,7 @@ class ABKDLoss:
             loss += tf.constant(self.hard_weight, dtype) * hard
         if self.distill_weight:
             mask = tf.not_equal(labels, tf.cast(self.ignore_index, labels.dtype))
-            distill = ab_divergence(
-                student, teacher, self.alpha, self.beta, temperature=self.temperature, mask=mask
-            )
+            distill = ab_divergence(student, teacher, self.alpha, self.beta, temperature=self.temperature, mask=mask)
             loss += tf.constant(self.distill_weight, dtype) * distill
         return loss
 
@@ -293,9 +291,7 @@ def _decoupled(
     student, teacher = (tf.where(mask[..., None], z, tf.zeros_like(z)) for z in (student, teacher))
     target = tf.equal(tf.range(tf.shape(student)[-1]), tf.cast(labels, tf.int32)[..., None])
     (student_pair, student_rest), (teacher_pair, teacher_rest) = (_split(z, target, tau) for z in (student, teacher))
-    value = check_number("target_weight", target_weight) * forward_kl(
-        student_pair, teacher_pair, mask=mask
-    )
+    value = check_number("target_weight", target_weight) * forward_kl(student_pair, teacher_pair, mask=mask)
     value += check_number("non_target_weight", non_target_weight) * ab_divergence(
         student_rest, teacher_rest, alpha, beta, temperature=tau, mask=mask
     )

@@ -67,11 +67,23 @@ def _shifted(logits: tf.Tensor, maxima: tf.Tensor, temperature: tf.Tensor) -> tf
     return tf.where(shifted < -FAR, tf.constant(-FAR, shifted.dtype), shifted)
 
 
+def _two_difference(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """x − y rounded, and what the rounding took away (Knuth's TwoDiff)."""
+    high = x - y
+    back = high - x
+    return high, (x - (high - back)) - (y + back)
+
+
 def _shifted_difference(
     student: tf.Tensor, teacher: tf.Tensor, student_max: tf.Tensor, teacher_max: tf.Tensor, temperature: tf.Tensor
 ) -> tf.Tensor:
-    """w0 = [(z_T − z_S) − (m_T − m_S)] / T: differences first. ±FAR where one side is −inf, 0 where both are."""
-    exact = ((teacher - student) - (teacher_max - student_max)) / temperature
+    """w0 = [(z_T − z_S) − (m_T − m_S)] / T: differences first, with what rounding took from each of them.
+
+    ±FAR where one side is −inf, 0 where both are.
+    """
+    logits, lost = _two_difference(teacher, student)
+    maxima, lost_maxima = _two_difference(teacher_max, student_max)
+    exact = ((logits - maxima) + (lost - lost_maxima)) / temperature
     plain = _shifted(teacher, teacher_max, temperature) - _shifted(student, student_max, temperature)
     return tf.where(tf.abs(exact) < FAR, exact, plain)  # not where something overflowed, is −inf or NaN
 

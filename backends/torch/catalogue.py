@@ -221,9 +221,7 @@ def alphanet(
 # --------------------------------------------------------------------------------------------- Kullback-Leibler pairs
 
 
-def _weighted_kl(
-    rows: Rows, forward: torch.Tensor, reverse: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _weighted_kl(rows: Rows, forward: torch.Tensor, reverse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """forward · KL(p‖q) + reverse · KL(q‖p), with weights of the whole batch or of each row `[rows, 1]`; 0 · ∞ is 0."""
     up = rows.delta > 0
     decay, complement = decay_and_complement(rows.delta)

@@ -12,9 +12,7 @@ from backends.torch.divergences import ab_divergence, forward_kl
 from backends.torch.execution import computing_type
 
 
-def kd_loss(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float = 4.0
-) -> torch.Tensor:
+def kd_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float = 4.0) -> torch.Tensor:
     """T² KL(p‖q). Hinton et al., 2015.
 
     Args:
@@ -76,9 +74,7 @@ def warm_up(epoch: float, *, epochs: float = 20.0) -> float:
     return min(epoch / epochs, 1.0) if epochs else 1.0
 
 
-def lsd_loss(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float = 2.0
-) -> torch.Tensor:
+def lsd_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float = 2.0) -> torch.Tensor:
     """T² KL(p‖q) of standardised logits, z ← (z − mean)/(1e-7 + std) over classes. LSD, Sun et al., 2024.
 
     Args:
@@ -127,9 +123,7 @@ def wttm_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, gam
     return (weights * rows).sum() / max(rows.numel(), 1)
 
 
-def dist_loss(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float = 4.0
-) -> torch.Tensor:
+def dist_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float = 4.0) -> torch.Tensor:
     """τ² (1 − mean Pearson correlation of rows) + τ² (1 − that of columns) of softmax(z/τ). DIST, Huang et al., 2022.
 
     The correlations have 1e-8 in the denominator.
@@ -144,9 +138,7 @@ def dist_loss(
     return temperature**2 * (_lack_of_correlation(q, p, -1).mean() + _lack_of_correlation(q, p, 0).mean())
 
 
-def _in_computing_type(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _in_computing_type(student_logits: torch.Tensor, teacher_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Both logits in the computing type, the teacher's as a constant."""
     check_shapes(student_logits.shape, teacher_logits.shape)
     dtype = computing_type(student_logits.dtype)

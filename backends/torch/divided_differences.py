@@ -86,8 +86,9 @@ def scalars_and_pattern(
 class Mask:
     """A condition for every class, and the choice between two numbers by it.
 
-    Compiled code chooses by torch.where. In eager mode on a CPU that takes ten times as long as an addition, and so does
-    making a float of a bool: there the comparison writes 0 and 1, between which interpolation is exact for finite numbers.
+    Compiled code chooses by torch.where. In eager mode on a CPU that takes ten times as long as an addition, and making
+    a float of a bool five times: there the comparison writes 0 and 1, between which interpolation is exact for finite
+    numbers.
     """
 
     def __init__(self, compare: Callable[..., torch.Tensor], x: torch.Tensor, bound: torch.Tensor | float) -> None:
@@ -127,7 +128,7 @@ def combination(weight_s: torch.Tensor, s: torch.Tensor, weight_t: torch.Tensor,
 
 
 def expm1_negative(x: torch.Tensor) -> torch.Tensor:
-    """e^x − 1 for x ≤ 0, to the last digits also near 0, where torch.compile's code for the CPU subtracts 1 from e^x."""
+    """e^x − 1 for x ≤ 0, to the last digits also near 0, where torch.compile's code for a CPU subtracts 1 from e^x."""
     if not torch.compiler.is_compiling():
         return torch.expm1(x)
     polynomial = torch.full_like(x, 1.0)
@@ -152,8 +153,9 @@ def weighted_second_order(
 ) -> torch.Tensor:
     """δ² exp[γt, αs+βt, γs] for δ = s − t: what a class adds to the divergence; never negative.
 
-    Far apart, the difference of two first-order ones relative to the top node; close together, the series about the mean
-    of the nodes. The series of −δ is that of δ with every odd coefficient negated, so that it takes δ with its sign.
+    Far apart, the difference of two first-order ones relative to the top node; close together, the series about the
+    mean of the nodes. The series of −δ is that of δ with every odd coefficient negated, so that it takes δ with its
+    sign.
     """
     w = delta.abs()
     positive, far = Mask(torch.gt, delta, 0.0), Mask(torch.ge, w * k.whole, k.theta)

@@ -69,9 +69,7 @@ class ABKDLoss(nn.Module):
         self.hard_weight = check_number("hard_weight", hard_weight)
         self.ignore_index = ignore_index
 
-    def forward(
-        self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss; see the class."""
         check_label_shape(student_logits.shape, labels.shape)
         valid = labels != self.ignore_index

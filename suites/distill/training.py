@@ -62,7 +62,7 @@ def _student(cell: Cell, context: Context) -> Outcome:
     model = context.harness.build_model(spec, architectures.initial_weights(spec, cell.seed), cell.dtype)
     teacher = _trained_teacher(cell, context)
     training_teacher = teacher if methods.get(cell.method).needs_teacher else None
-    result, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
+    _, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
     outcome.details["parameters"] = architectures.parameter_count(spec)
     return outcome
 
