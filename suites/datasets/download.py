@@ -13,7 +13,8 @@ from suites.datasets.base import DatasetError
 #: of a connection, and between two pieces of an answer
 TIMEOUT_SECONDS = (15, 60)
 ATTEMPTS = 3
-PIECE = 2**18
+#: bytes at a time; of a broken connection less than that is lost
+PIECE = 2**16
 #: no member of an archive fetched here is larger
 LARGEST_MEMBER = 512 * 2**20
 

@@ -94,7 +94,9 @@ class Batches:
             ValueError: a negative epoch, or a start outside 0 to the number of batches.
         """
         if epoch < 0 or not 0 <= start <= self.steps:
-            raise ValueError(f"epoch={epoch!r} and start={start!r} are not allowed; epochs begin at 0, starts are 0 to {self.steps}")  # fmt: skip
+            raise ValueError(
+                f"epoch={epoch!r} must be 0 or greater, start={start!r} must be 0 to {self.steps}, the batches of an epoch"
+            )
         batches = self._made(epoch, start)
         return prefetched(batches) if self.prefetch else batches
 
