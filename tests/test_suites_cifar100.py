@@ -8,7 +8,7 @@ import pytest
 from test_suites_pickles import python2_pickle
 
 from suites import datasets
-from suites.datasets import cifar100, cifar_layout
+from suites.datasets import cifar100, cifar_layout, places
 from suites.datasets.base import INCOMPLETE, NOT_THERE, THERE, DatasetError, DatasetMissing, ImageDataset
 from suites.datasets.cifar100 import Subset
 from suites.datasets.cifar_layout import Contents
@@ -134,7 +134,7 @@ def test_a_subset_takes_the_first_classes_and_names_itself(folder):
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(places, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("ABKD_DATA", raising=False)
     return tmp_path / "cache"
 
@@ -153,6 +153,19 @@ def test_the_stand_in_is_digits_in_the_layout_of_cifar100(own_cache):
     before = [path.stat().st_mtime_ns for path in written]
     assert cifar100.load_cifar100("smoke").digest == data.digest
     assert [path.stat().st_mtime_ns for path in written] == before
+
+
+def test_a_cache_that_cannot_be_written_is_named(own_cache):
+    own_cache.write_text("a file where the folder should be")
+    with pytest.raises(DatasetError, match="stand-in of CIFAR-100 cannot be written to .*XDG_CACHE_HOME"):
+        cifar100.load_cifar100("smoke")
+
+
+def test_a_writer_that_comes_second_leaves_the_first_ones_files(folder):
+    before = (folder / "train").read_bytes()
+    cifar_layout.write(folder, {"train": _images(5, 7), "test": _images(2, 8)}, NAMES)
+    assert (folder / "train").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]  # and nothing half-written beside it
 
 
 def test_loading_what_is_not_there_says_how_to_get_it(own_cache):

@@ -5,13 +5,17 @@ import hashlib
 import http.server
 import io
 import re
+import shutil
 import tarfile
 import threading
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from suites.datasets import TABLE, __main__, cifar100, download, others
+from suites.datasets import TABLE, __main__, cifar100, cifar_layout, download, others
 from suites.datasets.base import INCOMPLETE, NOT_THERE, THERE, DatasetError
+from suites.datasets.cifar_layout import Contents
 from suites.datasets.download import Archive, fetch_archive
 
 MEMBERS = ("set/train", "set/meta")
@@ -219,6 +223,26 @@ def test_fetch_of_what_cannot_be_fetched_says_how_to_get_it(capsys):
     with pytest.raises(SystemExit):
         __main__.main(["fetch", "cifar"])
     assert "it is not known. Data sets that can be fetched: cifar100" in capsys.readouterr().err
+
+
+def test_fetch_downloads_and_reads_what_it_got_and_does_so_once(server, tmp_path):
+    folder = tmp_path / cifar_layout.FOLDER
+    images, labels = np.zeros((6, 32, 32, 3), np.uint8), np.array([0, 1, 2] * 2)
+    cifar_layout.write(folder, {"train": (images, labels), "test": (images[:3], labels[:3])}, ["a", "b", "c"])
+    server["content"] = _tar((f"{folder.name}/{path.name}", path.read_bytes()) for path in folder.iterdir())
+    shutil.rmtree(folder)
+    contents = Contents(classes=3, train=2, test=1, next_step="")
+    archive = _archive(server, members=tuple(f"{folder.name}/{name}" for name in ("train", "test", "meta")))
+    row = replace(
+        TABLE["cifar100"],
+        presence=lambda place: cifar_layout.presence(place / folder.name, contents),
+        fetch=functools.partial(fetch_archive, archive),
+        load=lambda scale, place: cifar100._read(place / folder.name, contents, "made here"),
+    )
+    assert "is there now, in" in __main__.fetch(row, tmp_path, None)
+    assert "was there already, in" in __main__.fetch(row, tmp_path, None) and len(server["asked"]) == 1
+    (folder / "train").write_bytes((folder / "train").read_bytes()[:100])
+    assert "6 training and 3 test images" in __main__.fetch(row, tmp_path, None)  # incomplete: fetched again
 
 
 def test_fetch_without_a_network_ends_with_one_line(tmp_path, monkeypatch, capsys):
