@@ -100,6 +100,13 @@ sync = results("sync", "Send records to MLflow that it does not have yet.")
 ui = results("ui", "Open the MLflow UI on this machine only.")
 
 
+@nox.session
+def data(session: nox.Session) -> None:
+    """Data sets: `list` which are there and how to get the others, `fetch NAME`, `path`."""
+    python = environment(session, "results")
+    session.run(python, "-m", "suites.datasets", *session.posargs, external=True)
+
+
 @nox.session(venv_backend="virtualenv", reuse_venv=True)
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""

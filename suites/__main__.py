@@ -15,7 +15,7 @@ from typing import Any
 import backends
 from backends import methods
 from reference import presets
-from suites import datasets, plan, runner
+from suites import plan, runner
 from suites.cell import DTYPES, SCALES
 from suites.distill import recipes
 from suites.selection import SUITES, Selection, check
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
     add("--pair", type=_list(str), default=(), metavar="TEACHER:STUDENT,…",
         help=f"names ({', '.join(recipes.MODELS)}) or architectures (convnet-16-32)")  # fmt: skip
-    add("--dataset", type=_list(str), default=("digits",), metavar="NAME,…", help=", ".join(datasets.DATASETS))
+    add("--dataset", type=_list(str), default=("digits",), metavar="NAME,…", help=", ".join(recipes.DEFAULT_PAIRS))
     add("--method", type=_list(str), default=recipes.DEFAULT_METHODS, metavar="NAME,…", help=", ".join(methods.METHODS))
     add("--alpha", type=_list(float), default=(), metavar="A,…", help=f"default {recipes.DEFAULT_ALPHA}")
     add("--beta", type=_list(float), default=(), metavar="B,…", help=f"default {recipes.DEFAULT_BETA}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from results.records import Record
+from suites.datasets.base import DatasetError
 from suites.plan import PlannedCell
 from suites.suite import CellStopped, Context, Outcome
 
@@ -80,6 +81,8 @@ def _guarded(planned: PlannedCell, context: Context) -> Outcome:
         return planned.suite.run(planned.cell, context)
     except CellStopped as stopped:
         return Outcome(stopped.status, str(stopped))
+    except DatasetError as error:
+        return Outcome("missing-data", str(error))
     except MemoryError as error:
         return Outcome("out-of-memory", f"MemoryError: {error}")
     except Exception as error:  # one cell must not end the others; the record says what happened

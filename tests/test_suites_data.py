@@ -14,8 +14,10 @@ from suites.suite import Context
 
 def test_digits_are_stratified_halves_of_real_images():
     data = datasets.load("digits")
-    assert data.train_images.shape == (898, 8, 8, 1) and data.test_images.shape == (899, 8, 8, 1)
-    assert data.train_images.dtype == np.float32 and data.train_images.min() == -1 and data.train_images.max() == 1
+    assert data.train.images.shape == (898, 8, 8, 1) and data.test.images.shape == (899, 8, 8, 1)
+    inputs = data.normalisation(data.train.images)
+    assert inputs.dtype == np.float32 and np.array_equal(inputs, data.train.images / 8 - 1)
+    assert inputs.min() == -1 and inputs.max() == 1
     counts = np.bincount(data.train_labels), np.bincount(data.test_labels)
     assert np.abs(counts[0] - counts[1]).max() <= 1
     # other halves would be another benchmark

@@ -2,31 +2,39 @@
 
 import numpy as np
 
-from suites.datasets.base import ImageDataset
+from suites.datasets.base import Dataset, ImageDataset, Normalisation, Split
 
 #: pixels count 0 to 16 dark points of a 4 × 4 block (UCI, "Optical Recognition of Handwritten Digits")
-LARGEST_PIXEL = 16.0
+LARGEST_PIXEL = 16
 
 
-def load_digits() -> ImageDataset:
-    """Load the digits in stratified halves from seed 0: 898 training and 899 test images.
+def load_digits(scale: str = "smoke") -> ImageDataset:
+    """Load the digits in stratified halves from seed 0: 898 training and 899 test images, the same at every scale.
 
-    Pixels are scaled to [−1, 1] (pixel / 8 − 1), which every float type holds exactly.
+    Normalised, pixels lie in [−1, 1] (pixel / 8 − 1), which every float type holds exactly.
     """
     from sklearn.datasets import load_digits as load_bunch
     from sklearn.model_selection import train_test_split
 
     bunch = load_bunch()
-    images = (bunch.images / (LARGEST_PIXEL / 2) - 1).astype(np.float32)[..., np.newaxis]
+    images = bunch.images.astype(np.uint8)[..., np.newaxis]
     labels = bunch.target.astype(np.int64)
     train, test = train_test_split(np.arange(len(labels)), test_size=0.5, random_state=0, stratify=labels)
     return ImageDataset(
         name="digits",
         source="scikit-learn load_digits (UCI Optical Recognition of Handwritten Digits); stratified halves from "
         "seed 0; pixels scaled to [-1, 1]",
-        train_images=images[train],
-        train_labels=labels[train],
-        test_images=images[test],
-        test_labels=labels[test],
-        classes=10,
+        train=Split(images[train], labels[train]),
+        test=Split(images[test], labels[test]),
+        class_names=tuple(str(digit) for digit in range(10)),
+        normalisation=Normalisation(mean=(0.5,), std=(0.5,), largest=LARGEST_PIXEL),
     )
+
+
+DATASET = Dataset(
+    name="digits",
+    title="Handwritten digits (scikit-learn)",
+    task="classification",
+    get="nothing to do: it comes with scikit-learn",
+    load=load_digits,
+)

@@ -122,7 +122,8 @@ def teacher_key(cell: Cell, context: Context) -> str:
 def sources(cell: Cell) -> tuple[Path, ...]:
     """Files that compute a cell's result. Recipes and data enter the key by their values."""
     return keys.source_files(
-        "backends/*.py", f"backends/{cell.backend}/**/*.py", "suites/distill/batches.py", "suites/distill/metrics.py",
+        "backends/*.py", f"backends/{cell.backend}/**/*.py", "suites/corruptions.py", "suites/streams.py",
+        "suites/distill/augmentation.py", "suites/distill/batches.py", "suites/distill/metrics.py",
         "suites/distill/schedules.py", "suites/distill/training.py",
     )  # fmt: skip
 

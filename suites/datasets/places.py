@@ -1,0 +1,24 @@
+"""Where data sets lie."""
+
+import os
+from pathlib import Path
+
+APPLICATION = "abkd-benchmark"
+
+
+def cache_folder() -> Path:
+    """This project's folder in the user's cache directory (`XDG_CACHE_HOME` on Linux); it need not exist."""
+    import platformdirs
+
+    return platformdirs.user_cache_path(APPLICATION, appauthor=False)
+
+
+def data_folder() -> Path:
+    """The folder of the real data sets, each in its upstream's layout: $ABKD_DATA, or `data` in the user's cache."""
+    chosen = os.environ.get("ABKD_DATA")
+    return Path(chosen).expanduser().absolute() if chosen else cache_folder() / "data"
+
+
+def stand_in_folder() -> Path:
+    """The folder of the stand-ins that the smoke scale makes from embedded data; safe to delete."""
+    return cache_folder() / "stand-in"
