@@ -216,7 +216,8 @@ def prepare_copy(elements: int) -> Callable[[], None]:
 
 def build_model(spec: ModelSpec, weights_by_name: Mapping[str, np.ndarray], dtype: str = "float32") -> nnx.Module:
     """Build a model and set its weights (PyTorch names and layouts)."""
-    model = models.build_model(spec, dtype=jnp.dtype(dtype))
+    # shapes only: drawing flax's own initial weights would take longer than everything else
+    model = nnx.eval_shape(lambda: models.build_model(spec, dtype=jnp.dtype(dtype)))
     weights.load_weights(model, weights_by_name)
     return model
 
