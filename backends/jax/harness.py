@@ -245,7 +245,8 @@ def prepare_copy(elements: int) -> Callable[[], None]:
 
 def build_model(spec: ModelSpec, weights_by_name: Mapping[str, np.ndarray], dtype: str = "float32") -> nnx.Module:
     """Build a model and set its weights (PyTorch names and layouts)."""
-    model = models.build_model(spec, dtype=jnp.dtype(dtype))
+    # shapes only: drawing flax's own initial weights would take longer than everything else
+    model = nnx.eval_shape(lambda: models.build_model(spec, dtype=jnp.dtype(dtype)))
     weights.load_weights(model, weights_by_name)
     return model
 
@@ -263,6 +264,19 @@ def predict(model: nnx.Module, inputs: np.ndarray, batch_size: int = 512) -> np.
     """Logits `[n, classes]` in evaluation mode, float64, for images `[n, height, width, channels]`."""
     inputs = np.asarray(inputs, _parameter_type(model))
     return training.predict(model, inputs, batch_size).astype(np.float64)
+
+
+@nnx.jit
+def _call(model: nnx.Module, inputs: jax.Array) -> jax.Array:
+    return model(inputs)
+
+
+def training_logits(model: nnx.Module, inputs: np.ndarray) -> np.ndarray:
+    """Logits `[rows, classes]` of one batch of NHWC images in training mode, as float64; running statistics move."""
+    model.train()
+    logits = _call(model, np.asarray(inputs, _parameter_type(model)))
+    model.eval()
+    return np.asarray(logits, np.float64)
 
 
 class _Cast:

@@ -42,14 +42,24 @@ class BatchNorm(nnx.Module):
         return (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * self.scale[...]) + self.bias[...]
 
 
-def conv3x3(features_in: int, features_out: int, *, rngs: nnx.Rngs, dtype=jnp.float32) -> nnx.Conv:
-    """3×3 convolution of `[batch, height, width, channels]`, padded by 1 on every side, without bias."""
+def convolution(
+    features_in: int,
+    features_out: int,
+    size: int = 3,
+    *,
+    stride: int = 1,
+    bias: bool = False,
+    rngs: nnx.Rngs,
+    dtype=jnp.float32,
+) -> nnx.Conv:
+    """Convolution of `[batch, height, width, channels]`, padded by size // 2 on every side, also at stride 2."""
     return nnx.Conv(
         features_in,
         features_out,
-        kernel_size=(3, 3),
-        padding=((1, 1), (1, 1)),
-        use_bias=False,
+        kernel_size=(size, size),
+        strides=stride,
+        padding=size // 2,
+        use_bias=bias,
         param_dtype=dtype,
         rngs=rngs,
     )
@@ -68,3 +78,8 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
 def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
     """The larger of both; where they are equal the gradient goes to `a`, the first, as in PyTorch."""
     return jnp.where(a >= b, a, b)
+
+
+def spatial_mean(x: jax.Array) -> jax.Array:
+    """Mean over height and width: `[batch, channels]`."""
+    return x.mean(axis=(1, 2))

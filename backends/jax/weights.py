@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from backends.weight_files import check_weights
+
 _NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 #: axes of our kernel in PyTorch's order: convolution HWIO → OIHW, linear [in, out] → [out, in]
 _TO_PYTORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
@@ -45,15 +47,16 @@ def load_weights(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
     """
     state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
     variables = _variables(model)
-    missing, unknown = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
-    if missing or unknown:
-        raise ValueError(f"arrays do not fit the model: missing {missing}, unknown {unknown}; pass one of each name")
+    wanted = {name: _pytorch_shape(variable.shape, kernel) for name, (variable, kernel) in variables.items()}
+    check_weights({name: np.shape(array) for name, array in arrays.items()}, wanted)
     flat = []
     for (path, variable), (name, (_, is_kernel)) in zip(nnx.to_flat_state(state), variables.items(), strict=True):
         array = np.asarray(arrays[name])
-        if is_kernel and array.ndim in _FROM_PYTORCH:
+        if is_kernel:
             array = array.transpose(_FROM_PYTORCH[array.ndim])
-        if array.shape != variable[...].shape:
-            raise ValueError(f"{name} has shape {np.shape(arrays[name])}, which does not fit {variable[...].shape}")
-        flat.append((path, variable.replace(jnp.asarray(array, variable[...].dtype))))
+        flat.append((path, variable.replace(jnp.asarray(array, variable.dtype))))
     nnx.update(model, nnx.from_flat_state(flat))
+
+
+def _pytorch_shape(shape: tuple[int, ...], is_kernel: bool) -> tuple[int, ...]:
+    return tuple(shape[axis] for axis in _TO_PYTORCH[len(shape)]) if is_kernel else tuple(shape)

@@ -225,6 +225,13 @@ def predict(model: keras.Model, inputs: np.ndarray, batch_size: int = 512) -> np
         return _to_numpy(training.predict(model, images, batch_size))
 
 
+def training_logits(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    """Logits `[rows, classes]` of one batch of NHWC images in training mode, as float64; running statistics move."""
+    images = np.asarray(inputs, keras.backend.standardize_dtype(model.input.dtype))
+    with tf.device(_device):
+        return _to_numpy(model(images, training=True))
+
+
 class _Batches:
     """NHWC NumPy batches in the model's type."""
 

@@ -54,14 +54,14 @@ class BatchNorm(keras.layers.Layer):
 
 
 def convolution(
-    inputs: tf.Tensor, filters: int, size: int, *, strides: int = 1, use_bias: bool = False, name: str, dtype: str
+    inputs: tf.Tensor, filters: int, size: int = 3, *, strides: int = 1, use_bias: bool = False, name: str, dtype: str
 ) -> tf.Tensor:
     """2-D convolution of `[batch, height, width, channels]`, padded by size // 2 on every side.
 
     Keras' "same" pads the far side only where the stride is 2; with stride 1 and an odd size the two agree.
     """
     padding = "same"
-    if strides != 1:
+    if strides != 1 and size > 1:
         inputs = keras.layers.ZeroPadding2D(size // 2, name=f"{name}.padding", dtype=dtype)(inputs)
         padding = "valid"
     layer = keras.layers.Conv2D(

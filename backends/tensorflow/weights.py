@@ -1,7 +1,11 @@
 """Weights of our Keras models in PyTorch's names and layouts, as NumPy arrays."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
+
+from backends.weight_files import check_weights
 
 #: PyTorch's name of each of a layer's weights
 NAMES = {
@@ -14,7 +18,7 @@ NAMES = {
 }
 
 
-def load_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+def load_weights(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     """Fill a model of `build_model` in place.
 
     Args:
@@ -25,19 +29,10 @@ def load_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
         ValueError: arrays are missing, left over, or of another shape.
     """
     variables = _variables(model)
-    if variables.keys() != arrays.keys():
-        raise ValueError(
-            f"weights do not fit {model.name!r}: missing {sorted(variables.keys() - arrays.keys())}, "
-            f"not known {sorted(arrays.keys() - variables.keys())}"
-        )
+    wanted = {name: _torch_shape(variable.shape) for name, variable in variables.items()}
+    check_weights({name: np.shape(array) for name, array in arrays.items()}, wanted, model.name)
     for name, variable in variables.items():
-        array = _to_keras(np.asarray(arrays[name]))
-        if array.shape != tuple(variable.shape):
-            raise ValueError(
-                f"weight {name!r} has shape {np.shape(arrays[name])}; {model.name!r} needs "
-                f"{_to_torch(np.empty(variable.shape)).shape}"
-            )
-        variable.assign(array)
+        variable.assign(_to_keras(np.asarray(arrays[name])))
 
 
 def export_weights(model: keras.Model) -> dict[str, np.ndarray]:
@@ -55,3 +50,7 @@ def _to_keras(array: np.ndarray) -> np.ndarray:
 
 def _to_torch(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T)
+
+
+def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(shape[axis] for axis in (3, 2, 0, 1)) if len(shape) == 4 else tuple(shape[::-1])

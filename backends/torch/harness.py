@@ -216,6 +216,15 @@ def predict(model: nn.Module, inputs: np.ndarray, batch_size: int = 512) -> np.n
     return _to_numpy(training.predict(model, _images(inputs, model), batch_size))
 
 
+def training_logits(model: nn.Module, inputs: np.ndarray) -> np.ndarray:
+    """Logits `[rows, classes]` of one batch of NHWC images in training mode, as float64; running statistics move."""
+    model.train()
+    with torch.no_grad():
+        logits = model(_images(inputs, model))
+    model.eval()
+    return _to_numpy(logits)
+
+
 class _Batches:
     """NHWC NumPy batches as PyTorch tensors, once for each epoch."""
 

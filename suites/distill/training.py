@@ -1,14 +1,12 @@
 """Train the network of a cell and measure it."""
 
-import os
 import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backends import architectures, methods
+from backends import architectures, methods, weight_files
 from suites import datasets, memory
 from suites.cell import Cell
 from suites.datasets.base import ImageDataset
@@ -50,7 +48,7 @@ def _teacher(cell: Cell, context: Context) -> Outcome:
     outcome.details["parameters"] = architectures.parameter_count(spec)
     if result.status == "ok":
         key = cells.teacher_key(cell, context)
-        _save_weights(context.store.weights_path(key), context.harness.export_weights(result.student))
+        weight_files.save_weights(context.store.weights_path(key), context.harness.export_weights(result.student))
         context.cache["teacher", key] = None
     return outcome
 
@@ -145,10 +143,10 @@ def _trained_teacher(cell: Cell, context: Context) -> Any:
                 f"the teacher {cell.pair.split(':')[0]!r} has no weights in the store: its own cell did not end as ok; "
                 "run the command again to train it",
             )
-        from safetensors.numpy import load_file
-
         spec = model_spec(split_pair(cell.pair)[0], cell.dataset)
-        context.cache["teacher", key] = context.harness.build_model(spec, load_file(path), cell.dtype)
+        context.cache["teacher", key] = context.harness.build_model(
+            spec, weight_files.read_weights(path, spec), cell.dtype
+        )
     return context.cache["teacher", key]
 
 
@@ -160,15 +158,6 @@ def _teacher_test_logits(cell: Cell, context: Context, data: ImageDataset) -> np
     if ("test logits", key) not in context.cache:
         context.cache["test logits", key] = context.harness.predict(_trained_teacher(cell, context), data.test_images)
     return context.cache["test logits", key]
-
-
-def _save_weights(path: Path, weights: dict[str, np.ndarray]) -> None:
-    """Write weights so that a reader never sees half a file."""
-    from safetensors.numpy import save_file
-
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, temporary)
-    os.replace(temporary, path)
 
 
 def _trace(cell: Cell, context: Context) -> Outcome:
