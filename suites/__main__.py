@@ -36,11 +36,14 @@ def build_parser() -> argparse.ArgumentParser:
     add("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)}; all of them where none is named")
     add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
     add("--pair", type=_list(str), default=(), metavar="TEACHER:STUDENT,…",
-        help=f"names ({', '.join(recipes.MODELS)}) or architectures (convnet-16-32)")  # fmt: skip
-    add("--dataset", type=_list(str), default=("digits",), metavar="NAME,…", help=", ".join(recipes.DEFAULT_PAIRS))
-    add("--method", type=_list(str), default=recipes.DEFAULT_METHODS, metavar="NAME,…", help=", ".join(methods.METHODS))
-    add("--alpha", type=_list(float), default=(), metavar="A,…", help=f"default {recipes.DEFAULT_ALPHA}")
-    add("--beta", type=_list(float), default=(), metavar="B,…", help=f"default {recipes.DEFAULT_BETA}")
+        help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(recipes.model_names())} "
+        "(default: the data set's)")  # fmt: skip
+    add("--dataset", type=_list(str), default=(), metavar="NAME,…",
+        help=f"{', '.join(recipes.RECIPES)} (default: the pair's, else the scale's)")  # fmt: skip
+    add("--method", type=_list(str), default=(), metavar="NAME,…",
+        help=f"{', '.join(methods.METHODS)} (default: the recipe's)")  # fmt: skip
+    add("--alpha", type=_list(float), default=(), metavar="A,…", help="default: the recipe's")
+    add("--beta", type=_list(float), default=(), metavar="B,…", help="default: the recipe's")
     add("--preset", type=_list(str), default=(), metavar="NAME,…",
         help=f"alpha and beta by name: {', '.join(presets.PRESETS)}")  # fmt: skip
     add(
@@ -48,12 +51,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--distill-weight", type=float, help="weight of the distillation term (default: the recipe's)")
     add("--hard-weight", type=float, help="weight of the labels' cross-entropy (default: the recipe's)")
-    add("--seeds", type=int, default=recipes.DEFAULT_SEEDS, metavar="N", help="seeds 0 to N − 1 (default %(default)s)")
-    add("--scale", default=SCALES[0], help=f"{', '.join(SCALES)} (default %(default)s)")
+    add("--set", type=_setting, action="append", default=[], metavar="NAME=V,…", dest="settings",
+        help="another parameter of a method, such as gamma=0.2 or non_target_weight=2,8")  # fmt: skip
+    add("--seeds", type=int, metavar="N", help="seeds 0 to N − 1 (default: the recipe's)")
+    add("--scale", default=SCALES[0],
+        help=f"{', '.join(SCALES)}: embedded data, real data and a short schedule, the paper's recipe "
+        "(default %(default)s)")  # fmt: skip
+    add("--teacher-weights", metavar="FILE", help="safetensors of the teacher, which is then not trained")
     add("--dtype", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(DTYPES)} (default: all in agreement, float32 elsewhere)")  # fmt: skip
     add("--device", default="auto", help="auto, cpu, or what the backend calls its accelerator (default %(default)s)")
-    add("--threads", type=int, help=f"CPU threads (default: {SMOKE_THREADS}, and all in the loss suite)")
+    add("--threads", type=int, help=f"CPU threads (default: {SMOKE_THREADS} at scale smoke, else all; all in the loss suite)")
     add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
     add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
     add("--plan", action="store_true", help="print what would be run, and stop")
@@ -75,6 +83,14 @@ def _list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     return parse
 
 
+def _setting(text: str) -> tuple[str, tuple[float, ...]]:
+    """Parser of NAME=V,…"""
+    name, separator, values = text.partition("=")
+    if not (name.strip() and separator):
+        raise argparse.ArgumentTypeError(f"{text!r} does not read like NAME=VALUE, such as gamma=0.2")
+    return name.strip().replace("-", "_"), _list(float)(values)
+
+
 def select(options: argparse.Namespace) -> Selection:
     """The selection that the options name, checked.
 
@@ -86,7 +102,8 @@ def select(options: argparse.Namespace) -> Selection:
         backend=options.backend or installed_backend(),
         pairs=options.pair, datasets=options.dataset, methods=options.method, alphas=options.alpha, betas=options.beta,
         temperatures=options.temperature, presets=options.preset, distill_weight=options.distill_weight,
-        hard_weight=options.hard_weight, seeds=options.seeds, scale=options.scale, dtypes=options.dtype,
+        hard_weight=options.hard_weight, settings=tuple(options.settings), seeds=options.seeds, scale=options.scale,
+        dtypes=options.dtype, teacher_weights=options.teacher_weights,
     )  # fmt: skip
     check(selection)
     if options.threads is not None and options.threads < 1:
@@ -125,10 +142,11 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
     store.check_writable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes to itself, between the cells' lines
     harness = backends.load(selection.backend)
-    device = harness.set_up(threads=options.threads or SMOKE_THREADS, device=options.device)
+    threads = options.threads or (SMOKE_THREADS if selection.scale == "smoke" else None)
+    device = harness.set_up(threads=threads, device=options.device)
     return Context(
         backend=selection.backend, harness=harness, store=store, device=device, loss_threads=options.threads,
-        description=harness.describe(), environment=environment.capture(),
+        description=harness.describe(), environment=environment.capture(), teacher_weights=selection.teacher_weights,
     )  # fmt: skip
 
 
@@ -144,7 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context = prepare(selection, options)
     except (ValueError, StoreError, ModuleNotFoundError) as error:
         parser.error(str(error))
-    planned = plan.make_plan(selection, context)
+    try:
+        planned = plan.make_plan(selection, context)
+    except ValueError as error:
+        parser.error(str(error))
     print(f"Backend {selection.backend} on {context.device}, scale {selection.scale}, records in {context.store.path}")
     print(plan.describe(planned), flush=True)
     if options.plan:

@@ -5,9 +5,8 @@ from typing import Any
 
 #: float types that logits can have
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-#: built ones, and names that later versions will know
-SCALES = ("smoke",)
-SCALES_TO_COME = ("small", "paper")
+#: embedded data and minutes, real data and a short schedule, the paper's recipe
+SCALES = ("smoke", "small", "paper")
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Cell:
         dataset: a name in `suites.datasets.DATASETS`, or None.
         method: a name in `backends.methods.METHODS`, "teacher", or None.
         options: sorted (name, value) pairs: alpha, beta, temperature, weights; divergence, rows, classes.
-        scale: "smoke"; "trace" for the first steps of a training that are compared between backends.
+        scale: a name in `SCALES`; "trace" for the first steps of a training that are compared between backends.
         seed: of initial weights and batch order, or None.
         dtype: float type of the computation (of the logits in the agreement and loss suites).
         device: the device in use, as the backend names it.

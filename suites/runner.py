@@ -10,7 +10,7 @@ from typing import TextIO
 
 from results.records import Record
 from suites.datasets.base import DatasetError
-from suites.plan import PlannedCell
+from suites.plan import FINISHED, PlannedCell
 from suites.suite import CellStopped, Context, Outcome
 
 #: of records that say "this has not been measured"; the command then ends with exit status 1
@@ -50,6 +50,8 @@ def run_plan(plan: list[PlannedCell], context: Context, output: TextIO | None = 
             progress.start(planned)
             record = run_cell(planned, context, invocation)
             context.store.write(record)
+            if record.status in FINISHED:
+                planned.suite.clean_up(planned.key, context)
             outcome.records.append(record)
             progress.finish(planned, record)
     except KeyboardInterrupt:

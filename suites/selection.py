@@ -8,7 +8,7 @@ import backends
 from backends import architectures, methods
 from reference import presets
 from suites import datasets
-from suites.cell import DTYPES, SCALES, SCALES_TO_COME
+from suites.cell import DTYPES, SCALES
 from suites.distill import recipes
 
 SUITES = ("agreement", "loss", "distill")
@@ -23,12 +23,14 @@ class Selection:
         suites: which suites, in the order in which they run.
         backend: a name in `backends.BACKENDS`.
         pairs: "teacher:student" each.
-        datasets: names in `suites.datasets.DATASETS`.
+        datasets: names in `suites.distill.recipes.RECIPES`; none means those of the pairs, or the scale's usual one.
         methods: names in `backends.methods.METHODS`.
         alphas, betas, temperatures: values for the methods that have them.
         presets: names in `reference.presets.PRESETS`, in place of alphas and betas.
         distill_weight, hard_weight: weights of the loss' terms in place of the recipe's.
-        seeds: number of seeds, from 0 up.
+        settings: (name, values) of further parameters of methods, in place of the recipe's.
+        seeds: number of seeds, from 0 up; None for the recipe's.
+        teacher_weights: a file of weights to take as the teacher's in place of training it.
         scale: a name in `suites.cell.SCALES`.
         dtypes: names in `suites.cell.DTYPES`.
     """
@@ -36,25 +38,55 @@ class Selection:
     suites: tuple[str, ...] = SUITES
     backend: str = "torch"
     pairs: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ("digits",)
-    methods: tuple[str, ...] = recipes.DEFAULT_METHODS
+    datasets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
     alphas: tuple[float, ...] = ()
     betas: tuple[float, ...] = ()
     temperatures: tuple[float, ...] = ()
     presets: tuple[str, ...] = ()
     distill_weight: float | None = None
     hard_weight: float | None = None
-    seeds: int = recipes.DEFAULT_SEEDS
+    settings: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    seeds: int | None = None
     scale: str = "smoke"
     dtypes: tuple[str, ...] = ()
+    teacher_weights: str | None = None
 
-    def pairs_of(self, dataset: str) -> tuple[str, ...]:
-        """The chosen pairs, or the data set's usual one."""
-        return self.pairs or (recipes.DEFAULT_PAIRS[dataset],)
+    @property
+    def trainings(self) -> tuple[tuple[str, str], ...]:
+        """(data set, pair) of all trainings: every combination, or each pair on the data set that it belongs to."""
+        pairs = tuple(pair.lower().replace("_", "-") for pair in self.pairs)  # one spelling of a network in records
+        if self.datasets:
+            return tuple(product(self.datasets, pairs)) or tuple(
+                (name, recipes.of_dataset(name, self.scale).default_pair) for name in self.datasets
+            )
+        if pairs:
+            return tuple((recipes.dataset_of(pair, self.scale), pair) for pair in pairs)
+        name = recipes.DEFAULT_DATASETS[self.scale]
+        return ((name, recipes.of_dataset(name, self.scale).default_pair),)
+
+    def methods_of(self, dataset: str) -> tuple[str, ...]:
+        """The chosen methods, or those that are compared on the data set."""
+        return self.methods or recipes.of_dataset(dataset, self.scale).default_methods[self.scale]
+
+    def seeds_of(self, dataset: str) -> int:
+        """The chosen number of seeds, or the data set's."""
+        return recipes.of_dataset(dataset, self.scale).default_seeds[self.scale] if self.seeds is None else self.seeds
+
+    @property
+    def given(self) -> dict[str, tuple[float, ...]]:
+        """Values of methods' parameters that the user chose, but for alpha and beta."""
+        values = {
+            "temperature": self.temperatures,
+            "distill_weight": () if self.distill_weight is None else (self.distill_weight,),
+            "hard_weight": () if self.hard_weight is None else (self.hard_weight,),
+            **dict(self.settings),
+        }
+        return {name: numbers for name, numbers in values.items() if numbers}
 
     @property
     def points(self) -> tuple[tuple[float, float], ...]:
-        """The chosen (α, β): those of the presets, or every combination of alphas and betas, or the recipes' one."""
+        """The chosen (α, β): those of the presets, or every combination of alphas and betas, or the loss suite's own."""
         if self.presets:
             found = (presets.find(name) for name in self.presets)
             return tuple(dict.fromkeys((preset.alpha, preset.beta) for preset in found))
@@ -76,17 +108,28 @@ def check_choice(argument: str, value: str, known: tuple[str, ...], to_come: tup
     raise ValueError(f"{argument} {value!r} is not known{hint}; choose from {', '.join(known)}")
 
 
-def model_spec(name: str, dataset: str) -> architectures.ModelSpec:
-    """Specification of a model for a data set; the name is an alias in `recipes.MODELS` or an architecture's own.
+def model_spec(name: str, dataset: str, scale: str) -> architectures.ModelSpec:
+    """Specification of a model for a data set; the name is a further name in its recipes or an architecture's own.
 
     Raises:
         ValueError: it is neither.
+        suites.datasets.base.DatasetError: the data set, which decides the number of classes, is not there.
     """
-    data = datasets.load(dataset)
+    data = datasets.load(dataset, data_scale(scale))
+    return _named_spec(name, data.input_shape, data.classes)
+
+
+def _named_spec(name: str, input_shape: tuple[int, int, int], classes: int) -> architectures.ModelSpec:
+    further = recipes.model_names()
     try:
-        return architectures.get(recipes.MODELS.get(name, name), input_shape=data.input_shape, classes=data.classes)
+        return architectures.get(further.get(name, name), input_shape=input_shape, classes=classes)
     except ValueError as error:
-        raise ValueError(f"{error}; or one of {', '.join(recipes.MODELS)}") from error
+        raise ValueError(f"{error}; or one of {', '.join(further)}") from error
+
+
+def data_scale(scale: str) -> str:
+    """Scale of a cell's data: what backends are compared on step by step is small."""
+    return "smoke" if scale == "trace" else scale
 
 
 def split_pair(pair: str) -> tuple[str, str]:
@@ -97,7 +140,8 @@ def split_pair(pair: str) -> tuple[str, str]:
     """
     teacher, separator, student = pair.partition(":")
     if not (teacher and separator and student) or ":" in student:
-        raise ValueError(f"pair {pair!r} is not known; write teacher:student, e.g. {recipes.DEFAULT_PAIRS['digits']}")
+        known = ", ".join(entry.default_pair for entry in recipes.RECIPES.values())
+        raise ValueError(f"pair {pair!r} is not known; write teacher:student, e.g. {known}")
     return teacher, student
 
 
@@ -110,20 +154,23 @@ def check(selection: Selection) -> None:
     for suite in selection.suites:
         check_choice("suite", suite, SUITES, SUITES_TO_COME)
     check_choice("backend", selection.backend, backends.BACKENDS)
-    check_choice("scale", selection.scale, SCALES, SCALES_TO_COME)
+    check_choice("scale", selection.scale, SCALES)
     for dtype in selection.dtypes:
         check_choice("dtype", dtype, DTYPES)
     for name in selection.datasets:
         # a data set takes part once it can be loaded and has recipes
-        check_choice("dataset", name, tuple(recipes.DEFAULT_PAIRS), tuple(datasets.TABLE))
-        if "distill" in selection.suites:
-            for pair in selection.pairs_of(name):
-                for model in split_pair(pair):
-                    model_spec(model, name)
+        check_choice("dataset", name, tuple(recipes.RECIPES), tuple(datasets.TABLE))
     for method in selection.methods:
         check_choice("method", method, tuple(methods.METHODS))
-    if selection.seeds < 1:
+    if selection.seeds is not None and selection.seeds < 1:
         raise ValueError(f"seeds {selection.seeds!r} is not allowed; it must be at least 1")
+    for pair in selection.pairs:
+        for model in split_pair(pair):
+            _named_spec(model, (32, 32, 3), 10)
+    if "distill" in selection.suites:
+        for dataset, pair in selection.trainings:
+            for method in selection.methods_of(dataset):
+                recipes.method_values(dataset, pair, method)
     for name in selection.presets:
         presets.find(name)
     if selection.presets and (selection.alphas or selection.betas):
@@ -135,14 +182,14 @@ def check(selection: Selection) -> None:
 
 def _check_numbers(selection: Selection) -> None:
     """Each number must be allowed, and some chosen method must have it."""
-    given = {
+    chosen = {
         "alpha": selection.alphas or tuple(alpha for alpha, _ in selection.points if selection.presets),
         "beta": selection.betas or tuple(beta for _, beta in selection.points if selection.presets),
-        "temperature": selection.temperatures,
-        "distill_weight": () if selection.distill_weight is None else (selection.distill_weight,),
-        "hard_weight": () if selection.hard_weight is None else (selection.hard_weight,),
+        **selection.given,
     }
-    for method in selection.methods:
+    given = {name: values for name, values in chosen.items() if values}
+    used = tuple(dict.fromkeys(m for dataset, _ in selection.trainings for m in selection.methods_of(dataset)))
+    for method in used:
         for name, values in given.items():
             for value in values:
                 if name in methods.METHODS[method].parameters:
@@ -150,9 +197,9 @@ def _check_numbers(selection: Selection) -> None:
                     methods.resolve(method, **(needed | {name: value}))
     for name, values in given.items():
         used_elsewhere = name in ("alpha", "beta", "temperature") and "loss" in selection.suites
-        if values and not used_elsewhere and not any(name in methods.METHODS[m].parameters for m in selection.methods):
+        if values and not used_elsewhere and not any(name in methods.METHODS[m].parameters for m in used):
             having = [m for m, entry in methods.METHODS.items() if name in entry.parameters]
             raise ValueError(
-                f"{name} {values[0]!r} fits none of the chosen methods ({', '.join(selection.methods)}); "
+                f"{name} {values[0]!r} fits none of the chosen methods ({', '.join(used)}); "
                 f"methods that have it: {', '.join(having)}"
             )

@@ -51,6 +51,7 @@ class Context:
         loss_threads: threads of the processes that time the loss; None takes all cores.
         description: the backend's `describe`.
         environment: hardware and library versions.
+        teacher_weights: file that the user gave for the teacher.
         report: called with a share between 0 and 1 while a long cell runs.
         cache: things that cells of this command hand to each other.
     """
@@ -62,6 +63,7 @@ class Context:
     loss_threads: int | None = None
     description: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
+    teacher_weights: str | None = None
     report: Callable[[float], None] = lambda share: None
     cache: dict[Any, Any] = field(default_factory=dict)
 
@@ -80,6 +82,7 @@ class Suite:
         refusal: (status, reason) where a cell cannot run, None where it can.
         timed: whether the cell is measured again when hardware or library versions have changed.
         has_products: whether what a finished cell left beside its record is still there.
+        clean_up: (key, context) → takes away what an unfinished cell would have gone on from.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Suite:
     refusal: Callable[[Cell, Context], tuple[str, str] | None] = lambda cell, context: None
     timed: bool = False
     has_products: Callable[["Record", Context], bool] = lambda record, context: True
+    clean_up: Callable[[str, Context], None] = lambda key, context: None
 
     def key(self, cell: Cell, context: Context) -> str:
         """The cell's result key."""

@@ -1,5 +1,6 @@
 """The cells of a distillation: teachers, students, and short traces that backends are compared on."""
 
+import hashlib
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 from backends import methods
 from suites import datasets, keys
 from suites.cell import Cell, options
+from suites.datasets.base import DatasetError
 from suites.distill import recipes
-from suites.selection import Selection, model_spec
+from suites.distill.recipe import Recipe, Value
+from suites.selection import Selection, data_scale, model_spec
 from suites.suite import Context
 
 TEACHER = "teacher"
@@ -19,61 +22,68 @@ TRAINED_DTYPES = ("float32", "float64")
 def cells(selection: Selection, context: Context) -> list[Cell]:
     """Cells of a selection: for each pair its teacher, the traces, then the students, seed by seed."""
     found: dict[Cell, None] = {}
-    for dataset, dtype in product(selection.datasets, selection.dtypes or ("float32",)):
-        for pair in selection.pairs_of(dataset):
-            shared = {"backend": context.backend, "dataset": dataset, "device": context.device}
-            chosen = [(m, entry) for m in selection.methods for entry in _method_options(selection, dataset, m)]
-            student = [
-                Cell(
-                    "distill",
-                    pair=pair,
-                    method=method,
-                    options=entry,
-                    scale=selection.scale,
-                    seed=seed,
-                    dtype=dtype,
-                    **shared,
-                )
-                for seed, (method, entry) in product(range(selection.seeds), chosen)
-            ]
-            first_of_method = {method: entry for method, entry in reversed(chosen)}
-            traces = [
-                Cell(
-                    "distill",
-                    pair=pair,
-                    method=m,
-                    options=first_of_method[m],
-                    scale="trace",
-                    seed=0,
-                    dtype=trace_dtype,
-                    **shared,
-                )
-                for m, trace_dtype in product(dict.fromkeys(selection.methods), TRAINED_DTYPES)
-            ]
-            found.setdefault(teacher_cell(student[0]))
-            found.update(dict.fromkeys(traces + student))
+    for (dataset, pair), dtype in product(selection.trainings, selection.dtypes or ("float32",)):
+        shared = {"backend": context.backend, "pair": pair, "dataset": dataset, "device": context.device}
+        names = selection.methods_of(dataset)
+        chosen = [(m, entry) for m in names for entry in _method_options(selection, dataset, pair, m)]
+        students = [
+            Cell("distill", method=method, options=entry, scale=selection.scale, seed=seed, dtype=dtype, **shared)
+            for seed, (method, entry) in product(range(selection.seeds_of(dataset)), chosen)
+        ]
+        first_of_method = {method: entry for method, entry in reversed(chosen)}
+        traces = [
+            Cell("distill", method=m, options=first_of_method[m], scale="trace", seed=0, dtype=trace_dtype, **shared)
+            for m, trace_dtype in product(_traced(dataset, names), TRAINED_DTYPES)
+        ]
+        found.setdefault(teacher_cell(students[0]))
+        found.update(dict.fromkeys(traces + students))
     return list(found)
 
 
-def _method_options(selection: Selection, dataset: str, method: str) -> list[tuple[tuple[str, Any], ...]]:
+def _traced(dataset: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Methods whose first steps are compared between backends: all on the digits, one of large networks."""
+    if dataset == "digits":
+        return tuple(dict.fromkeys(chosen))
+    return next(((name,) for name in chosen if methods.get(name).needs_teacher), chosen[:1])
+
+
+def _method_options(
+    selection: Selection, dataset: str, pair: str, method: str
+) -> list[tuple[tuple[str, Any], ...]]:  # fmt: skip
     """Options of a method's cells: every combination of the values that the user gave, or the recipe's."""
     has = methods.get(method).parameters
-    values: dict[str, tuple[float, ...]] = {}
-    # α and β are chosen together: presets are points, not a product of two lists
-    points = [{"alpha": alpha, "beta": beta} for alpha, beta in selection.points] if "alpha" in has else [{}]
-    given = {
-        "temperature": selection.temperatures,
-        "distill_weight": () if selection.distill_weight is None else (selection.distill_weight,),
-        "hard_weight": () if selection.hard_weight is None else (selection.hard_weight,),
-    }
-    recipe = recipes.student_recipe(dataset, method, {})
-    for name in has:
-        if name in given:
-            values[name] = given[name] or (recipe[name],)
+    recipe = recipes.method_values(dataset, pair, method)
+    own = {name: recipe[name].value for name in has if name in recipe}
+    points: list[dict[str, float]] = [{}]
+    if "alpha" in has:
+        # α and β are chosen together: presets are points, not a product of two lists
+        alphas, betas = selection.alphas or (own["alpha"],), selection.betas or (own["beta"],)
+        chosen = selection.points if selection.presets else product(alphas, betas)
+        points = [{"alpha": alpha, "beta": beta} for alpha, beta in chosen]
+    values = {
+        name: selection.given.get(name, (value,)) for name, value in own.items() if name not in ("alpha", "beta")
+    } | {name: numbers for name, numbers in selection.given.items() if name in has}
     return [
-        options(**point, **dict(zip(values, combination, strict=True)))
+        options(
+            **point, **dict(zip(values, combination, strict=True)), teacher_weights=file_name(selection.teacher_weights)
+        )
         for point, combination in product(points, list(product(*values.values())))
     ]
+
+
+def file_name(path: str | None) -> str | None:
+    """How a cell names a file of given weights: its name and a digest of its content, so that its key changes with it.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        content = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise ValueError(f"teacher_weights {path!r} cannot be read ({error.strerror}); name a .safetensors file") from error
+    return f"{Path(path).name} {hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def teacher_cell(cell: Cell) -> Cell:
@@ -82,25 +92,32 @@ def teacher_cell(cell: Cell) -> Cell:
     return Cell(
         "distill", backend=cell.backend, pair=teacher, dataset=cell.dataset, method=TEACHER, scale=cell.scale,
         seed=recipes.TEACHER_SEED, dtype=cell.dtype, device=cell.device,
+        options=options(teacher_weights=cell.option("teacher_weights")),
     )  # fmt: skip
 
 
-def cell_recipe(cell: Cell) -> recipes.Recipe:
+def cell_recipe(cell: Cell) -> Recipe:
     """The training recipe of a cell."""
     if cell.method == TEACHER:
-        return recipes.teacher_recipe(cell.dataset)
-    own = recipes.METHOD_VALUES[cell.method]
-    changed = {name: value for name, value in cell.options if name in own and value != own[name].value}
-    return recipes.student_recipe(cell.dataset, cell.method, changed, trace=cell.scale == "trace")
+        if cell.option("teacher_weights") is not None:  # nothing is trained
+            return Recipe({"epochs": Value(0, "given weights")})
+        return recipes.teacher_recipe(cell.dataset, cell.scale)
+    own = recipes.method_values(cell.dataset, cell.pair, cell.method)
+    changed = {
+        name: value for name, value in cell.options
+        if name != "teacher_weights" and (name not in own or value != own[name].value)
+    }  # fmt: skip
+    return recipes.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method, changed)
 
 
 def key_material(cell: Cell, context: Context) -> dict[str, Any]:
     """All data that decides a cell's result: recipe, data set, networks, and the teacher's own key."""
-    material: dict[str, Any] = {
-        "recipe": cell_recipe(cell).plain(),
-        "data": datasets.load(cell.dataset).digest,
-        "networks": [str(model_spec(name, cell.dataset)) for name in cell.pair.split(":")],
-    }
+    material: dict[str, Any] = {"recipe": cell_recipe(cell).plain()}
+    try:
+        material["data"] = datasets.load(cell.dataset, data_scale(cell.scale)).digest
+        material["networks"] = [str(model_spec(name, cell.dataset, cell.scale)) for name in cell.pair.split(":")]
+    except DatasetError:
+        material["data"] = "missing"  # the cell cannot run; its record says why
     if cell.scale == "trace":
         material["teacher_seed"] = recipes.TRACE_TEACHER_SEED
     elif uses_teacher(cell):
@@ -115,8 +132,12 @@ def uses_teacher(cell: Cell) -> bool:
 
 def teacher_key(cell: Cell, context: Context) -> str:
     """Key of the teacher of a student's cell."""
-    teacher = teacher_cell(cell)
-    return keys.result_key(teacher, key_material(teacher, context), sources(teacher), context.description)
+    return own_key(teacher_cell(cell), context)
+
+
+def own_key(cell: Cell, context: Context) -> str:
+    """Key of a cell's record."""
+    return keys.result_key(cell, key_material(cell, context), sources(cell), context.description)
 
 
 def sources(cell: Cell) -> tuple[Path, ...]:
@@ -132,4 +153,8 @@ def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
     """(status, reason) where a cell cannot run."""
     if cell.dtype not in TRAINED_DTYPES:
         return "unsupported", f"networks are trained in {' or '.join(TRAINED_DTYPES)}, not in {cell.dtype}"
+    try:
+        datasets.load(cell.dataset, data_scale(cell.scale))
+    except DatasetError as error:
+        return "missing-data", str(error)
     return None

@@ -1,113 +1,22 @@
-"""How a network is trained on a data set: every number with its source.
+"""How networks are trained: the recipes of all data sets, and the short training that backends are compared on.
 
-A recipe is data. Values that come from nowhere else say "declared by this project". On the digits they were chosen, the
-same for every method, so that the teacher is good and the student on labels alone falls short of it. The digits have no
-third part to choose on: differences of a percentage point between distillation losses mean nothing there.
+A recipe is data, in one file a data set. Values that come from nowhere else say "declared by this project".
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-DECLARED = "declared by this project"
-CIFAR_RECIPE = "CIFAR-100 recipe of the ABKD paper"
-#: for resnet56 → resnet20: temperature 4, weight of the labels 1
-ABKD_SCRIPT = "published code of ABKD, CIFAR-100 script"
+from suites.distill import recipes_cifar100, recipes_digits
+from suites.distill.recipe import PAPER, DatasetRecipes, Recipe, Value
 
-
-@dataclass(frozen=True)
-class Value:
-    """A number of a recipe and where it comes from."""
-
-    value: Any
-    source: str = DECLARED
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Optimiser, schedule and losses' weights of one training.
-
-    Attributes:
-        values: by name: epochs, batch_size, learning_rate, warm_up_steps, schedule, momentum, weight_decay; for
-            students temperature, distill_weight and hard_weight as well.
-        steps: stop each epoch after so many steps; None goes through all batches.
-    """
-
-    values: dict[str, Value]
-    steps: int | None = None
-
-    def __getitem__(self, name: str) -> Any:
-        return self.values[name].value
-
-    def plain(self) -> dict[str, Any]:
-        """The numbers alone, for keys and records."""
-        return {name: entry.value for name, entry in self.values.items()} | (
-            {"steps": self.steps} if self.steps else {}
-        )
-
-    def sources(self) -> dict[str, str]:
-        """Where each number comes from."""
-        return {name: entry.source for name, entry in self.values.items()}
-
-
-#: names of models on a data set, so that a pair reads like what it is
-MODELS = {"digits-teacher": "convnet-16-32-64", "digits-student": "convnet-4-8"}
-DEFAULT_PAIRS = {"digits": "digits-teacher:digits-student"}
-DEFAULT_METHODS = ("sft", "kd", "rkld", "abkd")
-#: of the example that the harness leads with; its guide for images is α .8–1 and β .1–.2
+#: by data set; a data set takes part in distillation once it is here
+RECIPES: dict[str, DatasetRecipes] = {"digits": recipes_digits.RECIPES, "cifar100": recipes_cifar100.RECIPES}
+#: the data set of a command that names neither one nor a pair, by scale
+DEFAULT_DATASETS = {"smoke": "digits", "small": "cifar100", "paper": "cifar100"}
+#: point of the loss suite where the user names none: of the example that the harness leads with
 DEFAULT_ALPHA, DEFAULT_BETA = 0.8, 0.2
-DEFAULT_SEEDS = 10
-
-_OPTIMISER = {
-    "momentum": Value(0.9, CIFAR_RECIPE),
-    "weight_decay": Value(5e-4, CIFAR_RECIPE),
-    "schedule": Value("cosine"),
-}
-
-TEACHERS = {
-    "digits": Recipe(
-        {
-            "epochs": Value(20),
-            "batch_size": Value(64, CIFAR_RECIPE),
-            "learning_rate": Value(0.1),
-            "warm_up_steps": Value(28),
-            **_OPTIMISER,
-        }
-    )
-}
-#: seed of the one teacher that all students of a data set learn from
+#: seed of the one teacher that all students of a pair and scale learn from
 TEACHER_SEED = 0
-
-STUDENTS = {
-    "digits": Recipe(
-        {
-            "epochs": Value(20),
-            "batch_size": Value(64, CIFAR_RECIPE),
-            "learning_rate": Value(0.2),
-            "warm_up_steps": Value(28),
-            **_OPTIMISER,
-        }
-    )
-}
-
-#: temperature and weights by method; a factor T² of the method comes on top of distill_weight
-METHOD_VALUES = {
-    "sft": {"hard_weight": Value(1.0)},
-    "kd": {
-        "temperature": Value(4.0, ABKD_SCRIPT),
-        "distill_weight": Value(2.0, ABKD_SCRIPT),
-        "hard_weight": Value(1.0, ABKD_SCRIPT),
-    },
-    "rkld": {
-        "temperature": Value(4.0, DECLARED + ", as kd"),
-        "distill_weight": Value(2.0, DECLARED + ", as kd"),
-        "hard_weight": Value(1.0, DECLARED + ", as kd"),
-    },
-    "abkd": {
-        "temperature": Value(4.0, ABKD_SCRIPT),
-        "distill_weight": Value(32.0, ABKD_SCRIPT + "; as much as kd's 2·T²"),
-        "hard_weight": Value(1.0, ABKD_SCRIPT),
-    },
-}
 
 #: the trainings that backends are compared on step by step: short, and gentle enough that rounding does not grow
 TRACE_STEPS = 20
@@ -116,26 +25,75 @@ TRACE = {
     "batch_size": Value(32),
     "learning_rate": Value(0.01),
     "warm_up_steps": Value(0),
-    **_OPTIMISER,
+    "momentum": Value(0.9, PAPER),
+    "weight_decay": Value(5e-4, PAPER),
+    "schedule": Value("cosine"),
 }
 TRACE_TEACHER_SEED = 1000
 TRACE_IMAGES = 16
 
 
-def teacher_recipe(dataset: str) -> Recipe:
-    """Recipe of a teacher on a data set; KeyError where the data set has none."""
-    return TEACHERS[dataset]
+def model_names() -> dict[str, str]:
+    """Further names of networks, of all data sets."""
+    return {name: architecture for entry in RECIPES.values() for name, architecture in entry.models.items()}
 
 
-def student_recipe(dataset: str, method: str, overrides: dict[str, float], *, trace: bool = False) -> Recipe:
+def dataset_of(pair: str, scale: str) -> str:
+    """The data set that a pair is trained on where the user names none: the one whose pair or network it is."""
+    for dataset, entry in RECIPES.items():
+        if any(name in entry.models for name in pair.split(":")):
+            return dataset
+    return "digits" if pair.startswith("convnet") and scale == "smoke" else "cifar100"
+
+
+def of_dataset(dataset: str, scale: str) -> DatasetRecipes:
+    """Recipes of a data set, which has some at this scale.
+
+    Raises:
+        ValueError: it has none.
+    """
+    entry = RECIPES[dataset]
+    if scale not in entry.scales:
+        others = [name for name, other in RECIPES.items() if scale in other.scales]
+        raise ValueError(
+            f"scale {scale!r}: data set {dataset!r} has recipes for {', '.join(entry.scales)} only; "
+            f"data sets with this scale: {', '.join(others)}"
+        )
+    return entry
+
+
+def teacher_recipe(dataset: str, scale: str) -> Recipe:
+    """Recipe of a teacher on a data set."""
+    return Recipe(dict(of_dataset(dataset, scale).teachers[scale]))
+
+
+def method_values(dataset: str, pair: str, method: str) -> dict[str, Value]:
+    """A method's parameters for a pair on a data set.
+
+    Raises:
+        ValueError: the data set has no recipe for the method.
+    """
+    entry = RECIPES[dataset]
+    if method not in entry.methods:
+        raise ValueError(
+            f"method {method!r} has no recipe on data set {dataset!r}; methods that have one: {', '.join(entry.methods)}"
+        )
+    return entry.methods[method] | dict(entry.pairs.get((pair, method), {}))
+
+
+def student_recipe(
+    dataset: str, scale: str, pair: str, method: str, overrides: Mapping[str, Any]
+) -> Recipe:  # fmt: skip
     """Recipe of a student.
 
     Args:
-        dataset: a name in `STUDENTS`.
-        method: a name in `METHOD_VALUES`.
-        overrides: temperature and weights that the user set.
-        trace: the short training that backends are compared on.
+        dataset: a name in `RECIPES`.
+        scale: one that the data set has, or "trace" for the short training that backends are compared on.
+        pair: "teacher:student".
+        method: one that the data set has a recipe for.
+        overrides: parameters of the method that the user set.
     """
-    values = TRACE if trace else STUDENTS[dataset].values
-    values = values | METHOD_VALUES[method] | {name: Value(value, "command line") for name, value in overrides.items()}
-    return Recipe(values, TRACE_STEPS if trace else None)
+    values = TRACE if scale == "trace" else of_dataset(dataset, scale).students[scale]
+    changed = {name: Value(value, "command line") for name, value in overrides.items()}
+    values = dict(values) | method_values(dataset, pair, method) | changed
+    return Recipe(values, TRACE_STEPS if scale == "trace" else None)

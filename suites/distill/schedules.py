@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from suites.distill.recipes import Recipe
+from suites.distill.recipe import Recipe
 
 
 def _cosine(progress: float) -> float:
@@ -11,14 +11,18 @@ def _cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+#: shape of the rate over the share of the steps after the warm-up
 SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "constant": lambda progress: 1.0}
+#: by epochs instead: times `decay` at the start of each epoch in `milestones`
+STEPS = "steps"
 
 
 def learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
     """Learning rate of a recipe: a linear rise over its warm-up steps, then its schedule to the last step.
 
     Args:
-        recipe: has learning_rate (the peak), warm_up_steps, schedule and epochs.
+        recipe: has learning_rate (the peak), warm_up_steps, schedule and epochs; for the schedule "steps" milestones
+            (numbers of finished epochs) and decay.
         steps_per_epoch: batches in an epoch.
 
     Returns:
@@ -27,15 +31,17 @@ def learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float
     Raises:
         ValueError: the schedule's name is not known.
     """
-    if recipe["schedule"] not in SCHEDULES:
-        raise ValueError(f"schedule={recipe['schedule']!r} is not known; choose one of {', '.join(SCHEDULES)}")
-    shape = SCHEDULES[recipe["schedule"]]
+    name = recipe["schedule"]
+    if name not in (*SCHEDULES, STEPS):
+        raise ValueError(f"schedule={name!r} is not known; choose one of {', '.join((*SCHEDULES, STEPS))}")
     warm_up, peak = recipe["warm_up_steps"], recipe["learning_rate"]
     rest = max(1, recipe["epochs"] * steps_per_epoch - warm_up)
 
     def rate(step: int) -> float:
         if step < warm_up:
             return peak * (step + 1) / (warm_up + 1)
-        return peak * shape((step - warm_up) / rest)
+        if name == STEPS:
+            return peak * recipe["decay"] ** sum(step // steps_per_epoch >= epoch for epoch in recipe["milestones"])
+        return peak * SCHEDULES[name]((step - warm_up) / rest)
 
     return rate

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import numpy as np
 from backends import architectures, methods, weight_files
 from suites import datasets, memory
 from suites.cell import Cell
+from suites.corruptions import corrupted_test_images, metric_name
 from suites.datasets.base import ImageDataset
 from suites.distill import cells, metrics, recipes
+from suites.distill.augmentation import Augmentation
 from suites.distill.batches import Batches
+from suites.distill.checkpoint import Checkpoint, folder_of
 from suites.distill.schedules import learning_rate
-from suites.selection import model_spec, split_pair
+from suites.selection import data_scale, model_spec, split_pair
 from suites.suite import CellStopped, Context, Outcome
 
 if TYPE_CHECKING:
@@ -40,29 +44,57 @@ def has_products(record: "Record", context: Context) -> bool:
 
 
 def _teacher(cell: Cell, context: Context) -> Outcome:
-    """Train a teacher on the labels and keep its weights for the students."""
-    data = datasets.load(cell.dataset)
-    spec = model_spec(cell.pair, cell.dataset)
-    model = context.harness.build_model(spec, architectures.initial_weights(spec, cell.seed), cell.dtype)
-    result, outcome = _train(cell, context, data, model, None, method="sft", hard_weight=1.0)
+    """Train a teacher on the labels, or take the given weights, and keep its weights for the students."""
+    data = _data(cell)
+    spec = model_spec(cell.pair, cell.dataset, cell.scale)
+    key = cells.teacher_key(cell, context)
+    given = cell.option("teacher_weights") is not None
+    weights = _given_weights(context, spec) if given else architectures.initial_weights(spec, cell.seed)
+    model = context.harness.build_model(spec, weights, cell.dtype)
+    if given:
+        logits = context.harness.predict(model, data.test_images)
+        details = {"data": _described(data), "recipe": cells.cell_recipe(cell).plain(), "given": cell.option("teacher_weights")}
+        outcome, final = Outcome("ok", "", metrics.evaluate(logits, data.test_labels), {}, details), model
+    else:
+        result, outcome = _train(cell, context, data, model, None, method="sft", hard_weight=1.0)
+        final = result.student
     outcome.details["parameters"] = architectures.parameter_count(spec)
-    if result.status == "ok":
-        key = cells.teacher_key(cell, context)
-        weight_files.save_weights(context.store.weights_path(key), context.harness.export_weights(result.student))
+    if outcome.status == "ok":
+        weight_files.save_weights(context.store.weights_path(key), context.harness.export_weights(final))
         context.cache["teacher", key] = None
     return outcome
 
 
+def _given_weights(context: Context, spec: architectures.ModelSpec) -> dict[str, np.ndarray]:
+    """Weights from the file that the user named.
+
+    Raises:
+        CellStopped: they are not weights of this network.
+    """
+    try:
+        return weight_files.read_weights(Path(context.teacher_weights).expanduser(), spec)
+    except (OSError, ValueError) as error:
+        raise CellStopped("missing-weights", str(error)) from error
+
+
 def _student(cell: Cell, context: Context) -> Outcome:
     """Train a student, from the data set's teacher where its method has one."""
-    data = datasets.load(cell.dataset)
-    spec = model_spec(split_pair(cell.pair)[1], cell.dataset)
+    data = _data(cell)
+    spec = model_spec(split_pair(cell.pair)[1], cell.dataset, cell.scale)
     model = context.harness.build_model(spec, architectures.initial_weights(spec, cell.seed), cell.dtype)
     teacher = _trained_teacher(cell, context)
     training_teacher = teacher if methods.get(cell.method).needs_teacher else None
     _, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
     outcome.details["parameters"] = architectures.parameter_count(spec)
     return outcome
+
+
+def _data(cell: Cell) -> ImageDataset:
+    return datasets.load(cell.dataset, data_scale(cell.scale))
+
+
+def _described(data: ImageDataset) -> dict[str, Any]:
+    return {"source": data.source, "digest": data.digest, "stand_in": data.stand_in}
 
 
 def _objective(cell: Cell) -> dict[str, Any]:
@@ -74,17 +106,26 @@ def _objective(cell: Cell) -> dict[str, Any]:
 def _train(
     cell: Cell, context: Context, data: ImageDataset, model: Any, teacher: Any, **objective: Any
 ) -> tuple["TrainingResult", Outcome]:
-    """Train `model`, following it on the test images after each epoch."""
+    """Train `model`, following it on the test images after each epoch; a killed training goes on where it was."""
     recipe = cells.cell_recipe(cell)
-    batches = Batches(data, recipe["batch_size"], cell.seed, dtype=cell.dtype)
-    curves: dict[str, list[float]] = {"train/loss": [], "test/accuracy": [], "test/nll": []}
+    augmentation = Augmentation(recipe.get("pad", 0), recipe.get("flip", False))
+    batches = Batches(
+        data, recipe["batch_size"], cell.seed, dtype=cell.dtype,
+        augmentation=augmentation if augmentation != Augmentation() else None,
+    )  # fmt: skip
+    short = cell.scale == "smoke"  # seconds, which are not worth a file
+    checkpoint = Checkpoint(None if short else folder_of(cells.own_key(cell, context), context))
+    curves = checkpoint.curves
     logits: list[np.ndarray] = []
 
     def on_epoch(epoch: int, student: Any, epoch_loss: float) -> None:
         logits[:] = [context.harness.predict(student, data.test_images)]
-        curves["train/loss"].append(float(epoch_loss))
-        curves["test/accuracy"].append(metrics.accuracy(logits[0], data.test_labels))
-        curves["test/nll"].append(metrics.negative_log_likelihood(logits[0], data.test_labels))
+        measured = {
+            "train/loss": float(epoch_loss),
+            "test/accuracy": metrics.accuracy(logits[0], data.test_labels),
+            "test/nll": metrics.negative_log_likelihood(logits[0], data.test_labels),
+        }
+        checkpoint.add(epoch, measured)
         context.report((epoch + 1) / recipe["epochs"])
 
     memory.reset_peak()
@@ -92,7 +133,7 @@ def _train(
     result = context.harness.train(
         teacher, model, batches, dtype=cell.dtype, learning_rate=learning_rate(recipe, len(batches)),
         momentum=recipe["momentum"], weight_decay=recipe["weight_decay"], epochs=recipe["epochs"], progress=False,
-        on_epoch=on_epoch, **objective,
+        on_epoch=on_epoch, **checkpoint.arguments, **objective,
     )  # fmt: skip
     total = time.perf_counter() - started
     if not logits or result.status != "ok":
@@ -100,13 +141,30 @@ def _train(
     teacher_logits = _teacher_test_logits(cell, context, data)
     measured = metrics.evaluate(logits[0], data.test_labels, teacher_logits)
     measured["train/loss"] = float(result.epoch_losses[-1]) if result.epoch_losses else float("nan")
+    if curves["test/accuracy"]:
+        measured["test/best_accuracy"] = max(curves["test/accuracy"])
+    if recipes.RECIPES[cell.dataset].robustness and result.status == "ok":
+        measured |= _robustness(context, data, result.student)
     measured |= _timings(context, result, total)
     message = "" if result.status == "ok" else f"the loss was not finite after {len(result.step_losses)} steps"
     details = {"recipe": recipe.plain(), "sources": recipe.sources(), "steps": len(result.step_losses),
-               "data": {"source": data.source, "digest": data.digest}}  # fmt: skip
+               "data": _described(data), "reported": "last epoch; test/best_accuracy is the best one's"}  # fmt: skip
+    if curves["test/accuracy"]:
+        details["best_epoch"] = int(np.argmax(curves["test/accuracy"])) + 1
     if teacher_logits is not None:
         details["logits"] = _sample(logits[0], teacher_logits)
     return result, Outcome(result.status, message, measured, curves, details)
+
+
+def _robustness(context: Context, data: ImageDataset, model: Any) -> dict[str, float]:
+    """Accuracy on corrupted test images, by kind and severity, and its mean."""
+    found = {
+        metric_name(kind, severity): metrics.accuracy(
+            context.harness.predict(model, data.normalisation(images)), data.test_labels
+        )
+        for kind, severity, images in corrupted_test_images(data)
+    }
+    return found | {"test/accuracy_corrupted": float(np.mean(list(found.values())))}
 
 
 def _sample(student_logits: np.ndarray, teacher_logits: np.ndarray) -> dict[str, Any]:
@@ -143,7 +201,7 @@ def _trained_teacher(cell: Cell, context: Context) -> Any:
                 f"the teacher {cell.pair.split(':')[0]!r} has no weights in the store: its own cell did not end as ok; "
                 "run the command again to train it",
             )
-        spec = model_spec(split_pair(cell.pair)[0], cell.dataset)
+        spec = model_spec(split_pair(cell.pair)[0], cell.dataset, cell.scale)
         context.cache["teacher", key] = context.harness.build_model(
             spec, weight_files.read_weights(path, spec), cell.dtype
         )
@@ -162,10 +220,10 @@ def _teacher_test_logits(cell: Cell, context: Context, data: ImageDataset) -> np
 
 def _trace(cell: Cell, context: Context) -> Outcome:
     """The first steps of a training from a teacher that was never trained: the same arrays in every backend."""
-    data = datasets.load(cell.dataset)
+    data = _data(cell)
     recipe = cells.cell_recipe(cell)
     teacher_name, student_name = split_pair(cell.pair)
-    specs = model_spec(teacher_name, cell.dataset), model_spec(student_name, cell.dataset)
+    specs = tuple(model_spec(name, cell.dataset, cell.scale) for name in (teacher_name, student_name))
     seeds = recipes.TRACE_TEACHER_SEED, cell.seed
     teacher, student = (
         context.harness.build_model(spec, architectures.initial_weights(spec, seed), cell.dtype)
