@@ -110,7 +110,8 @@ def _download(archive: Archive, url: str, part: Path, progress: bool) -> None:
             reason = str(error)
             break
         except requests.RequestException as error:
-            reason = str(error)
+            # what lies beneath says it in fewer words: a name that is not resolved, a connection that is refused
+            reason = str(getattr(next(iter(error.args), None), "reason", error))
     kept = f" {part.stat().st_size:,} bytes are kept, and a later call goes on." if part.exists() else ""
     raise DatasetError(
         f"{url} cannot be downloaded: {' '.join(reason.split())[:300]}.{kept} Without a network: download it elsewhere "
