@@ -110,10 +110,14 @@ def describe(plan: list[PlannedCell]) -> str:
         ]
         lines.append("  ".join(words).rstrip())
     lines.insert(1, "  ".join("─" * width for width in widths))
-    reasons = dict.fromkeys(
-        f"cannot run: {p.suite.name} {p.cell.label}: {p.status} ({p.reason})" for p in plan if p.state == "impossible"
-    )
-    return "\n".join([*lines, *reasons])
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for planned in plan:
+        if planned.state == "impossible":
+            reasons[planned.status, planned.reason].append(f"{planned.suite.name} {planned.cell.label}")
+    for (status, reason), cells in reasons.items():
+        others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        lines.append(f"cannot run: {cells[0]}{others}: {status} ({reason})")
+    return "\n".join(lines)
 
 
 def _counts(members: Iterable[PlannedCell]) -> tuple[str, ...]:
