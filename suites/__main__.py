@@ -61,7 +61,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--dtype", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(DTYPES)} (default: all in agreement, float32 elsewhere)")  # fmt: skip
     add("--device", default="auto", help="auto, cpu, or what the backend calls its accelerator (default %(default)s)")
-    add("--threads", type=int, help=f"CPU threads (default: {SMOKE_THREADS} at scale smoke, else all; all in the loss suite)")
+    add(
+        "--threads",
+        type=int,
+        help=f"CPU threads (default: {SMOKE_THREADS} at scale smoke, else all; all in the loss suite)",
+    )
     add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
     add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
     add("--plan", action="store_true", help="print what would be run, and stop")

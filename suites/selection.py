@@ -58,12 +58,12 @@ class Selection:
         pairs = tuple(pair.lower().replace("_", "-") for pair in self.pairs)  # one spelling of a network in records
         if self.datasets:
             return tuple(product(self.datasets, pairs)) or tuple(
-                (name, recipes.of_dataset(name, self.scale).default_pair) for name in self.datasets
+                (name, recipes.of_dataset(name, self.scale).default_pair[self.scale]) for name in self.datasets
             )
         if pairs:
             return tuple((recipes.dataset_of(pair, self.scale), pair) for pair in pairs)
         name = recipes.DEFAULT_DATASETS[self.scale]
-        return ((name, recipes.of_dataset(name, self.scale).default_pair),)
+        return ((name, recipes.of_dataset(name, self.scale).default_pair[self.scale]),)
 
     def methods_of(self, dataset: str) -> tuple[str, ...]:
         """The chosen methods, or those that are compared on the data set."""
@@ -140,7 +140,7 @@ def split_pair(pair: str) -> tuple[str, str]:
     """
     teacher, separator, student = pair.partition(":")
     if not (teacher and separator and student) or ":" in student:
-        known = ", ".join(entry.default_pair for entry in recipes.RECIPES.values())
+        known = ", ".join(entry.default_pair[SCALES[0]] for entry in recipes.RECIPES.values())
         raise ValueError(f"pair {pair!r} is not known; write teacher:student, e.g. {known}")
     return teacher, student
 

@@ -1,6 +1,7 @@
 """The suites with a real backend, each on something small."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from suites import memory, runner
 from suites.agreement import comparison, samples
 from suites.cell import Cell, options
 from suites.distill import cells, recipes
+from suites.distill.recipe import Value
 from suites.loss import measurement
 from suites.plan import SUITES, PlannedCell
 from suites.selection import Selection
@@ -25,9 +27,9 @@ def context(backend, tmp_path):
 @pytest.fixture
 def short(monkeypatch):
     """Recipes of two epochs."""
-    for name in ("STUDENTS", "TEACHERS"):
-        values = getattr(recipes, name)["digits"].values | {"epochs": recipes.Value(2)}
-        monkeypatch.setattr(recipes, name, {"digits": recipes.Recipe(values)})
+    digits = recipes.RECIPES["digits"]
+    short = {"smoke": digits.students["smoke"] | {"epochs": Value(2)}}
+    monkeypatch.setitem(recipes.RECIPES, "digits", replace(digits, students=short, teachers=short))
 
 
 def run(cell, context):

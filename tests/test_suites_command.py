@@ -1,6 +1,7 @@
 """The command line of the suites: bad input, the plan, resuming, interruption and failure, with a backend of NumPy."""
 
 import json
+from dataclasses import replace
 
 import fake_harness
 import numpy as np
@@ -10,6 +11,7 @@ import backends
 from results.store import Store
 from suites import __main__ as command
 from suites.distill import recipes
+from suites.distill.recipe import Value
 
 SMALL = ["distill", "--backend", "torch", "--method", "sft,kd", "--seeds", "2", "--no-mlflow"]
 
@@ -19,12 +21,9 @@ def numpy_backend(monkeypatch):
     monkeypatch.setattr(backends, "load", lambda name: fake_harness)
     monkeypatch.setattr(fake_harness, "on_train", None)
     monkeypatch.setattr(fake_harness, "trainings", 0)
-    short = {
-        name: recipes.Value(2) if name == "epochs" else value
-        for name, value in recipes.STUDENTS["digits"].values.items()
-    }
-    for table in ("STUDENTS", "TEACHERS"):
-        monkeypatch.setattr(recipes, table, {"digits": recipes.Recipe(short)})
+    digits = recipes.RECIPES["digits"]
+    short = {"smoke": digits.students["smoke"] | {"epochs": Value(2)}}
+    monkeypatch.setitem(recipes.RECIPES, "digits", replace(digits, students=short, teachers=short))
 
 
 def run(store, *arguments):
@@ -52,9 +51,12 @@ def results(store):
         (["distill", "--method", "abdk"], ["method 'abdk'", "did you mean 'abkd'", "sft, kd, rkld, abkd"]),
         (["distill", "--pair", "resnet57:resnet20"], ["resnet57", "digits-teacher"]),
         (["distill", "--pair", "digits-teacher"], ["teacher:student"]),
-        (["--dataset", "cifar100"], ["not built yet", "digits"]),
+        (["--dataset", "dtd"], ["not built yet", "digits, cifar100"]),
+        (["--dataset", "digits", "--scale", "small"], ["scale 'small'", "'digits'", "smoke", "cifar100"]),
+        (["distill", "--method", "kd", "--set", "gamma=0.2"], ["gamma 0.2", "kd"]),
+        (["--set", "gamma"], ["NAME=VALUE"]),
+        (["--teacher-weights", "no-such-file"], ["teacher_weights 'no-such-file'", "safetensors"]),
         (["--dataset", "mnist"], ["dataset 'mnist'", "digits"]),
-        (["--scale", "paper"], ["not built yet", "smoke"]),
         (["--scale", "huge"], ["scale 'huge'", "smoke"]),
         (["--dtype", "float8"], ["dtype 'float8'", "bfloat16"]),
         (["--alpha", "nan"], ["alpha=nan", "finite"]),

@@ -1,5 +1,7 @@
 """Digits, batches, metrics and keys."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from suites import datasets, keys
 from suites.cell import Cell, options
 from suites.distill import cells, metrics, recipes
 from suites.distill.batches import Batches, epoch_order
+from suites.distill.recipe import Value
 from suites.distill.schedules import learning_rate
 from suites.selection import Selection
 from suites.suite import Context
@@ -72,7 +75,7 @@ def test_calibration_error_of_a_calibrated_classifier_is_small_and_of_a_sure_one
 
 
 def test_learning_rate_rises_then_falls_to_zero():
-    recipe = recipes.student_recipe("digits", "kd", {})
+    recipe = recipes.student_recipe("digits", "smoke", "digits-teacher:digits-student", "kd", {})
     rate = learning_rate(recipe, steps_per_epoch=14)
     total = recipe["epochs"] * 14
     values = [rate(step) for step in range(total)]
@@ -82,11 +85,34 @@ def test_learning_rate_rises_then_falls_to_zero():
     assert values[-1] < 0.001 * recipe["learning_rate"] and min(values) > 0
 
 
+def test_learning_rate_falls_at_the_milestones():
+    recipe = recipes.student_recipe("cifar100", "paper", "resnet56:resnet20", "abkd", {})
+    rate = learning_rate(recipe, steps_per_epoch=781)
+    found = [rate(epoch * 781) for epoch in (0, 149, 150, 179, 180, 209, 210, 239)]
+    assert found == pytest.approx([0.05, 0.05, 0.005, 0.005, 5e-4, 5e-4, 5e-5, 5e-5])
+    assert rate(150 * 781 - 1) == 0.05
+
+
+def test_recipes_of_a_pair_differ_where_the_papers_say_so():
+    def value(pair, method, name):
+        return recipes.method_values("cifar100", pair, method)[name]
+
+    assert value("resnet32x4:resnet8x4", "dkd", "non_target_weight").value == 8
+    assert value("resnet56:resnet20", "dkd", "non_target_weight").value == 2
+    assert value("resnet110:resnet20", "lsd", "temperature").value == 4
+    assert "declared" in value("vgg13:vgg8", "abkd", "alpha").source
+    assert "script" in value("resnet56:resnet20", "abkd", "alpha").source
+    with pytest.raises(ValueError, match="dkd.*no recipe on data set 'digits'"):
+        recipes.method_values("digits", "digits-teacher:digits-student", "dkd")
+
+
 def test_every_number_of_every_recipe_has_a_source():
-    found = [
-        recipes.teacher_recipe("digits"),
-        *(recipes.student_recipe("digits", m, {}) for m in recipes.METHOD_VALUES),
-    ]
+    found = []
+    for dataset, entry in recipes.RECIPES.items():
+        for scale in entry.scales:
+            pairs = {entry.default_pair[scale], *(pair for pair, _ in entry.pairs)}
+            found.append(recipes.teacher_recipe(dataset, scale))
+            found += [recipes.student_recipe(dataset, scale, p, m, {}) for p in pairs for m in entry.methods]
     assert all(all(source for source in recipe.sources().values()) for recipe in found)
 
 
@@ -111,8 +137,9 @@ def test_key_changes_with_all_that_decides_the_result_and_with_nothing_else():
 def test_key_of_a_student_changes_with_its_teachers_recipe(monkeypatch):
     student = cells.cells(Selection(suites=("distill",), seeds=1, methods=("kd",)), _context())[-1]
     before = _key(student)
-    values = recipes.TEACHERS["digits"].values | {"epochs": recipes.Value(1)}
-    monkeypatch.setitem(recipes.TEACHERS, "digits", recipes.Recipe(values))
+    digits = recipes.RECIPES["digits"]
+    changed = replace(digits, teachers={"smoke": digits.teachers["smoke"] | {"epochs": Value(1)}})
+    monkeypatch.setitem(recipes.RECIPES, "digits", changed)
     assert _key(student) != before
 
 

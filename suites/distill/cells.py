@@ -82,7 +82,9 @@ def file_name(path: str | None) -> str | None:
     try:
         content = Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise ValueError(f"teacher_weights {path!r} cannot be read ({error.strerror}); name a .safetensors file") from error
+        raise ValueError(
+            f"teacher_weights {path!r} cannot be read ({error.strerror}); name a .safetensors file"
+        ) from error
     return f"{Path(path).name} {hashlib.sha256(content).hexdigest()[:16]}"
 
 

@@ -60,8 +60,7 @@ class DatasetRecipes:
         teachers, students: how networks are trained, by scale.
         methods: parameters of each method that is used on it.
         pairs: those that differ for a pair, by (pair, method).
-        default_pair: where the user names none.
-        default_methods, default_seeds: the same, by scale.
+        default_pair, default_methods, default_seeds: where the user names none, by scale.
         models: further names of its networks.
         robustness: whether accuracy on corrupted images is measured.
     """
@@ -69,7 +68,7 @@ class DatasetRecipes:
     teachers: Mapping[str, Values]
     students: Mapping[str, Values]
     methods: Mapping[str, Values]
-    default_pair: str
+    default_pair: Mapping[str, str]
     default_methods: Mapping[str, tuple[str, ...]]
     default_seeds: Mapping[str, int]
     pairs: Mapping[tuple[str, str], Values] = field(default_factory=dict)

@@ -29,7 +29,7 @@ _SHORT: Values = {
     name: value for name, value in _TRAINING.items() if name not in ("milestones", "decay")
 } | {"schedule": Value("cosine"), "learning_rate": Value(0.1)}  # fmt: skip
 _SMALL: Values = _SHORT | {"epochs": Value(20), "warm_up_steps": Value(156)}
-_SMOKE: Values = _SHORT | {"epochs": Value(2), "warm_up_steps": Value(6)}
+_SMOKE: Values = _SHORT | {"epochs": Value(5), "warm_up_steps": Value(12), "learning_rate": Value(0.05)}
 
 _UNPUBLISHED = DECLARED + "; not published for ABKD on other pairs, as for resnet56 → resnet20"
 _POINT: Values = {"alpha": Value(0.8, ABKD_SCRIPT), "beta": Value(0.3, ABKD_SCRIPT)}
@@ -119,7 +119,7 @@ RECIPES = DatasetRecipes(
     students={"smoke": _SMOKE, "small": _SMALL, "paper": _TRAINING},
     methods=METHODS,
     pairs=_of_pairs(),
-    default_pair="resnet56:resnet20",
+    default_pair={"smoke": "resnet14:resnet8", "small": "resnet56:resnet20", "paper": "resnet56:resnet20"},
     default_methods={"smoke": _COMPARED, "small": _COMPARED, "paper": tuple(METHODS)},
     default_seeds={"smoke": 1, "small": 3, "paper": 3},
     robustness=True,

@@ -42,7 +42,7 @@ RECIPES = DatasetRecipes(
             "hard_weight": Value(1.0, ABKD_SCRIPT),
         },
     },
-    default_pair="digits-teacher:digits-student",
+    default_pair={"smoke": "digits-teacher:digits-student"},
     default_methods={"smoke": ("sft", "kd", "rkld", "abkd")},
     default_seeds={"smoke": 10},
     models={"digits-teacher": "convnet-16-32-64", "digits-student": "convnet-4-8"},

@@ -53,7 +53,11 @@ def _teacher(cell: Cell, context: Context) -> Outcome:
     model = context.harness.build_model(spec, weights, cell.dtype)
     if given:
         logits = context.harness.predict(model, data.test_images)
-        details = {"data": _described(data), "recipe": cells.cell_recipe(cell).plain(), "given": cell.option("teacher_weights")}
+        details = {
+            "data": _described(data),
+            "recipe": cells.cell_recipe(cell).plain(),
+            "given": cell.option("teacher_weights"),
+        }
         outcome, final = Outcome("ok", "", metrics.evaluate(logits, data.test_labels), {}, details), model
     else:
         result, outcome = _train(cell, context, data, model, None, method="sft", hard_weight=1.0)
