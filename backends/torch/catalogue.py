@@ -302,7 +302,7 @@ def _by_entropy(
     of_teacher, of_student = (_entropy(logits.double() / temperature) for logits in (teacher, student))
     low, high = parameters
     sides = torch.stack([of_teacher > of_student, of_student > of_teacher], -1)
-    return torch.where(sides, high, low).to(torch.float64)
+    return low + (high - low) * sides.double()
 
 
 def _entropy(logits: torch.Tensor) -> torch.Tensor:

@@ -64,14 +64,7 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
     """h_k − (h_j/q_j) q_k, with j the student's most likely class: it changes no gradient, only its rounding."""
     s, t = rows.s, rows.t
     if not pattern.gamma_is_one:
-        delta = rows.relative - rows.shift
-        positive = delta > 0
-        larger = saturating_exp(
-            pick(positive, k.larger_s_positive, k.larger_s_negative) * s
-            + pick(positive, k.larger_t_positive, k.larger_t_negative) * t
-        )
-        h = larger * first_order(delta.abs(), k, "alpha")
-        return with_sign_of(h, delta) - _top_ratio(rows, k) * rows.q
+        return _centred_generally(rows, k)
     # γ = 1: q_k (e^(αδ_k) − e^(αδ_j))/α exactly; where the teacher forbids j and α ≤ 0, j is left out: centre at δ = 0
     reference = torch.where((rows.top == -math.inf) & (k.alpha <= 0), rows.shift, rows.top)
     difference = rows.relative - reference
@@ -83,3 +76,34 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
         distance = distance.clamp(max=1e30)  # infinite where the teacher forbids j
     size = saturating_exp(torch.where(own, at_own, at_reference)) * first_order(distance, k, "alpha")
     return with_sign_of(size, difference)
+
+
+#: a class whose q^(γ−1) is within this, in logarithms, of the top class's is as good as tied with it
+_TIED = 0.0625
+
+
+def _centred_generally(rows: Rows, k: Scalars) -> torch.Tensor:
+    """`_centred` for γ ≠ 1.
+
+    Of classes all but tied with the top class h_k and (h_j/q_j) q_k may be the same but for their last digits. With
+    x = (γ−1)(t_k − t_j) the difference is q_k^γ (e^(αδ_k) − e^(αδ_j))/α + (e^x − 1)(h_j/q_j) q_k there.
+    """
+    s, t = rows.s, rows.t
+    delta = rows.relative - rows.shift
+    positive = delta > 0
+    exponent = pick(positive, k.larger_s_positive, k.larger_s_negative) * s
+    exponent = exponent + pick(positive, k.larger_t_positive, k.larger_t_negative) * t
+    ratio = _top_ratio(rows, k)
+    tied = (t + rows.log_partition) * (k.gamma - 1).abs() > -_TIED
+    if not torch.compiler.is_compiling() and tied.sum() <= len(tied):  # the top classes alone
+        return with_sign_of(saturating_exp(exponent) * first_order(delta.abs(), k, "alpha"), delta) - ratio * rows.q
+    tied = tied & (rows.top > -math.inf)
+    step = torch.where(tied, rows.relative - rows.top, delta)
+    of_tied = torch.maximum(k.alpha * s + k.beta * t, k.gamma * t + k.alpha * (rows.top - rows.shift))
+    exponent = torch.where(tied, of_tied, exponent)
+    h = with_sign_of(saturating_exp(exponent) * first_order(step.abs(), k, "alpha"), step)
+    power = (k.gamma - 1) * (t + rows.log_partition)
+    growth = torch.full_like(power, 1.0)
+    for n in range(9, 1, -1):  # (e^x − 1)/x, whose next term is below 1e-17
+        growth = 1 + growth * (power * (1 / n))
+    return h + torch.where(tied, power * growth, -1.0) * ratio * rows.q
