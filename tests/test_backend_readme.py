@@ -39,6 +39,6 @@ def test_readme_example_of_the_catalogue(backend):
 
 def test_readme_lists_every_divergence_and_objective(backend):
     listed = set(re.findall(r"`([A-Za-z_]+)`", TEXT))
-    objectives = importlib.import_module(f"backends.{CHOSEN}.objectives")
+    objectives = vars(importlib.import_module(f"backends.{CHOSEN}.objectives"))
     assert set(DIVERGENCES) <= listed
-    assert {name for name in objectives.__all__ if name.endswith("_loss")} <= listed
+    assert {name for name in objectives if name.endswith("_loss") and not name.startswith("_")} <= listed

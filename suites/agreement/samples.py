@@ -10,8 +10,9 @@ from reference.catalogue import Divergence
 from reference.grid import TEMPERATURES, draw_logits
 
 RANDOM_ROWS = 10_000
-#: classes of the random rows; few, so that compilers see few shapes
+#: classes of the random rows; few, so that compilers see few shapes. Rows of 2 are held as rows of 10, the others −inf
 RANDOM_CLASSES = (2, 10, 100)
+FEWEST_CLASSES = 10
 RANDOM_SPREADS = ("1", "10", "100", "near")
 ROWS_AT_ONCE = 250
 
@@ -82,9 +83,11 @@ def random_samples(divergence: Divergence, dtype: str, rows: int = RANDOM_ROWS) 
         if divergence.margin is not None:
             clear = np.flatnonzero(divergence.margin(student, teacher, **parameters, temperature=temperature))[:count]
             student, teacher = student[clear], teacher[clear]
+        forbidden = ((0, 0), (0, max(FEWEST_CLASSES - classes, 0)))
+        student, teacher = (np.pad(logits, forbidden, constant_values=-np.inf) for logits in (student, teacher))
         value, gradient = divergence.reference(
             student, teacher, *parameters.values(), temperature=temperature, reduction="none"
         )
-        index = np.broadcast_to(np.arange(classes), gradient.shape)
+        index = np.broadcast_to(np.arange(gradient.shape[-1]), gradient.shape)
         largest = np.abs(gradient).max(axis=-1)
         yield Sample(parameters, temperature, spread, student, teacher, value, index, gradient, largest, True)
