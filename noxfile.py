@@ -17,6 +17,8 @@ nox.options.sessions = ["torch"]
 
 BACKENDS = ("torch", "jax", "tensorflow")
 HERE = Path(__file__).parent
+#: as many processes as there are cores, up to four: a framework's tests take a gigabyte each; `-- -n 0` for one alone
+PYTEST = ("-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 
 
 def environment(session: nox.Session, name: str) -> str:
@@ -57,7 +59,7 @@ def backend_tests(backend: str):
     @nox.session(name=f"tests-{backend}")
     def run(session: nox.Session) -> None:
         python = environment(session, backend)
-        session.run(python, "-m", "pytest", *session.posargs, env={"ABKD_TEST_BACKEND": backend}, external=True)
+        session.run(python, *PYTEST, *session.posargs, env={"ABKD_TEST_BACKEND": backend}, external=True)
 
     run.__doc__ = f"Tests of the {backend} backend."
     return run
@@ -78,7 +80,7 @@ def tests(session: nox.Session) -> None:
 def tests_shared(session: nox.Session) -> None:
     """Tests of the reference, the records and the suites, without a framework."""
     python = environment(session, "results")
-    session.run(python, "-m", "pytest", *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True)
+    session.run(python, *PYTEST, *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True)
 
 
 def results(command: str, text: str):

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from inspect import signature
+from types import ModuleType
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -78,3 +80,15 @@ def check_label_shape(logits_shape: Sequence[int], labels_shape: Sequence[int]) 
             f"labels has shape {tuple(labels_shape)}; it must have the logits' leading shape "
             f"{tuple(logits_shape)[:-1]}, one class index per row"
         )
+
+
+def divergences_in(module: ModuleType) -> list[str]:
+    """Names of the divergences that a backend's module defines: its functions whose first argument is the student."""
+    return sorted(
+        name
+        for name, function in vars(module).items()
+        if getattr(function, "__module__", None) == module.__name__
+        and callable(function)
+        and next(iter(signature(function).parameters), None) == "student_logits"
+        and not name.startswith("_")
+    )

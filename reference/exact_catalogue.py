@@ -14,14 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import mpmath
+import numpy as np
 from mpmath import libmp, mpf
+from numpy.typing import ArrayLike, NDArray
 
 from reference.arguments import check_temperature
+from reference.distributions import evaluate_rows
 from reference.exact import differ_by_a_constant
 from reference.exact_numbers import Classes, Raw, log_softmax, to_raw
 
 MAXIMUM_BITS = 1 << 17
 _FIRST_BITS = 256
+#: more than float64 holds
+_FLOAT64_DIGITS = 18
 #: Numbers below this have fewer digits: they are beyond what float64 holds in full.
 _SMALLEST = mpf("1e-300")
 
@@ -170,6 +175,37 @@ def row_of(definition: Definition) -> Callable[..., DefinedRow]:
         return DefinedRow(definition, student_logits, teacher_logits, temperature)
 
     return make
+
+
+def in_float64(exact: Callable[..., DefinedRow]) -> Callable[..., tuple[Any, Any]]:
+    """The value and gradient of a divergence with all arguments of the float64 code, each row by its definition.
+
+    Args:
+        exact: (student_logits, teacher_logits, temperature) of one row -> that row, as `row_of` gives it.
+    """
+
+    def reference(
+        student_logits: ArrayLike,
+        teacher_logits: ArrayLike,
+        *parameters: float,
+        temperature: float = 1.0,
+        mask: ArrayLike | None = None,
+        reduction: str = "mean",
+    ) -> tuple[Any, Any]:
+        raw = [to_raw("parameter", float(value)) for value in parameters]
+
+        def rows(student: NDArray, teacher: NDArray, temperature: float) -> tuple[NDArray, NDArray]:
+            values, gradients = np.empty(len(student)), np.empty(student.shape)
+            for place, (z, y) in enumerate(zip(student.tolist(), teacher.tolist(), strict=True)):
+                value, gradient = exact(z, y, temperature).value_and_gradient(*raw, digits=_FLOAT64_DIGITS)
+                values[place], gradients[place] = float(value), [libmp.to_float(x) for x in gradient]
+            return values, gradients
+
+        return evaluate_rows(
+            rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction
+        )
+
+    return reference
 
 
 class DefinedRow:

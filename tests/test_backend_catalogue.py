@@ -23,8 +23,10 @@ MAXIMUM_OF_MEANS = ("alphanet",)
 #: float16's smallest step (an entry may be half of it off) and its largest number
 HALF_STEP = {"float16": 2.0**-25}
 LARGEST = {"float16": 65504.0}
-SHAPE = (3, 6)
-properties = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+#: one shape for nearly all that has few classes, and one for what has 100: compilers that specialise take most of the time
+SHAPE = (6, 6)
+ROWS_OF_100 = 200
+properties = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 
 
 def middle(name):
@@ -100,27 +102,30 @@ def bounded(parameters):
     return all(value >= 0 for value in parameters.values())
 
 
+def evaluate_repeated(backend, name, case, dtype):
+    """Values and gradients of a case, its rows repeated to the common shape for the call."""
+    student, teacher = case.inputs()
+    source = np.arange(ROWS_OF_100) % case.rows
+    results = backend.value_and_gradient(
+        name, student[source], teacher[source], case.parameters, temperature=case.temperature, dtype=dtype
+    )
+    return tuple(result[: case.rows] for result in results)
+
+
+#: float16 and rows of 50,257 classes are left to the agreement suite
 @pytest.mark.parametrize(
-    ("dtype", "classes", "value_bound", "gradient_bound"),
-    [
-        ("float64", 100, 1e-12, 1e-12),
-        ("float32", 100, 1e-5, 1e-5),
-        ("float32", 50257, 1e-5, 1e-5),
-        ("bfloat16", 100, 1e-5, 8e-3),
-        ("float16", 100, 1e-5, 1e-3),
-    ],
+    ("dtype", "value_bound", "gradient_bound"),
+    [("float64", 1e-12, 1e-12), ("float32", 1e-5, 1e-5), ("bfloat16", 1e-5, 8e-3)],
 )
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "ab_divergence"])  # has tests of its own
-def test_golden_cases(backend, name, dtype, classes, value_bound, gradient_bound):
-    cases = [case for case in golden.load(name, dtype=dtype, classes=classes) if case.spread in ("1", "10", "near")]
+def test_golden_cases(backend, name, dtype, value_bound, gradient_bound):
+    cases = [case for case in golden.load(name, dtype=dtype, classes=100) if case.spread in ("1", "10", "near")]
     if dtype in ("float64", "float32"):
         # one row in 500 has inputs whose difference rounds in float32; at spread 100 the grid may hold it
-        cases += [c for c in golden.load(name, dtype=dtype, classes=classes, spread="100") if bounded(c.parameters)]
+        cases += [c for c in golden.load(name, dtype=dtype, classes=100, spread="100") if bounded(c.parameters)]
     assert cases
     for case in cases:
-        got = backend.value_and_gradient(
-            name, *case.inputs(), case.parameters, temperature=case.temperature, dtype=dtype
-        )
+        got = evaluate_repeated(backend, name, case, dtype)
         entries = np.take_along_axis(got[1], case.gradient_index, axis=-1)
         want = case.value, case.gradient_entries
         value_error, gradient_error = errors((got[0], entries), want, case.gradient_max, dtype)
@@ -132,7 +137,7 @@ def test_golden_cases(backend, name, dtype, classes, value_bound, gradient_bound
 @pytest.mark.parametrize("name", NAMES)
 def test_far_apart_distributions_give_no_nan(backend, name):
     for spread in ("100", "1000"):
-        student, teacher = draw_logits(100, spread, "float32", 8, 1)
+        student, teacher = draw_logits(100, spread, "float32", ROWS_OF_100, 1)
         value, gradient = backend.value_and_gradient(name, student, teacher, middle(name))
         assert not np.isnan(value).any()
         assert not np.isnan(gradient).any()
@@ -142,7 +147,7 @@ def test_far_apart_distributions_give_no_nan(backend, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_nearly_equal_bfloat16_logits(backend, name):
     """Where published libraries return negative divergences: within 1e-5 of the same rounded inputs here."""
-    student, teacher = draw_logits(100, "near", "bfloat16", 200, 7)
+    student, teacher = draw_logits(100, "near", "bfloat16", ROWS_OF_100, 7)
     one_step = teacher.copy()
     one_step[:, 0] *= 1 + 2.0**-7  # one step of bfloat16, or two
     one_step = round_to(one_step, "bfloat16")
@@ -232,12 +237,10 @@ def test_masked_equals_subset(backend, name, student, teacher, row, reduction):
     value, gradient = backend.value_and_gradient(
         name, spoiled_student, spoiled_teacher, middle(name), mask=mask, reduction=reduction, dtype="float64"
     )
-    want_value, want_gradient = backend.value_and_gradient(
-        name, student[mask], teacher[mask], middle(name), reduction=reduction, dtype="float64"
-    )
-    np.testing.assert_allclose(value[mask] if reduction == "none" else value, want_value, rtol=1e-13, atol=1e-25)
+    want_value, want_gradient = reference(name, student[mask], teacher[mask], middle(name), reduction=reduction)
+    np.testing.assert_allclose(value[mask] if reduction == "none" else value, want_value, rtol=1e-12, atol=1e-25)
     size = max(np.abs(want_gradient).max(), 1e-12)
-    np.testing.assert_allclose(gradient[mask], want_gradient, rtol=0, atol=1e-13 * size)
+    np.testing.assert_allclose(gradient[mask], want_gradient, rtol=0, atol=1e-12 * size)
     assert not gradient[row].any()
     if reduction == "none":
         assert value[row] == 0
@@ -270,7 +273,7 @@ def test_reductions_are_consistent(backend, name, student, teacher):
 def test_nothing_selected_is_zero(backend, name, reduction):
     bad = np.full(SHAPE, np.nan)
     value, gradient = backend.value_and_gradient(
-        name, bad, np.zeros(SHAPE), middle(name), mask=np.zeros(SHAPE[0], bool), reduction=reduction
+        name, bad, np.zeros(SHAPE), middle(name), mask=np.zeros(SHAPE[0], bool), reduction=reduction, dtype="float64"
     )
     assert value == 0
     assert not gradient.any()
@@ -278,13 +281,15 @@ def test_nothing_selected_is_zero(backend, name, reduction):
 
 @each
 def test_one_valid_token(backend, name):
-    student, teacher = draw_logits(SHAPE[1], "10", "float32", SHAPE[0], 3)
+    student, teacher = draw_logits(SHAPE[1], "10", "float64", SHAPE[0], 3)
     mask = np.arange(SHAPE[0]) == 1
-    value, gradient = backend.value_and_gradient(name, student, teacher, middle(name), mask=mask, reduction="mean")
+    value, gradient = backend.value_and_gradient(
+        name, student, teacher, middle(name), mask=mask, reduction="mean", dtype="float64"
+    )
     want = reference(name, student[1:2], teacher[1:2], middle(name))
     value_error, gradient_error = errors((np.reshape(value, 1), gradient[1:2]), want)
-    assert value_error <= 1e-5
-    assert gradient_error <= 1e-5
+    assert value_error <= 1e-12
+    assert gradient_error <= 1e-12
     assert not gradient[~mask].any()
 
 
@@ -305,7 +310,7 @@ def test_a_vocabulary_of_200_000(backend, name):
         assert gradient_error <= 1e-5
 
 
-#: rows of (student, teacher), so that one call covers them all
+#: rows of (student, teacher), so that one call covers them all; two more classes that both forbid give it the usual shape
 FORBIDDEN = np.asarray(
     [
         [[1.0, 0.5, -INF, 2.0], [0.3, 1.5, -INF, 0.1]],  # both forbid a class
@@ -316,6 +321,7 @@ FORBIDDEN = np.asarray(
         [[-INF, 0.0, -INF, -INF], [0.0, -INF, -INF, -INF]],  # no class in common
     ]
 )
+FORBIDDEN = np.pad(FORBIDDEN, ((0, 0), (0, 0), (0, SHAPE[1] - FORBIDDEN.shape[2])), constant_values=-INF)
 
 
 @each

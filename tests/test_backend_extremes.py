@@ -118,3 +118,13 @@ def test_single_class_is_zero(backend):
     value, gradient = evaluate(backend, [[3.0]], [[-5.0]], 0.5, 0.5)
     assert value[0] == 0
     assert gradient[0, 0] == 0
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.9), (0.5, 0.501), (0.2, 0.7), (0.9, 0.2), (0.0, 0.8)])
+def test_a_tie_at_the_top_that_the_teacher_rules_out(backend, alpha, beta):
+    """All that is left of the gradient is a small difference between the two classes that tie."""
+    student, teacher = [[-50.5, 106.5, 106.5, -13.5], [2.0, 30.0, 29.75, 1.0]], [[37.25, -49.5, 65.0, 126.0]] * 2
+    for dtype, bound in (("float64", 1e-13), ("float32", 5e-6)):
+        _, gradient = evaluate(backend, student, teacher, alpha, beta, dtype=dtype, temperature=4.0)
+        _, want = ab_divergence_and_gradient(student, teacher, alpha, beta, temperature=4.0, reduction="none")
+        assert (np.abs(gradient - want).max(-1) <= bound * np.abs(want).max(-1)).all()

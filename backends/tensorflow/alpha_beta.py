@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from backends.arguments import check_number, check_temperature
 from backends.coefficients import SERIES, Coefficients, coefficients
-from backends.tensorflow.divided_differences import exponential, first_order, second_order
+from backends.tensorflow.divided_differences import expm1, exponential, first_order, second_order
 from backends.tensorflow.evaluation import (
     as_float64,
     check_arguments,
@@ -26,6 +26,8 @@ from backends.tensorflow.evaluation import (
 )
 from backends.tensorflow.rows import FAR, Rows
 
+#: a class whose q^(γ−1) is within this, in logarithms, of the top class's is as good as tied with it
+TIED = 0.0625
 LONGEST_SERIES = max(terms for _, terms in SERIES.values())
 
 
@@ -157,14 +159,22 @@ def _shares(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
     exact = tf.abs(gamma - 1) <= (5e-16 if dtype == tf.float64 else 1e-9)
     product = tf.logical_and(exact, tf.logical_not(top_forbidden))
 
+    # Of classes all but tied with the top one h_k and (h_j/q_j) q_k may be the same but for their last digits. Their
+    # difference is the same product with q^γ in front, and (q_k^(γ−1)/q_j^(γ−1) − 1) (h_j/q_j) q_k.
+    power = (gamma - 1) * (rows.student_logs - top_student)
+    tied = tf.logical_and(tf.abs(power) < TIED, rows.top_relative > -FAR)
+    tied = tf.logical_or(product, tied)
+    narrow = tf.cast(tf.where(tf.abs(power) < TIED, power, tf.zeros_like(power)), dtype)
+    change = tf.where(tied, expm1(narrow, tf.exp(narrow)), -tf.ones_like(narrow))
+
     q = exponential(rows.student_logs, dtype)
     shares = first_order(
-        gamma * rows.student_logs + tf.where(product, alpha * top_difference, zero),
+        gamma * rows.student_logs + tf.where(tied, alpha * top_difference, zero),
         alpha * rows.teacher_logs + beta * rows.student_logs,
-        tf.where(product, rows.relative - rows.top_relative, rows.difference),
+        tf.where(tied, rows.relative - rows.top_relative, rows.difference),
         size_alpha,
     )
-    shares = capped(shares) - tf.where(product, tf.zeros_like(ratio), ratio) * q
+    shares = capped(shares) + tf.where(product, tf.zeros_like(change), change) * ratio * q
     finite_without_student = tf.logical_or(
         tf.logical_and(beta > 0, gamma >= 0), tf.logical_and(tf.equal(beta, 0), alpha > 0)
     )

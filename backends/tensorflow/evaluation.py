@@ -280,6 +280,9 @@ def _values(
     terms, _ = formula(rows, packed[1:])
     terms = tf.where(tf.logical_and(rows.no_teacher, rows.no_student), tf.zeros_like(terms), terms)
     values = tf.cast(total(terms), dtype)[:, 0]
+    # a row without a finite logit, or with NaN or +inf, has no partition and no value, whatever the formula made of it
+    difference = tf.cast(statistics[4], dtype)[:, 0]
+    values = tf.where(tf.math.is_nan(difference), difference, values)
     values = values if mask is None else tf.where(mask, values, tf.zeros_like(values))
     return values, tf.concat(statistics, axis=-1)
 

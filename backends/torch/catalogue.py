@@ -299,12 +299,20 @@ def _by_entropy(
     student: torch.Tensor, teacher: torch.Tensor, parameters: Sequence[float], temperature: float
 ) -> torch.Tensor:
     """The weights of KL(p‖q) and KL(q‖p) `[rows, 2]`: `high` for the side of the larger entropy, `low` otherwise."""
-    rows, apart = _double_rows(student, teacher, temperature)
-    # H(q) − H(p) = Σ (p − q) log p + q (log p − log q), which is exactly 0 for equal distributions
-    student_has_more = (apart * rows.s + torch.exp(rows.t) * rows.delta).sum(-1)
+    of_teacher, of_student = (_entropy(logits.double() / temperature) for logits in (teacher, student))
     low, high = parameters
-    sides = torch.stack([student_has_more < 0, student_has_more > 0], -1)
-    return torch.where(sides, high, low).to(torch.float64)
+    sides = torch.stack([of_teacher > of_student, of_student > of_teacher], -1)
+    return low + (high - low) * sides.double()
+
+
+def _entropy(logits: torch.Tensor) -> torch.Tensor:
+    """Entropy of each row, also where one class holds nearly everything: what the others hold is added up alone."""
+    below = logits - logits.amax(-1, keepdim=True)
+    weights = torch.exp(below)
+    is_top = below == 0
+    others = torch.where(is_top, 0.0, weights).sum(-1) + (is_top.sum(-1) - 1)
+    spread = torch.where(weights == 0, 0.0, weights * below).sum(-1)
+    return torch.log1p(others) - spread / (1 + others)
 
 
 @divergence(row_parameters=_by_entropy, low=check_not_negative, high=check_not_negative)

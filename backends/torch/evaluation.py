@@ -76,7 +76,7 @@ class _RowValues(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_value: torch.Tensor, _: Any) -> tuple:
         (gradient,) = ctx.saved_tensors
-        return (gradient * grad_value[:, None].to(gradient.dtype), None, None, None, None, None)
+        return (_scaled(gradient, grad_value[:, None]), None, None, None, None, None)
 
 
 class _WeightedSum(torch.autograd.Function):
@@ -99,4 +99,9 @@ class _WeightedSum(torch.autograd.Function):
         # the plain loss.backward() has nothing to scale; elsewhere the look at the value would wait or not compile
         if not torch.compiler.is_compiling() and grad_sum.device.type == "cpu" and grad_sum == 1:
             return (gradient, None, None, None, None, None)
-        return (gradient * grad_sum.to(gradient.dtype), None, None, None, None, None)
+        return (_scaled(gradient, grad_sum), None, None, None, None, None)
+
+
+def _scaled(gradient: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """The gradient times a factor; what counts for nothing is 0 even where the gradient's type has overflowed."""
+    return torch.where(by == 0, 0.0, gradient * by.to(gradient.dtype))

@@ -65,13 +65,7 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
     """h_k − (h_j/q_j) q_k, with j the student's most likely class: it changes no gradient, only its rounding."""
     s, t = rows.s, rows.t
     if not pattern.gamma_is_one:
-        delta = rows.relative - rows.shift
-        larger = Mask(torch.gt, delta, 0.0).pick_(
-            combination(k.larger_s_positive, s, k.larger_t_positive, t),
-            combination(k.larger_s_negative, s, k.larger_t_negative, t),
-        )
-        h = with_sign_of_(saturating_exp_(larger).mul_(first_order(delta.abs(), k, "alpha")), delta)
-        return h.addcmul_(_top_ratio(rows, k), rows.q, value=-1)
+        return _centred_generally(rows, k)
     # γ = 1: q_k (e^(αδ_k) − e^(αδ_j))/α exactly; where the teacher forbids j and α ≤ 0, j is left out: centre at δ = 0
     reference = torch.where((rows.top == -math.inf) & (k.alpha <= 0), rows.shift, rows.top)
     difference = rows.relative - reference
@@ -83,3 +77,47 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
         distance = distance.clamp(max=torch.finfo(distance.dtype).max)  # infinite where the teacher forbids j
     size = saturating_exp_(own.pick_(combination(k.alpha, s, k.beta, t), at_reference))
     return with_sign_of_(size.mul_(first_order(distance, k, "alpha")), difference)
+
+
+#: a class whose q^(γ−1) is within this, in logarithms, of the top class's is as good as tied with it
+_TIED = 0.0625
+
+
+def _centred_generally(rows: Rows, k: Scalars) -> torch.Tensor:
+    """`_centred` for γ ≠ 1: the difference as it stands, except where a class is all but tied with the top one."""
+    s, t, q = rows.s, rows.t, rows.q
+    delta = rows.relative - rows.shift
+    larger = Mask(torch.gt, delta, 0.0).pick_(
+        combination(k.larger_s_positive, s, k.larger_t_positive, t),
+        combination(k.larger_s_negative, s, k.larger_t_negative, t),
+    )
+    h = with_sign_of_(saturating_exp_(larger).mul_(first_order(delta.abs(), k, "alpha")), delta)
+    ratio = _top_ratio(rows, k)
+    centred = h.addcmul_(ratio, q, value=-1)
+    tied = (t > -_TIED / (k.gamma - 1).abs() - rows.log_partition) & (rows.top > -math.inf)
+    of_rows = (rows.top, rows.shift, rows.log_partition, ratio)
+    if torch.compiler.is_compiling():
+        return torch.where(tied, _centred_of_tied(rows.relative, s, t, q, *of_rows, k), centred)
+    row, column = tied.nonzero(as_tuple=True)
+    if len(row) > len(tied):  # more than the top classes themselves
+        classes = (x[row, column] for x in (rows.relative, s, t, q))
+        centred[row, column] = _centred_of_tied(*classes, *(x[row, 0] for x in of_rows), k)
+    return centred
+
+
+def _centred_of_tied(
+    relative: torch.Tensor, s: torch.Tensor, t: torch.Tensor, q: torch.Tensor, top: torch.Tensor, shift: torch.Tensor,
+    log_partition: torch.Tensor, ratio: torch.Tensor, k: Scalars,
+) -> torch.Tensor:  # fmt: skip
+    """h_k − (h_j/q_j) q_k where q_k^(γ−1) and q_j^(γ−1) are all but the same, so that the two may cancel.
+
+    With x = (γ−1)(t_k − t_j) it is q_k^γ (e^(αδ_k) − e^(αδ_j))/α + (e^x − 1)(h_j/q_j) q_k.
+    """
+    step = relative - top
+    exponent = torch.maximum(k.alpha * s + k.beta * t, k.gamma * t + k.alpha * (top - shift))
+    h = with_sign_of_(saturating_exp_(exponent) * first_order(step.abs(), k, "alpha"), step)
+    power = (k.gamma - 1) * (t + log_partition)
+    growth = torch.full_like(power, 1.0)
+    for n in range(9 if t.dtype == torch.float64 else 5, 1, -1):  # (e^x − 1)/x; the next term is below the last digit
+        growth = 1 + growth * (power * (1 / n))
+    return h + power * growth * ratio * q

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from suites.agreement import bounds
+from suites.agreement.batches import Evaluate, evaluated
 from suites.agreement.samples import Sample
 
 #: how many of the worst rows a record lists
@@ -17,21 +18,18 @@ class Comparison:
     """Errors of a backend, collected sample by sample.
 
     Args:
-        evaluate: (student, teacher, parameters, temperature) → (values `[rows]`, gradient `[rows, classes]`).
         dtype: type of the logits.
     """
 
-    def __init__(self, evaluate: Callable[..., tuple[np.ndarray, np.ndarray]], dtype: str) -> None:
-        self.evaluate = evaluate
+    def __init__(self, dtype: str) -> None:
         self.dtype = dtype
         self.cells: list[dict[str, Any]] = []
         self.rows: list[dict[str, Any]] = []
         #: errors [rows, 2] by region and by whether the rows are random
         self.errors: dict[tuple[str, bool], list[np.ndarray]] = defaultdict(list)
 
-    def add(self, sample: Sample) -> None:
-        """Compare one sample."""
-        values, gradient = self.evaluate(sample.student, sample.teacher, sample.parameters, sample.temperature)
+    def add(self, sample: Sample, values: np.ndarray, gradient: np.ndarray) -> None:
+        """Compare the values `[rows]` and the gradient `[rows, classes]` that a backend gave for one sample."""
         got = np.take_along_axis(gradient, sample.index, axis=-1)
         errors = np.stack(
             [
@@ -125,13 +123,12 @@ class Comparison:
 
 
 def compare(
-    evaluate: Callable[..., tuple[np.ndarray, np.ndarray]], dtype: str, samples: Iterable[Sample],
-    report: Callable[[int], None] = lambda rows: None,
-) -> Comparison:  # fmt: skip
+    evaluate: Evaluate, dtype: str, samples: Iterable[Sample], report: Callable[[int], None] = lambda done: None
+) -> Comparison:
     """Compare on all samples, telling `report` how many samples are done."""
-    comparison = Comparison(evaluate, dtype)
-    for number, sample in enumerate(samples, start=1):
-        comparison.add(sample)
+    comparison = Comparison(dtype)
+    for number, (sample, values, gradient) in enumerate(evaluated(evaluate, samples), start=1):
+        comparison.add(sample, values, gradient)
         report(number)
     return comparison
 

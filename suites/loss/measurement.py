@@ -63,7 +63,8 @@ def _worker(problem: Problem) -> dict[str, Any]:
         CellStopped: the process ran out of memory or time.
         RuntimeError: it failed otherwise; the message holds the end of what it printed.
     """
-    environment = dict(os.environ)
+    # pytest measures there, and must not take what a pytest that started this process says of itself for its own
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(keys.ROOT), environment.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory() as folder:
         request, answer, log = (Path(folder) / name for name in ("request.json", "answer.json", "log.txt"))
