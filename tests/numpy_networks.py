@@ -78,7 +78,9 @@ def max_pool(x):
     batch, channels, height, width = x.array.shape
     cut = x.array.reshape(batch, channels, height // 2, 2, width // 2, 2)
     best = cut.max((3, 5), keepdims=True)
-    share = (cut == best) / (cut == best).sum((3, 5), keepdims=True)  # no ties among random numbers but at 0, where ReLU
+    share = (cut == best) / (cut == best).sum(
+        (3, 5), keepdims=True
+    )  # no ties among random numbers but at 0, where ReLU
 
     def backward(gradient):  # has no gradient anyway
         return (share * gradient[:, :, :, None, :, None]).reshape(x.array.shape)
