@@ -69,6 +69,7 @@ class Malicious:
         return os.mkdir, (str(self.place),)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("writer", ["torch", "pickle", "nested"])
 def test_code_in_a_checkpoint_is_not_executed(model, tmp_path, writer):
     path, trace = tmp_path / "in.pth", tmp_path / "executed"
