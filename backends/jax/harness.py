@@ -266,15 +266,10 @@ def predict(model: nnx.Module, inputs: np.ndarray, batch_size: int = 512) -> np.
     return training.predict(model, inputs, batch_size).astype(np.float64)
 
 
-@nnx.jit
-def _call(model: nnx.Module, inputs: jax.Array) -> jax.Array:
-    return model(inputs)
-
-
 def training_logits(model: nnx.Module, inputs: np.ndarray) -> np.ndarray:
     """Logits `[rows, classes]` of one batch of NHWC images in training mode, as float64; running statistics move."""
     model.train()
-    logits = _call(model, np.asarray(inputs, _parameter_type(model)))
+    logits = model(jnp.asarray(inputs, _parameter_type(model)))
     model.eval()
     return np.asarray(logits, np.float64)
 

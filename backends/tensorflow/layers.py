@@ -32,25 +32,63 @@ class BatchNorm(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Normalise `[..., channels]` by the batch's statistics (training) or the running ones."""
+        scale, shift, old_mean, old_variance = (
+            tf.convert_to_tensor(v) for v in (self.scale, self.shift, self.mean, self.variance)
+        )
         if not training:
-            mean, variance = tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.variance)
-            factor = tf.convert_to_tensor(self.scale) * tf.math.rsqrt(variance + self.epsilon)
-            return (inputs - mean) * factor + tf.convert_to_tensor(self.shift)
-        axes = list(range(inputs.shape.rank - 1))
-        mean = tf.reduce_mean(inputs, axes)
-        centred = inputs - mean
-        variance = tf.reduce_mean(tf.square(centred), axes)  # biased for normalising, unbiased for the running one
+            return _normalise(inputs, scale, shift, old_mean, old_variance, self.epsilon)
+        outputs, mean, variance = _normalise_batch(inputs, scale, shift, self.epsilon)
         count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
-        unbiased = tf.stop_gradient(variance) * (count / tf.maximum(count - 1, 1))
-        for running, new in ((self.mean, tf.stop_gradient(mean)), (self.variance, unbiased)):
-            old = tf.convert_to_tensor(running)
-            running.assign(old + tf.constant(self.momentum, old.dtype) * (tf.cast(new, old.dtype) - old))
-        factor = tf.convert_to_tensor(self.scale) * tf.math.rsqrt(variance + self.epsilon)
-        return centred * factor + tf.convert_to_tensor(self.shift)
+        unbiased = variance * (count / tf.maximum(count - 1, 1))  # biased for normalising, unbiased for the running one
+        for running, old, new in ((self.mean, old_mean, mean), (self.variance, old_variance, unbiased)):
+            new = tf.cast(tf.stop_gradient(new), old.dtype)
+            running.assign(old + tf.constant(self.momentum, old.dtype) * (new - old))
+        return outputs
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the layer."""
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def _normalise(
+    x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, epsilon: float
+) -> tf.Tensor:
+    """Normalise by given moments, in one pass over images in float32."""
+    if x.shape.rank == 4 and x.dtype == scale.dtype == tf.float32:
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=shift, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+        ).y
+    return (x - mean) * (scale * tf.math.rsqrt(variance + epsilon)) + shift
+
+
+def _normalise_batch(
+    inputs: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Normalise by the batch's own moments; returns them (biased variance) as constants.
+
+    TensorFlow's fused kernel for training adds up float32 plainly (variances of 64 images of 32×32 are 1e-5 off), and
+    automatic differentiation goes over the batch more often than the formula here.
+    """
+
+    @tf.custom_gradient
+    def function(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tuple:
+        axes = list(range(x.shape.rank - 1))
+        mean = tf.reduce_mean(x, axes)
+        variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes)
+        inverse_deviation = tf.math.rsqrt(variance + epsilon)
+
+        def backward(gradient: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
+            to_shift = tf.reduce_sum(gradient, axes)
+            to_scale = tf.reduce_sum(gradient * (x - mean), axes) * inverse_deviation
+            factor = scale * inverse_deviation
+            slope = inverse_deviation * to_scale / count
+            to_x = (gradient - ((x - mean) * slope + to_shift / count)) * factor
+            return to_x, to_scale, to_shift
+
+        return (_normalise(x, scale, shift, mean, variance, epsilon), mean, variance), backward
+
+    return function(inputs, scale, shift)
 
 
 def convolution(

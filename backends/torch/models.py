@@ -9,14 +9,14 @@ from torch import nn
 from torch.nn import functional
 
 from backends.architectures import ModelSpec, ResidualBlock, residual_blocks
-from backends.torch.layers import batch_norm, convolution, spatial_mean
+from backends.torch.layers import BatchNorm, convolution, spatial_mean
 
 
 class _Stage(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.conv = convolution(channels, width)
-        self.bn = batch_norm(width)
+        self.bn = BatchNorm(width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return functional.relu(self.bn(self.conv(x)), inplace=True)
@@ -44,13 +44,13 @@ class _BasicBlock(nn.Module):
     def __init__(self, block: ResidualBlock) -> None:
         super().__init__()
         self.conv1 = convolution(block.channels, block.width, stride=block.stride)
-        self.bn1 = batch_norm(block.width)
+        self.bn1 = BatchNorm(block.width)
         self.conv2 = convolution(block.width, block.width)
-        self.bn2 = batch_norm(block.width)
+        self.bn2 = BatchNorm(block.width)
         self.downsample = None
         if block.changes_shape:
             shortcut = convolution(block.channels, block.width, 1, stride=block.stride)
-            self.downsample = nn.Sequential(shortcut, batch_norm(block.width))
+            self.downsample = nn.Sequential(shortcut, BatchNorm(block.width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -65,7 +65,7 @@ class ResNet(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.conv1 = convolution(spec.input_shape[2], spec.widths[0])
-        self.bn1 = batch_norm(spec.widths[0])
+        self.bn1 = BatchNorm(spec.widths[0])
         self.layer1, self.layer2, self.layer3 = _stages(spec, _BasicBlock)
         self.fc = nn.Linear(spec.widths[-1], spec.classes)
 
@@ -84,9 +84,9 @@ class _PreActivationBlock(nn.Module):
 
     def __init__(self, block: ResidualBlock) -> None:
         super().__init__()
-        self.bn1 = batch_norm(block.channels)
+        self.bn1 = BatchNorm(block.channels)
         self.conv1 = convolution(block.channels, block.width, stride=block.stride)
-        self.bn2 = batch_norm(block.width)
+        self.bn2 = BatchNorm(block.width)
         self.conv2 = convolution(block.width, block.width)
         self.convShortcut = None
         if block.changes_shape:
@@ -114,7 +114,7 @@ class WideResNet(nn.Module):
         super().__init__()
         self.conv1 = convolution(spec.input_shape[2], spec.widths[0])
         self.block1, self.block2, self.block3 = map(_WideStage, _stages(spec, _PreActivationBlock))
-        self.bn1 = batch_norm(spec.widths[-1])
+        self.bn1 = BatchNorm(spec.widths[-1])
         self.fc = nn.Linear(spec.widths[-1], spec.classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -144,7 +144,7 @@ class VGG(nn.Module):
         for stage, width in enumerate(spec.widths):
             units = []
             for _ in range(spec.blocks):
-                units += [convolution(channels, width, bias=True), batch_norm(width), nn.ReLU(inplace=True)]
+                units += [convolution(channels, width, bias=True), BatchNorm(width), nn.ReLU(inplace=True)]
                 channels = width
             self.add_module(f"block{stage}", nn.Sequential(*units))
         self.classifier = nn.Linear(channels, spec.classes)
