@@ -145,16 +145,22 @@ class _Run:
         if self._device.type == "cuda":
             arrays["random/cuda"] = torch.cuda.get_rng_state(self._device).numpy()
         tensors, plain = export_optimizer(self._optimizer)
-        return arrays | {f"optimizer/{name}": _to_array(value) for name, value in tensors.items()}, plain
+        arrays |= {f"optimizer/{name}": _to_array(value) for name, value in tensors.items()}
+        narrow = [name for name, value in tensors.items() if value.dtype == torch.bfloat16]
+        return arrays, {"optimizer": plain, "bfloat16": narrow}
 
     def restore(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
         with torch.no_grad():
             for name, value in self._student.state_dict().items():
                 value.copy_(_to_tensor(arrays[f"student/{name}"], value.dtype))
-        parts = {name: array for name, array in arrays.items() if name.startswith("optimizer/")}
-        restore_optimizer(
-            self._optimizer, {name.partition("/")[2]: torch.from_numpy(array.copy()) for name, array in parts.items()}, plain
-        )
+        tensors = {
+            name.removeprefix("optimizer/"): torch.from_numpy(array.copy())
+            for name, array in arrays.items()
+            if name.startswith("optimizer/")
+        }
+        for name in plain["bfloat16"]:
+            tensors[name] = tensors[name].view(torch.bfloat16)
+        restore_optimizer(self._optimizer, tensors, plain["optimizer"])
         torch.set_rng_state(torch.from_numpy(arrays["random/cpu"].copy()))
         if "random/cuda" in arrays and self._device.type == "cuda":
             torch.cuda.set_rng_state(torch.from_numpy(arrays["random/cuda"].copy()), self._device)
