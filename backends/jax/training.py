@@ -236,7 +236,7 @@ class _Run:
         return {
             "framework": f"jax {jax.__version__}",
             "device": device.device_kind,
-            "threads": str(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else str(os.cpu_count()),
+            "threads": os.environ.get("NPROC", str(os.cpu_count())),
             "flags": os.environ.get("XLA_FLAGS", ""),
         }
 
