@@ -153,7 +153,7 @@ def _stored(array: np.ndarray) -> np.ndarray:
 
 def _restored(array: np.ndarray, dtype: str, shape: list[int]) -> np.ndarray:
     if array.dtype.name == dtype:
-        return array
+        return array.reshape(shape)  # a scalar comes back as [1]
     import ml_dtypes  # comes with the frameworks whose arrays have such types
 
     return array.view(getattr(ml_dtypes, dtype)).reshape(shape)

@@ -55,7 +55,6 @@ class SGD:
         """What a compiled step depends on."""
         return self.momentum, self.weight_decay
 
-
     @property
     def description(self) -> str:
         """What a resumed training must share."""

@@ -179,7 +179,7 @@ class _Run:
         return {f"{group}/{i}": v for group, variables in groups.items() for i, v in enumerate(variables)}
 
     def export(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        return {name: np.array(keras.ops.convert_to_numpy(v)) for name, v in self._variables().items()}, {}
+        return {name: _to_array(v) for name, v in self._variables().items()}, {}
 
     def restore(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
         for name, variable in self._variables().items():
@@ -196,9 +196,7 @@ class _Run:
             "optimizer": self._updates.description,
             "precision": self._precision,
             "student": [[str(v.dtype), *v.shape] for v in self._student.variables],
-            "teacher": checkpoints.digest(
-                {str(i): np.array(keras.ops.convert_to_numpy(v)) for i, v in enumerate(teacher)}
-            ),
+            "teacher": checkpoints.digest({str(i): _to_array(v) for i, v in enumerate(teacher)}),
         }
 
     def surroundings(self) -> dict[str, str]:
@@ -209,6 +207,11 @@ class _Run:
             "device": device.rpartition("/")[2],
             "threads": str(threads or "all"),
         }
+
+
+def _to_array(variable: keras.Variable | tf.Variable) -> np.ndarray:
+    """A copy of a variable's values."""
+    return np.array(tf.convert_to_tensor(variable).numpy())
 
 
 class _Specification(tuple):

@@ -44,7 +44,7 @@ def distillation_term(objective: Objective) -> Callable[[Logits, Logits, torch.T
     accepted, parameters = inspect.signature(function).parameters, dict(objective.parameters)
     if "labels" in accepted:
         return lambda student, teacher, labels, mask: function(student, teacher, labels, **parameters)
-    if "mask" in accepted:
+    if "mask" in accepted or any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
         return lambda student, teacher, labels, mask: function(student, teacher, mask=mask, **parameters)
 
     def without_mask(student: Logits, teacher: Logits, labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -52,7 +52,8 @@ def distillation_term(objective: Objective) -> Callable[[Logits, Logits, torch.T
             return function(student, teacher, **parameters)
         # equal logits add exactly nothing to such an objective's mean over all rows
         student, teacher = (torch.where(mask[..., None], logits, 0.0) for logits in (student, teacher))
-        return function(student, teacher, **parameters) * (mask.numel() / mask.sum().clamp(min=1))
+        value = function(student, teacher, **parameters)
+        return value * (mask.numel() / mask.sum().clamp(min=1).to(value.dtype))
 
     return without_mask
 
