@@ -1,9 +1,25 @@
 """What `train_student` of every backend asks of its batches and learning rate."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from backends.arguments import check_number
+
+
+class ConvertedBatches:
+    """Batches whose pairs go through a function; the functions of this module see the original behind it.
+
+    Args:
+        batches: iterable of (inputs, labels).
+        convert: (inputs, labels) → (inputs, labels).
+    """
+
+    def __init__(self, batches: Iterable[Any], convert: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+        self.batches, self.convert = batches, convert
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return (self.convert(*batch_pair(batch)) for batch in self.batches)
 
 
 def check_batches(batches: Iterable[Any], epochs: int) -> None:
@@ -15,6 +31,7 @@ def check_batches(batches: Iterable[Any], epochs: int) -> None:
     """
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"epochs={epochs!r} is not allowed; a whole number of at least 1 is")
+    batches = _original(batches)
     if not isinstance(batches, Iterable):
         raise TypeError(f"batches is a {type(batches).__name__}; an iterable of (inputs, labels) is needed")
     if isinstance(batches, Iterator) and epochs > 1:
@@ -29,6 +46,42 @@ def batch_pair(batch: Any) -> tuple[Any, Any]:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise ValueError(f"a batch is a {type(batch).__name__}; each must be a pair (inputs, labels)")
     return batch[0], batch[1]
+
+
+def batches_per_epoch(batches: Iterable[Any]) -> int | None:
+    """Number of batches in an epoch, None where they do not know it."""
+    try:
+        return len(_original(batches))  # type: ignore[arg-type]
+    except TypeError:  # a generator, or a data set of unknown or infinite length
+        return None
+
+
+def knows_epochs(batches: Iterable[Any]) -> bool:
+    """Whether the batches of any epoch can be asked for: `batches.epoch(epoch, start)`, or a list, always the same."""
+    original = _original(batches)
+    return isinstance(original, (list, tuple)) or callable(getattr(original, "epoch", None))
+
+
+def epoch_batches(batches: Iterable[Any], epoch: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
+    """Pairs of an epoch from batch `start` on.
+
+    Batches with a method `epoch(epoch, start)` are asked by it; those that count epochs in an attribute `epoch` have it
+    set; of others the first `start` are left out.
+    """
+    original = _original(batches)
+    if callable(getattr(original, "epoch", None)):
+        pairs = original.epoch(epoch, start)
+    else:
+        if isinstance(getattr(original, "epoch", None), int):
+            original.epoch = epoch  # type: ignore[attr-defined]
+        pairs = islice(original, start, None) if start else iter(original)
+    if isinstance(batches, ConvertedBatches):
+        return (batches.convert(*batch_pair(batch)) for batch in pairs)
+    return map(batch_pair, pairs)
+
+
+def _original(batches: Any) -> Any:
+    return batches.batches if isinstance(batches, ConvertedBatches) else batches
 
 
 def rate_schedule(
@@ -52,10 +105,3 @@ def rate_schedule(
     if rate <= 0:
         raise ValueError(f"learning_rate={learning_rate!r} is not allowed; it must be greater than 0")
     return lambda step: rate
-
-
-def split_compile_time(first_seconds: float, step_seconds: list[float]) -> float:
-    """Seconds of the first step beyond the median of the others: tracing, compiling, warming up."""
-    if not step_seconds:
-        return 0.0
-    return max(0.0, first_seconds - sorted(step_seconds)[len(step_seconds) // 2])

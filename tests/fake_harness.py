@@ -60,15 +60,15 @@ def predict(model, inputs, batch_size=512):
 
 
 def train(
-    teacher, student, batches, *, dtype="float32", method="abkd", alpha=None, beta=None, temperature=1.0,
-    distill_weight=1.0, hard_weight=1.0, learning_rate=None, momentum=0.9,
-    weight_decay=0.0, epochs=1, progress=True, on_epoch=None,
+    teacher, student, batches, *, dtype="float32", method="abkd", alpha=None, beta=None, temperature=None,
+    distill_weight=None, hard_weight=1.0, learning_rate=None, momentum=0.9,
+    weight_decay=0.0, epochs=1, progress=True, on_epoch=None, **own,
 ):  # fmt: skip
     global trainings
     trainings += 1
     if on_train is not None:
         on_train(trainings)
-    methods.resolve(method, alpha=alpha, beta=beta, temperature=temperature, hard_weight=hard_weight)
+    methods.resolve(method, alpha=alpha, beta=beta, temperature=temperature, hard_weight=hard_weight, **own)
     result = TrainingResult(student)
     losses = []
     for epoch in range(epochs):
@@ -82,7 +82,7 @@ def train(
             student["weight"] -= learning_rate(len(losses) - 1) * inputs.T @ q / len(labels)
         result.epoch_losses.append(float(np.mean(losses[-len(batches) :])))
         if on_epoch is not None:
-            on_epoch(epoch, student, result.epoch_losses[-1])
+            result.epoch_metrics.append(on_epoch(epoch, student, result.epoch_losses[-1]))
     result.step_losses = np.array(losses)
     result.step_seconds = [0.001] * len(losses)
     return result

@@ -48,7 +48,7 @@ def results(store):
         (["foo"], ["suite 'foo'", "agreement, loss, distill"]),
         (["sweep"], ["not built yet"]),
         (["--backend", "jaxx"], ["backend 'jaxx'", "torch, jax, tensorflow"]),
-        (["distill", "--method", "abdk"], ["method 'abdk'", "did you mean 'abkd'", "sft, kd, rkld, abkd"]),
+        (["distill", "--method", "abk"], ["method 'abk'", "did you mean 'abkd'", "sft, kd, rkld, abkd"]),
         (["distill", "--pair", "resnet57:resnet20"], ["resnet57", "digits-teacher"]),
         (["distill", "--pair", "digits-teacher"], ["teacher:student"]),
         (["--dataset", "dtd"], ["not built yet", "digits, cifar100"]),

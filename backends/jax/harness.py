@@ -15,6 +15,7 @@ from flax import nnx
 from jax._src import xla_bridge  # the only place that knows whether a device has been started
 
 from backends.architectures import ModelSpec
+from backends.batches import ConvertedBatches
 from backends.jax import divergences, models, objectives, training, weights
 from backends.training_result import TrainingResult
 
@@ -274,29 +275,15 @@ def training_logits(model: nnx.Module, inputs: np.ndarray) -> np.ndarray:
     return np.asarray(logits, np.float64)
 
 
-class _Cast:
-    """Batches with their inputs in one type; iterable again where the original is."""
-
-    def __init__(self, batches: Iterable, dtype: str):
-        self._batches, self._dtype = batches, dtype
-
-    def __iter__(self):
-        for inputs, labels in self._batches:
-            yield np.asarray(inputs, self._dtype), np.asarray(labels)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-
 def train(
     teacher: nnx.Module | None, student: nnx.Module, batches: Iterable, *, dtype: str = "float32", **arguments: Any
 ) -> TrainingResult:
     """`train_student` on NumPy batches (images `[n, height, width, channels]`, integer labels), computed in `dtype`."""
-    if iter(batches) is batches:
-        batches = ((np.asarray(inputs, dtype), np.asarray(labels)) for inputs, labels in batches)
-    else:
-        batches = _Cast(batches, dtype)
-    return training.train_student(teacher, student, batches, **arguments)
+
+    def cast(inputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.asarray(inputs, dtype), np.asarray(labels)
+
+    return training.train_student(teacher, student, ConvertedBatches(batches, cast), **arguments)
 
 
 def peak_memory_bytes() -> int | None:

@@ -1,8 +1,9 @@
 """Distil a teacher into a student: one compiled step, called for every batch."""
 
-import time
-from collections.abc import Callable, Iterable, Sized
+import os
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,17 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from tqdm import tqdm
 
+from backends import checkpoints, loop
 from backends.arguments import check_label_shape, check_number, check_shapes
-from backends.jax.constants import pack
-from backends.jax.objectives import objective, pack_weights
+from backends.batches import rate_schedule
 from backends.jax.optimizers import SGD
 from backends.jax.rows import compute_type
+from backends.jax.training_loss import pack_numbers, training_loss
+from backends.loop import Plan, check_precision, check_teacher
 from backends.methods import Objective, resolve
 from backends.training_result import TrainingResult
-
-_IGNORED = -100
 
 
 def train_student(
@@ -31,8 +31,8 @@ def train_student(
     method: str = "abkd",
     alpha: float | None = None,
     beta: float | None = None,
-    temperature: float = 1.0,
-    distill_weight: float = 1.0,
+    temperature: float | None = None,
+    distill_weight: float | None = None,
     hard_weight: float = 1.0,
     learning_rate: float | Callable[[int], float] | None = None,
     optimizer: optax.GradientTransformation | None = None,
@@ -40,92 +40,73 @@ def train_student(
     weight_decay: float = 0.0,
     epochs: int = 1,
     progress: bool = True,
-    on_epoch: Callable[[int, nnx.Module, float], None] | None = None,
+    on_epoch: Callable[[int, nnx.Module, float], Mapping[str, Any] | None] | None = None,
+    precision: str = "float32",
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 1,
+    checkpoint_steps: int | None = None,
+    fingerprint: str | None = None,
+    **parameters: float,
 ) -> TrainingResult:
     """Train `student` on `batches` with the loss of a distillation method; the module is updated in place.
 
     Args:
-        teacher: called in evaluation mode, never changed; None for methods without a teacher ("sft").
+        teacher: called in evaluation mode, never changed; None for method "sft".
         student: any nnx.Module that maps inputs to logits `[..., classes]`; its `nnx.Param`s are trained, its other
             state (batch statistics, dropout's random state) moves along. Left in evaluation mode.
         batches: iterable of (inputs, labels), iterated once an epoch; inputs an array or a pytree of arrays, labels
             `[...]` integers, −100 for rows that do not count. NumPy or JAX arrays.
-        method: a name in `backends.methods.METHODS`.
-        alpha, beta, temperature, distill_weight, hard_weight: the method's parameters (`backends.methods.resolve`).
+        method: a name in `backends.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
+            temperature² is said there.
+        alpha, beta, temperature, distill_weight, hard_weight: the method's parameters (`backends.methods.resolve`);
+            None takes the method's own. "abkd" needs alpha and beta.
         learning_rate: of SGD with PyTorch's meaning: a number, or a function of the step's number, called on the host.
         optimizer: an optax transformation instead of `learning_rate`.
         momentum, weight_decay: of that SGD; not used with `optimizer`.
         epochs: number of passes over `batches`.
-        progress: whether a bar shows steps, the last epoch's loss and the time left.
+        progress: whether a bar shows steps, the last loss and the time left.
         on_epoch: called after each epoch with its number from 0, the student (up to date, in evaluation mode) and the
-            epoch's mean loss.
+            epoch's mean loss; a mapping of plain data that it returns is kept in the result's `epoch_metrics` and in
+            checkpoints.
+        precision: "float32", which leaves types as they are, or "bfloat16" for the computations of convolutions and
+            linear layers; parameters and losses stay float32.
+        checkpoint: file to keep the training's state in, and to go on from where it exists: then the result is bit for
+            bit that of an uninterrupted run, given the same threads and device (`backends.checkpoints`), and batches
+            that are the same for the same epoch: a list, or an object with a method `epoch(epoch, start)`.
+        checkpoint_every: epochs between two checkpoints.
+        checkpoint_steps: steps between two further ones within an epoch; batches must then know their epochs.
+        fingerprint: digest of what only the caller knows to decide the result (data, seed), checked on resuming.
+        **parameters: further ones of the method, e.g. gamma of "ttm", non_target_weight and warm_up_epochs of "dkd".
 
     Returns:
-        TrainingResult; status "diverged" where a loss was not finite, after whose epoch training stopped.
+        TrainingResult; status "diverged" where a loss was not finite, at which training stopped.
 
     Raises:
-        ValueError: a bad argument, no batch at all, or a one-shot iterator for several epochs.
+        ValueError: a bad argument, no batch at all, a one-shot iterator for several epochs, or a checkpoint that does
+            not belong here.
     """
-    chosen = resolve(
-        method, alpha=alpha, beta=beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight
-    )
-    _check_arguments(teacher, chosen, batches, method, learning_rate, optimizer, epochs)
-    run = _Run(teacher if chosen.needs_teacher else None, student, chosen, optimizer, momentum, weight_decay)
-    result = TrainingResult(student)
-    steps = len(batches) * epochs if isinstance(batches, Sized) else None
-    losses: list[np.ndarray] = []
-    try:
-        with tqdm(total=steps, disable=not progress, desc=method, unit="step") as bar:
-            for epoch in range(epochs):
-                epoch_losses = run.epoch(batches, learning_rate, bar)
-                losses.append(epoch_losses)
-                if not np.isfinite(epoch_losses).all():
-                    result.status = "diverged"
-                    losses[-1] = epoch_losses[: int(np.argmin(np.isfinite(epoch_losses))) + 1]
-                mean_loss = float(losses[-1].mean())
-                result.epoch_losses.append(mean_loss)
-                bar.set_postfix(epoch=f"{epoch + 1}/{epochs}", loss=f"{mean_loss:.4g}")
-                if result.status == "diverged":
-                    break
-                if on_epoch is not None:
-                    run.write_back(copy=True)
-                    on_epoch(epoch, student, mean_loss)
-    finally:
-        run.write_back()
-    result.step_losses = np.concatenate(losses)
-    result.step_seconds = run.step_seconds[: result.step_losses.size]
-    result.compile_seconds = run.compile_seconds()
-    return result
-
-
-def _check_arguments(
-    teacher: Any, chosen: Objective, batches: Any, method: str, learning_rate: Any, optimizer: Any, epochs: int
-) -> None:
-    if chosen.needs_teacher and teacher is None:
-        raise ValueError(f"teacher=None, but method {method!r} needs a teacher; pass one or use method 'sft'")
-    if (learning_rate is None) == (optimizer is None):
-        raise ValueError(
-            f"learning_rate={learning_rate!r} and optimizer={optimizer!r}; pass exactly one of them: a learning rate "
-            "(SGD with momentum), or an optax transformation"
-        )
-    if learning_rate is not None and not callable(learning_rate):
-        if check_number("learning_rate", learning_rate) < 0:
-            raise ValueError(f"learning_rate={learning_rate!r} is not allowed; it must not be negative")
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"epochs={epochs!r} is not allowed; it must be a positive integer")
-    if epochs > 1 and iter(batches) is batches:
-        raise ValueError(
-            f"batches is a one-shot iterator, which cannot be read for epochs={epochs}; pass a list or an object whose "
-            "__iter__ starts over"
-        )
+    objective = resolve(
+        method, alpha=alpha, beta=beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight,
+        **parameters,
+    )  # fmt: skip
+    plan = Plan(
+        objective, batches, rate_schedule(learning_rate, optimizer), epochs, progress, on_epoch, checkpoint,
+        checkpoint_every, checkpoint_steps, fingerprint,
+    )  # fmt: skip
+    fixed = (check_number("momentum", momentum), check_number("weight_decay", weight_decay))
+    run = _Run(check_teacher(objective, teacher), student, objective, optimizer, fixed, check_precision(precision))
+    return loop.train(run, student, plan)
 
 
 @lru_cache(maxsize=16)
-def _compiled_step(student_parts: tuple, teacher_parts: tuple | None, optimizer: Any, optimizer_parts: Any) -> Callable:
-    """The training step of one student, teacher and optimiser structure; α, β and all other numbers are operands."""
+def _compiled_step(
+    student_parts: tuple, teacher_parts: tuple | None, optimizer: Any, optimizer_parts: Any, loss_parts: tuple
+) -> Callable:
+    """The training step of one student, teacher, optimiser and objective; α, β and all other numbers are operands."""
     graph, trained_tree, rest_tree = student_parts
+    loss_function = training_loss(*loss_parts)
 
-    def step(trained, rest, optimizer_state, teacher_state, inputs, labels, packed, weights, hyperparameters):
+    def step(trained, rest, optimizer_state, teacher_state, inputs, labels, numbers, weights, hyperparameters):
         teacher_logits = None
         if teacher_parts is not None:
             teacher_graph, teacher_tree = teacher_parts
@@ -140,7 +121,7 @@ def _compiled_step(student_parts: tuple, teacher_parts: tuple | None, optimizer:
             if teacher_logits is not None:
                 check_shapes(logits.shape, teacher_logits.shape)
             dtype = compute_type(logits.dtype)
-            loss = objective(_IGNORED, logits, teacher_logits, labels, packed[dtype.name], weights.astype(dtype))
+            loss = loss_function(logits, teacher_logits, labels, numbers[dtype.name], weights.astype(dtype))
             nnx.pop(model, nnx.Intermediate)
             return loss, jax.tree.leaves(nnx.split(model, nnx.Param, ...)[2])
 
@@ -165,10 +146,10 @@ _HYPERPARAMETERS = ("learning_rate", "momentum", "weight_decay")
 class _Run:
     """A training run's arrays as flat lists, which a compiled step takes in microseconds."""
 
-    def __init__(self, teacher, student, chosen: Objective, optimizer, momentum: float, weight_decay: float):
-        self.student = student
+    def __init__(self, teacher, student, objective: Objective, optimizer, fixed: tuple[float, float], precision: str):
+        self.student, self.fixed, self.precision = student, fixed, precision
         student.train()
-        graph, trained, rest = nnx.split(student, nnx.Param, ...)
+        graph, trained, rest = nnx.split(_computing_in(student, precision), nnx.Param, ...)
         trained, rest = jax.tree.map(jnp.copy, (trained, rest))  # the step donates; the caller's arrays stay
         self.trained, self.trained_tree = jax.tree.flatten(trained)
         self.rest, self.rest_tree = jax.tree.flatten(rest)
@@ -179,69 +160,107 @@ class _Run:
         self.optimizer_state = [jnp.copy(leaf) for leaf in self.optimizer_state]  # states may share an array
         self.teacher_state, teacher_parts = None, None
         if teacher is not None:
-            teacher = nnx.clone(teacher)
+            teacher = _computing_in(nnx.clone(teacher), precision)
             teacher.eval()
             teacher_graph, state = nnx.split(teacher)
             self.teacher_state, teacher_tree = jax.tree.flatten(state)
             teacher_parts = (teacher_graph, teacher_tree)
-        self.step = _compiled_step(
-            (graph, self.trained_tree, self.rest_tree), teacher_parts, self.optimizer, optimizer_tree
-        )
+        self.step_function = _compiled_step(
+            (graph, self.trained_tree, self.rest_tree), teacher_parts, self.optimizer, optimizer_tree,
+            (objective.function, tuple(objective.parameters)),
+        )  # fmt: skip
         types = ("float32", "float64") if jax.config.jax_enable_x64 else ("float32",)
-        self.packed = {name: pack(chosen.alpha, chosen.beta, chosen.temperature, np.dtype(name)) for name in types}
-        self.weights = pack_weights(chosen.distill_weight, chosen.hard_weight, np.dtype(types[-1]))
-        self.fixed = (check_number("momentum", momentum), check_number("weight_decay", weight_decay))
+        self.numbers = {name: pack_numbers(objective, np.dtype(name)) for name in types}
+        self.weights = (objective.distill_weight, objective.hard_weight)
         self.number_type = types[-1]
-        self.steps, self.step_seconds, self.first_seconds = 0, [], []
         self.signatures = set()
 
-    def epoch(self, batches: Iterable, learning_rate: Any, bar: tqdm) -> np.ndarray:
-        """Run all batches and return their losses; only steps that compile are waited for one by one."""
-        losses, started, first_seconds = [], time.perf_counter(), 0.0
-        for inputs, labels in batches:
-            leaves = jax.tree.leaves((inputs, labels))
-            signature = tuple((np.shape(leaf), str(getattr(leaf, "dtype", type(leaf)))) for leaf in leaves)
-            rate = learning_rate(self.steps) if callable(learning_rate) else learning_rate
-            hyperparameters = np.array((0.0 if rate is None else rate, *self.fixed), self.number_type)
-            fresh = signature not in self.signatures
-            if fresh:
-                self.signatures.add(signature)
-                jax.block_until_ready(losses)
-                begin = time.perf_counter()
-            self.trained, self.rest, self.optimizer_state, loss = self.step(
-                self.trained, self.rest, self.optimizer_state, self.teacher_state, inputs, labels, self.packed,
-                self.weights, hyperparameters,
-            )  # fmt: skip
-            losses.append(loss)
-            if fresh:
-                jax.block_until_ready(loss)
-                self.first_seconds.append(time.perf_counter() - begin)
-                first_seconds += self.first_seconds[-1]
-            self.steps += 1
-            bar.update()
-        if not losses:
-            raise ValueError("batches is empty; it must yield at least one (inputs, labels) each time it is iterated")
-        values = np.array(jax.device_get(losses), np.float64)
-        later = len(losses) - (len(self.first_seconds) if self.steps == len(losses) else 0)
-        elapsed = time.perf_counter() - started - first_seconds
-        self.step_seconds += [max(elapsed, 0.0) / max(later, 1)] * len(losses)
-        return values
+    def compiles(self, inputs: Any, labels: Any) -> bool:
+        leaves = jax.tree.leaves((inputs, labels))
+        signature = tuple((np.shape(leaf), str(getattr(leaf, "dtype", type(leaf)))) for leaf in leaves)
+        fresh = signature not in self.signatures
+        self.signatures.add(signature)
+        return fresh
 
-    def compile_seconds(self) -> float:
-        """Time of the first step of each shape of batch beyond that of a usual one."""
-        usual = float(np.median(self.step_seconds)) if self.steps > len(self.first_seconds) else 0.0
-        return sum(max(seconds - usual, 0.0) for seconds in self.first_seconds)
+    def step(self, inputs: Any, labels: Any, learning_rate: float | None, factor: float) -> jax.Array:
+        rate = 0.0 if learning_rate is None else learning_rate
+        hyperparameters = np.array((rate, *self.fixed), self.number_type)
+        weights = np.array((factor * self.weights[0], self.weights[1]), self.number_type)
+        self.trained, self.rest, self.optimizer_state, loss = self.step_function(
+            self.trained, self.rest, self.optimizer_state, self.teacher_state, inputs, labels, self.numbers, weights,
+            hyperparameters,
+        )  # fmt: skip
+        return loss
 
-    def write_back(self, copy: bool = False) -> None:
-        """Bring the caller's module up to date, in evaluation mode; `copy` keeps its arrays from later donation."""
+    def read(self, losses: list[jax.Array]) -> list[float]:
+        return [float(loss) for loss in jax.device_get(losses)]
+
+    def begin_epoch(self) -> None:
+        """Nothing: the compiled step is in training mode."""
+
+    def end_epoch(self) -> None:
+        """Bring the caller's module up to date, in evaluation mode, with copies that no later step donates."""
         arrays = (self.trained, self.rest)
         if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in jax.tree.leaves(arrays)):
             return  # a step was interrupted after it had taken the arrays: the module keeps its last state
-        trained, rest = jax.tree.map(jnp.copy, arrays) if copy else arrays
+        trained, rest = jax.tree.map(jnp.copy, arrays)
         nnx.update(
             self.student, jax.tree.unflatten(self.trained_tree, trained), jax.tree.unflatten(self.rest_tree, rest)
         )
         self.student.eval()
+
+    def _parts(self) -> dict[str, list[Any]]:
+        return {"trained": self.trained, "rest": self.rest, "optimizer": self.optimizer_state}
+
+    def export(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        leaves = {f"{part}/{i}": leaf for part, found in self._parts().items() for i, leaf in enumerate(found)}
+        return {name: np.asarray(_plain_array(leaf)) for name, leaf in leaves.items()}, {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
+        for part, leaves in self._parts().items():
+            leaves[:] = [_like(arrays[f"{part}/{i}"], leaf) for i, leaf in enumerate(leaves)]
+
+    def settings(self) -> dict[str, Any]:
+        teacher = {str(i): np.asarray(_plain_array(leaf)) for i, leaf in enumerate(self.teacher_state or ())}
+        shapes = {part: [[str(x.dtype), *x.shape] for x in leaves] for part, leaves in self._parts().items()}
+        return {
+            # an optax transformation is a pair of functions: only the shape of its state can be told
+            "optimizer": f"SGD {self.fixed}" if self.optimizer is SGD else "optax",
+            "precision": self.precision,
+            "student": shapes,
+            "teacher": checkpoints.digest(teacher),
+        }
+
+    def surroundings(self) -> dict[str, str]:
+        device = jax.devices()[0]
+        return {
+            "framework": f"jax {jax.__version__}",
+            "device": device.device_kind,
+            "threads": os.environ.get("NPROC", str(os.cpu_count())),
+            "flags": os.environ.get("XLA_FLAGS", ""),
+        }
+
+
+def _computing_in(model: nnx.Module, precision: str) -> nnx.Module:
+    """The model, or for "bfloat16" a copy whose convolutions and linear layers compute in it; parameters stay."""
+    if precision == "float32":
+        return model
+    model = nnx.clone(model)
+    for _, module in nnx.iter_modules(model):
+        if isinstance(module, (nnx.Conv, nnx.Linear, nnx.LinearGeneral, nnx.Einsum)):
+            module.dtype = jnp.bfloat16
+    return model
+
+
+def _plain_array(leaf: Any) -> Any:
+    """Random keys as the integers that they are made of."""
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _like(array: np.ndarray, leaf: Any) -> jax.Array:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(leaf))
+    return jnp.array(array, dtype=leaf.dtype)
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,7 @@
 """What the suites call: NumPy arrays in and out, the same functions in every backend."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from backends.architectures import ModelSpec
+from backends.batches import ConvertedBatches
 from backends.tensorflow import divergences, models, objectives, training, weights
 from backends.tensorflow.objectives import ABKDLoss
 from backends.training_result import TrainingResult
@@ -232,32 +233,18 @@ def training_logits(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
         return _to_numpy(model(images, training=True))
 
 
-class _Batches:
-    """NHWC NumPy batches in the model's type."""
-
-    def __init__(self, batches: Iterable[tuple[np.ndarray, np.ndarray]], model: keras.Model) -> None:
-        self._batches = batches
-        self._dtype = keras.backend.standardize_dtype(model.input.dtype)
-        if hasattr(batches, "__len__"):
-            self.__class__ = _SizedBatches
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for inputs, labels in self._batches:
-            yield np.asarray(inputs, self._dtype), np.asarray(labels, np.int32)
-
-
-class _SizedBatches(_Batches):
-    def __len__(self) -> int:
-        return len(self._batches)
-
-
 def train(
     teacher: keras.Model | None, student: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]], *,
     dtype: str = "float32", **arguments: Any,
 ) -> TrainingResult:  # fmt: skip
     """`train_student` on batches of NumPy arrays (NHWC images, integer labels); `arguments` are passed on."""
+    image_type = keras.backend.standardize_dtype(student.input.dtype)
+
+    def typed(inputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.asarray(inputs, image_type), np.asarray(labels, np.int32)
+
     with tf.device(_device):
-        return training.train_student(teacher, student, _Batches(batches, student), **arguments)
+        return training.train_student(teacher, student, ConvertedBatches(batches, typed), **arguments)
 
 
 def peak_memory_bytes() -> int | None:

@@ -55,6 +55,16 @@ class SGD:
         """What a compiled step depends on."""
         return self.momentum, self.weight_decay
 
+    @property
+    def description(self) -> str:
+        """What a resumed training must share."""
+        return f"SGD momentum={self.momentum} weight_decay={self.weight_decay}"
+
+    @property
+    def variables(self) -> tuple[()]:
+        """State beside that of `state`: none."""
+        return ()
+
 
 class KerasOptimizer:
     """A Keras optimizer of the user's; it keeps its own state and learning rate.
@@ -88,3 +98,13 @@ class KerasOptimizer:
     ) -> None:
         """Update the variables that the optimizer was built for; the other arguments are not used."""
         self.optimizer.apply(list(gradients), self._variables)
+
+    @property
+    def description(self) -> str:
+        """What a resumed training must share."""
+        return f"{type(self.optimizer).__name__} {self.optimizer.get_config()}"
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The optimizer's own state, its learning rate among it."""
+        return self.optimizer.variables

@@ -4,26 +4,24 @@ One compiled step serves every student of one architecture: weights, velocities 
 of the step, and the models are called statelessly. Nothing of a student stays in it.
 """
 
-import math
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from backends.batches import batch_pair, check_batches, rate_schedule, split_compile_time
+from backends import checkpoints, loop
+from backends.batches import rate_schedule
+from backends.loop import Plan, check_precision, check_teacher
 from backends.methods import Objective, resolve
-from backends.tensorflow.alpha_beta import pack_parameters, packed_ab_divergence
 from backends.tensorflow.models import build_model
-from backends.tensorflow.objectives import cross_entropy
 from backends.tensorflow.optimizers import SGD, KerasOptimizer
-from backends.tensorflow.rows import compute_type
+from backends.tensorflow.training_loss import pack_numbers, signature, training_loss
 from backends.training_result import TrainingResult
 
-IGNORED_LABEL = -100
 _shared_steps: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
 
 
@@ -35,8 +33,8 @@ def train_student(
     method: str = "abkd",
     alpha: float | None = None,
     beta: float | None = None,
-    temperature: float = 1.0,
-    distill_weight: float = 1.0,
+    temperature: float | None = None,
+    distill_weight: float | None = None,
     hard_weight: float = 1.0,
     learning_rate: float | Callable[[int], float] | None = None,
     optimizer: keras.optimizers.Optimizer | None = None,
@@ -44,7 +42,13 @@ def train_student(
     weight_decay: float = 0.0,
     epochs: int = 1,
     progress: bool = True,
-    on_epoch: Callable[[int, keras.Model, float], None] | None = None,
+    on_epoch: Callable[[int, keras.Model, float], Mapping[str, Any] | None] | None = None,
+    precision: str = "float32",
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 1,
+    checkpoint_steps: int | None = None,
+    fingerprint: str | None = None,
+    **parameters: float,
 ) -> TrainingResult:
     """Train `student` on labels and on the teacher's outputs.
 
@@ -53,154 +57,196 @@ def train_student(
         student: the same outputs; trained in place. Losses of its own (regularisers) are added.
         batches: (inputs, labels) pairs, gone through once an epoch: a `tf.data.Dataset` or any iterable; labels
             `[...]`, −100 leaves a row out.
-        method: "abkd", "kd", "rkld" or "sft" (`backends.methods`; KD and RKLD carry the factor temperature²).
-        alpha, beta: for "abkd".
-        temperature, distill_weight, hard_weight: see `ABKDLoss`.
+        method: a name in `backends.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
+            temperature² is said there.
+        alpha, beta, temperature, distill_weight, hard_weight: the method's parameters (`backends.methods.resolve`);
+            None takes the method's own. "abkd" needs alpha and beta.
         learning_rate: for SGD with `momentum` and `weight_decay` (PyTorch's meaning); a number, or a function of
             the step.
         optimizer: instead of `learning_rate`, a Keras optimizer.
+        momentum, weight_decay: of that SGD; not used with `optimizer`.
         epochs: passes over `batches`.
         progress: show a bar with the loss and the time left.
-        on_epoch: called after each epoch with (epoch, student, mean loss).
+        on_epoch: called after each epoch with (epoch, student, mean loss); a mapping of plain data that it returns is
+            kept in the result's `epoch_metrics` and in checkpoints.
+        precision: "float32", which leaves types as they are, or "bfloat16" for the computations of convolutions and
+            dense layers; weights and losses stay float32.
+        checkpoint: file to keep the training's state in, and to go on from where it exists: then the result is bit for
+            bit that of an uninterrupted run, given the same threads and device (`backends.checkpoints`), and batches
+            that are the same for the same epoch: a list, or an object with a method `epoch(epoch, start)`.
+        checkpoint_every: epochs between two checkpoints.
+        checkpoint_steps: steps between two further ones within an epoch; batches must then know their epochs.
+        fingerprint: digest of what only the caller knows to decide the result (data, seed), checked on resuming.
+        parameters: further ones of the method, e.g. gamma of "ttm", non_target_weight and warm_up_epochs of "dkd".
 
     Returns:
-        The trained student with losses and times.
+        The trained student with losses and times; status "diverged" where a loss was not finite.
 
     Raises:
         ValueError: unknown method, bad parameters, both or neither of learning_rate and optimizer, batches that cannot
-            be gone through `epochs` times or are empty.
+            be gone through `epochs` times or are empty, a checkpoint that does not belong here.
 
-    Source: Eq. 7 of Wang et al., "ABKD", ICML 2025.
+    Source: Eq. 7 of Wang et al., "ABKD", ICML 2025, and the methods' own.
     """
-    objective = resolve(
-        method,
-        alpha=alpha,
-        beta=beta,
-        temperature=temperature,
-        distill_weight=distill_weight,
-        hard_weight=hard_weight,
-    )
-    check_batches(batches, epochs)
-    rate = rate_schedule(learning_rate, optimizer)
-    if objective.needs_teacher and teacher is None:
-        raise ValueError(f"teacher=None, but method {method!r} needs one; method 'sft' does without")
+    objective = resolve(method, alpha=alpha, beta=beta, temperature=temperature, distill_weight=distill_weight,
+                        hard_weight=hard_weight, **parameters)  # fmt: skip
+    plan = Plan(
+        objective, batches, rate_schedule(learning_rate, optimizer), epochs, progress, on_epoch, checkpoint,
+        checkpoint_every, checkpoint_steps, fingerprint,
+    )  # fmt: skip
     updates = SGD(momentum, weight_decay) if optimizer is None else KerasOptimizer(optimizer)
-    step = _Step(teacher if objective.needs_teacher else None, student, updates, objective)
-    result = TrainingResult(student)
-    first_seconds, losses = 0.0, []
-    with tqdm(total=_step_count(batches, epochs), desc=method, unit="step", disable=not progress, leave=False) as bar:
-        for epoch in range(epochs):
-            epoch_start = time.perf_counter()
-            pending: list[tf.Tensor] = []
-            for batch in batches:
-                pending.append(step(*batch_pair(batch), 0.0 if rate is None else rate(len(losses) + len(pending))))
-                if epoch == 0 and len(pending) == 1:
-                    pending[0].numpy()
-                    first_seconds = time.perf_counter() - epoch_start
-                bar.update()
-            if not pending:
-                raise ValueError("batches is empty; at least one (inputs, labels) pair is needed")
-            losses += tf.stack(pending).numpy().astype(np.float64).tolist()  # waits for the device, once an epoch
-            seconds = time.perf_counter() - epoch_start - (first_seconds if epoch == 0 else 0.0)
-            counted = len(pending) - (epoch == 0)
-            result.step_seconds += [seconds / counted] * counted if counted else []
-            mean = math.fsum(losses[-len(pending) :]) / len(pending)
-            result.epoch_losses.append(mean)
-            bar.set_postfix(epoch=epoch + 1, loss=f"{mean:.4g}")
-            if not math.isfinite(mean):
-                result.status = "diverged"
-                break
-            if on_epoch is not None:
-                on_epoch(epoch, student, mean)
-    result.step_losses = np.asarray(losses)
-    result.compile_seconds = split_compile_time(first_seconds, result.step_seconds)
-    return result
+    run = _Run(check_teacher(objective, teacher), student, objective, updates, check_precision(precision))
+    return loop.train(run, student, plan)
 
 
-def _step_count(batches: Iterable[Any], epochs: int) -> int | None:
-    """Steps of the whole run where the batches know their number."""
-    try:
-        return epochs * len(batches)
-    except TypeError:  # a generator, or a dataset of unknown or infinite length
-        return None
-
-
-class _Step:
-    """One update of one student; called with a batch it returns the loss before the update, left on the device."""
+class _Run:
+    """A training's state: the student's own variables, and the optimizer's."""
 
     def __init__(
-        self, teacher: keras.Model | None, student: keras.Model, updates: SGD | KerasOptimizer, objective: Objective
-    ) -> None:
+        self, teacher: keras.Model | None, student: keras.Model, objective: Objective, updates: SGD | KerasOptimizer,
+        precision: str,
+    ) -> None:  # fmt: skip
         self._teacher, self._student, self._updates, self._objective = teacher, student, updates, objective
+        self._precision = precision
+        self._weights = np.array([objective.distill_weight, objective.hard_weight])
         self._arguments: tuple[Any, ...] | None = None
         self._traced: set[Any] = set()
+        if all(model.built for model in (student, teacher) if model is not None):
+            self._prepare()
 
-    def __call__(self, inputs: Any, labels: Any, learning_rate: float) -> tf.Tensor:
-        inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
-        labels = tf.convert_to_tensor(labels)
+    def compiles(self, inputs: Any, labels: Any) -> bool:
+        return _specification(*_tensors(inputs, labels)) not in self._traced
+
+    def step(self, inputs: Any, labels: Any, learning_rate: float | None, factor: float) -> tf.Tensor:
+        inputs, labels = _tensors(inputs, labels)
         if not labels.dtype.is_integer:
             raise TypeError(f"labels has type {labels.dtype.name}; class indices must be integers")
         if self._arguments is None:
-            self._prepare(inputs)
-        specs = tf.nest.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), (inputs, labels))
-        scalar = tf.constant(learning_rate, tf.float64)
-        key = str(specs)
+            for model in (self._student, self._teacher):
+                if model is not None and not model.built:
+                    model(inputs, training=False)
+            self._prepare()
+        scalars = (
+            tf.constant([factor * self._weights[0], self._weights[1]], tf.float64),
+            tf.constant(0.0 if learning_rate is None else learning_rate, tf.float64),
+        )
+        key = _specification(inputs, labels)
         if key not in self._traced:  # one trace for every batch size
-            self._function.get_concrete_function(*self._arguments, scalar, *specs)
+            self._function.get_concrete_function(*self._arguments, *scalars, *key.structure)
             self._traced.add(key)
-        return self._function(*self._arguments, scalar, inputs, labels)
+        return self._function(*self._arguments, *scalars, inputs, labels)
 
-    def _prepare(self, inputs: Any) -> None:
-        """Collect what the compiled step takes as arguments."""
+    def _prepare(self) -> None:
+        """Collect what the compiled step takes as arguments, and the step itself, shared where it can be."""
         student, teacher, objective = self._student, self._teacher, self._objective
-        for model in (student, teacher):
-            if model is not None and not model.built:
-                model(inputs, training=False)
         teacher_variables = () if teacher is None else (*teacher.trainable_variables, *teacher.non_trainable_variables)
+        self._velocities = self._updates.state(student.trainable_variables)
         self._arguments = (
             [v.value for v in student.trainable_variables],
             [v.value for v in student.non_trainable_variables],
             [v.value for v in teacher_variables],
-            self._updates.state(student.trainable_variables),
-            pack_parameters(objective.alpha, objective.beta, objective.temperature),
-            tf.constant([objective.distill_weight, objective.hard_weight], tf.float64),
+            self._velocities,
+            pack_numbers(objective),
         )
         shared = getattr(student, "architecture", None), getattr(teacher, "architecture", None)
         whole = all(layer.trainable for m in (student, teacher) if m is not None for layer in m.layers)
-        key = (*shared, objective.needs_teacher, objective.hard_weight == 0, self._updates.signature)
+        key = (*shared, *signature(objective), self._precision, self._updates.signature)
         known = shared[0] is not None and (teacher is None or shared[1] is not None) and whole
         if not known or self._updates.signature is None:
-            self._function = _compile_step(teacher, student, self._updates, objective)
+            self._function = _compile_step(teacher, student, self._updates, objective, self._precision)
         else:
             if key not in _shared_steps:
                 built = [None if which is None else build_model(which[0], dtype=which[1]) for which in shared[::-1]]
-                _shared_steps[key] = _compile_step(*built, self._updates, objective)
+                _shared_steps[key] = _compile_step(*built, self._updates, objective, self._precision)
             self._function = _shared_steps[key]
+
+    def read(self, losses: list[tf.Tensor]) -> list[float]:
+        return tf.stack(losses).numpy().astype(np.float64).tolist()
+
+    def begin_epoch(self) -> None:
+        """Nothing: the compiled step is in training mode."""
+
+    def end_epoch(self) -> None:
+        """Nothing: the student's variables are its own."""
+
+    def _variables(self) -> dict[str, Any]:
+        """All state by name; what a Keras optimizer keeps, too."""
+        groups = {
+            "trained": self._student.trainable_variables,
+            "kept": self._student.non_trainable_variables,
+            "optimizer": [*self._velocities, *self._updates.variables],
+        }
+        return {f"{group}/{i}": v for group, variables in groups.items() for i, v in enumerate(variables)}
+
+    def export(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        return {name: _to_array(v) for name, v in self._variables().items()}, {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
+        for name, variable in self._variables().items():
+            variable.assign(tf.constant(arrays[name]))
+
+    def settings(self) -> dict[str, Any]:
+        if self._arguments is None:
+            raise ValueError(
+                "checkpoint=… needs models whose weights exist before training starts, and student or teacher has none "
+                "yet: call them once on a batch of inputs, or give their first layer an input shape"
+            )
+        teacher = () if self._teacher is None else self._teacher.variables
+        return {
+            "optimizer": self._updates.description,
+            "precision": self._precision,
+            "student": [[str(v.dtype), *v.shape] for v in self._student.variables],
+            "teacher": checkpoints.digest({str(i): _to_array(v) for i, v in enumerate(teacher)}),
+        }
+
+    def surroundings(self) -> dict[str, str]:
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
+        device = next(iter(self._student.trainable_variables)).value.device
+        return {
+            "framework": f"tensorflow {tf.__version__}, keras {keras.__version__}",
+            "device": device.rpartition("/")[2],
+            "threads": str(threads or "all"),
+        }
+
+
+def _to_array(variable: keras.Variable | tf.Variable) -> np.ndarray:
+    """A copy of a variable's values."""
+    return np.array(tf.convert_to_tensor(variable).numpy())
+
+
+class _Specification(tuple):
+    """Types and shapes of a batch but for the number of rows, as a key and as `tf.TensorSpec`s."""
+
+    structure: Any
+
+
+def _specification(inputs: Any, labels: tf.Tensor) -> _Specification:
+    structure = tf.nest.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), (inputs, labels))
+    key = _Specification((str(structure),))
+    key.structure = structure
+    return key
+
+
+def _tensors(inputs: Any, labels: Any) -> tuple[Any, tf.Tensor]:
+    return tf.nest.map_structure(tf.convert_to_tensor, inputs), tf.convert_to_tensor(labels)
 
 
 def _compile_step(
-    teacher: keras.Model | None, student: keras.Model, updates: SGD | KerasOptimizer, objective: Objective
-) -> tf.types.experimental.PolymorphicFunction:
+    teacher: keras.Model | None, student: keras.Model, updates: SGD | KerasOptimizer, objective: Objective,
+    precision: str,
+) -> tf.types.experimental.PolymorphicFunction:  # fmt: skip
     """Compile one update of any student with the structure of `student`; the models' own weights are not used."""
-    has_hard_term = objective.hard_weight != 0
+    loss_of = training_loss(objective)
 
-    def loss_of(logits: tf.Tensor, inputs: Any, labels: tf.Tensor, teacher_values: list, packed: tf.Tensor,
-                weights: tf.Tensor) -> tf.Tensor:  # fmt: skip
-        loss = tf.zeros([], compute_type(logits.dtype))
-        if has_hard_term:
-            loss += tf.cast(weights[1], loss.dtype) * cross_entropy(logits, labels, ignore_index=IGNORED_LABEL)
-        if teacher is not None:
-            variables = (*teacher.trainable_variables, *teacher.non_trainable_variables)
-            with keras.StatelessScope(zip(variables, teacher_values, strict=True)):
-                teacher_logits = teacher(inputs, training=False)
-            counted = tf.not_equal(labels, IGNORED_LABEL)
-            distill = packed_ab_divergence(logits, tf.stop_gradient(teacher_logits), packed, counted, "mean")
-            loss += tf.cast(weights[0], loss.dtype) * distill
-        return loss
-
-    def step(trained: list, kept: list, teacher_variables: list, state: list, packed: tf.Tensor, weights: tf.Tensor,
+    def step(trained: list, kept: list, teacher_variables: list, state: list, numbers: tf.Tensor, weights: tf.Tensor,
              learning_rate: tf.Tensor, inputs: Any, labels: tf.Tensor) -> tf.Tensor:  # fmt: skip
         values = [tf.convert_to_tensor(v) for v in trained]
+        teacher_logits = None
+        if teacher is not None:
+            variables = (*teacher.trainable_variables, *teacher.non_trainable_variables)
+            teacher_values = [tf.convert_to_tensor(v) for v in teacher_variables]
+            with keras.StatelessScope(zip(variables, teacher_values, strict=True)):
+                teacher_logits = teacher(inputs, training=False)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             kept_values = [tf.convert_to_tensor(v) for v in kept]
@@ -212,8 +258,7 @@ def _compile_step(
             with keras.StatelessScope(mapping, collect_losses=True) as scope:
                 logits = student(inputs, training=True)
                 own_losses = student.losses
-            teacher_values = [tf.convert_to_tensor(v) for v in teacher_variables]
-            loss = loss_of(logits, inputs, labels, teacher_values, packed, weights)
+            loss = loss_of(logits, teacher_logits, labels, numbers, weights)
             for own in own_losses:
                 loss += tf.cast(own, loss.dtype)
             scaled = updates.scale_loss(loss)
@@ -223,7 +268,27 @@ def _compile_step(
             variable.assign(scope.get_current_value(ours))
         return loss
 
-    return tf.function(step, autograph=False)
+    def traced(*arguments: Any) -> tf.Tensor:
+        with _computing_in(precision, student, teacher):
+            return step(*arguments)
+
+    return tf.function(traced, autograph=False)
+
+
+@contextmanager
+def _computing_in(precision: str, *models: keras.Model | None) -> Iterator[None]:
+    """For "bfloat16", let convolutions and dense layers compute in it as long as this lasts; weights stay as they are."""
+    changed = []
+    if precision == "bfloat16":
+        layers = [layer for model in models if model is not None for layer in model._flatten_layers()]
+        changed = [(layer, layer.dtype_policy) for layer in layers if hasattr(layer, "kernel")]
+    try:
+        for layer, _ in changed:
+            layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+        yield
+    finally:
+        for layer, policy in changed:
+            layer.dtype_policy = policy
 
 
 def predict(model: keras.Model, inputs: Any, batch_size: int = 512) -> tf.Tensor:

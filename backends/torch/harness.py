@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from backends.architectures import ModelSpec
+from backends.batches import ConvertedBatches
 from backends.torch import divergences, models, objectives, training, weights
 from backends.torch.objectives import ABKDLoss
 from backends.training_result import TrainingResult
@@ -225,30 +226,16 @@ def training_logits(model: nn.Module, inputs: np.ndarray) -> np.ndarray:
     return _to_numpy(logits)
 
 
-class _Batches:
-    """NHWC NumPy batches as PyTorch tensors, once for each epoch."""
-
-    def __init__(self, batches: Iterable[tuple[np.ndarray, np.ndarray]], model: nn.Module) -> None:
-        self._batches, self._model = batches, model
-        if hasattr(batches, "__len__"):
-            self.__class__ = _SizedBatches
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for inputs, labels in self._batches:
-            yield _images(inputs, self._model), torch.from_numpy(np.asarray(labels)).to(_device, torch.long)
-
-
-class _SizedBatches(_Batches):
-    def __len__(self) -> int:
-        return len(self._batches)
-
-
 def train(
     teacher: nn.Module | None, student: nn.Module, batches: Iterable[tuple[np.ndarray, np.ndarray]], *,
     dtype: str = "float32", **arguments: Any,
 ) -> TrainingResult:  # fmt: skip
     """`train_student` on batches of NumPy arrays (NHWC images, integer labels); `arguments` are passed on."""
-    return training.train_student(teacher, student, _Batches(batches, student), **arguments)
+
+    def tensors(inputs: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        return _images(inputs, student), torch.from_numpy(np.asarray(labels)).to(_device, torch.long)
+
+    return training.train_student(teacher, student, ConvertedBatches(batches, tensors), **arguments)
 
 
 def peak_memory_bytes() -> int | None:

@@ -1,6 +1,7 @@
 """The optimiser whose meaning the three backends share: PyTorch's own SGD is the standard."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
@@ -8,6 +9,56 @@ import torch
 def sgd(parameters: Iterable[torch.nn.Parameter], *, momentum: float, weight_decay: float) -> torch.optim.SGD:
     """SGD: buffer ← momentum · buffer + gradient + weight_decay · p; p ← p − learning_rate · buffer.
 
-    The learning rate is set before each step (`training.train_student`).
+    The learning rate is set before each step (`training.train_student`). All parameters are updated in one call
+    ("fused"), which for networks of many small ones takes a tenth of the time.
     """
-    return torch.optim.SGD(parameters, lr=0.0, momentum=momentum, weight_decay=weight_decay)
+    parameters = list(parameters)
+    fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
+    return torch.optim.SGD(parameters, lr=0.0, momentum=momentum, weight_decay=weight_decay, fused=fused)
+
+
+def export_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """An optimizer's state as tensors by name, and the rest as plain data.
+
+    Raises:
+        ValueError: the state holds something else than tensors and numbers.
+    """
+    state = optimizer.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    plain: dict[str, Any] = {"groups": [_plain_group(group) for group in state["param_groups"]], "numbers": {}}
+    for index, entries in state["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}/{name}"] = value
+            elif value is None or isinstance(value, (bool, int, float)):
+                plain["numbers"][f"{index}/{name}"] = value
+            else:
+                raise ValueError(
+                    f"optimizer={type(optimizer).__name__} keeps {name!r} as a {type(value).__name__}; checkpoints hold "
+                    "tensors and numbers only. Train without a checkpoint, or use another optimizer"
+                )
+    return tensors, plain
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]
+) -> None:
+    """Put back what `export_optimizer` gave; tensors are converted to the parameters' types by PyTorch."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in (*tensors.items(), *plain["numbers"].items()):
+        index, _, name = key.partition("/")
+        state.setdefault(int(index), {})[name] = value
+    groups = [
+        {**now, **{name: tuple(value) if isinstance(now.get(name), tuple) else value for name, value in saved.items()}}
+        for now, saved in zip(optimizer.state_dict()["param_groups"], plain["groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _plain_group(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter group's numbers: what JSON holds."""
+    return {
+        name: value.item() if isinstance(value, torch.Tensor) else value
+        for name, value in group.items()
+        if isinstance(value, (bool, int, float, list, tuple, torch.Tensor)) or value is None
+    }

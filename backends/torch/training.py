@@ -1,19 +1,20 @@
 """Train a student against a teacher: for models and data loaders of the user's own, and for the harness itself."""
 
-import math
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from backends.batches import batch_pair, check_batches, rate_schedule, split_compile_time
+from backends import checkpoints, loop
+from backends.batches import rate_schedule
+from backends.loop import Plan, check_precision, check_teacher
 from backends.methods import Objective, resolve
-from backends.torch.objectives import ABKDLoss, cross_entropy
-from backends.torch.optimizers import sgd
+from backends.torch.optimizers import export_optimizer, restore_optimizer, sgd
+from backends.torch.training_loss import training_loss
 from backends.training_result import TrainingResult
 
 
@@ -25,8 +26,8 @@ def train_student(
     method: str = "abkd",
     alpha: float | None = None,
     beta: float | None = None,
-    temperature: float = 1.0,
-    distill_weight: float = 1.0,
+    temperature: float | None = None,
+    distill_weight: float | None = None,
     hard_weight: float = 1.0,
     learning_rate: float | Callable[[int], float] | None = None,
     optimizer: torch.optim.Optimizer | None = None,
@@ -34,7 +35,13 @@ def train_student(
     weight_decay: float = 0.0,
     epochs: int = 1,
     progress: bool = True,
-    on_epoch: Callable[[int, nn.Module, float], None] | None = None,
+    on_epoch: Callable[[int, nn.Module, float], Mapping[str, Any] | None] | None = None,
+    precision: str = "float32",
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 1,
+    checkpoint_steps: int | None = None,
+    fingerprint: str | None = None,
+    **parameters: float,
 ) -> TrainingResult:
     """Train `student` on labels and on the teacher's outputs.
 
@@ -43,98 +50,149 @@ def train_student(
         student: the same outputs; trained in place.
         batches: (inputs, labels) pairs, gone through once an epoch; labels `[...]`, −100 leaves a row out. Arrays of
             NumPy are converted; everything is moved to the student's device.
-        method: "abkd", "kd", "rkld" or "sft" (`backends.methods`; KD and RKLD carry the factor temperature²).
-        alpha, beta: for "abkd".
-        temperature, distill_weight, hard_weight: see `ABKDLoss`.
+        method: a name in `backends.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
+            temperature² is said there.
+        alpha, beta, temperature, distill_weight, hard_weight: the method's parameters (`backends.methods.resolve`);
+            None takes the method's own. "abkd" needs alpha and beta.
         learning_rate: for SGD with `momentum` and `weight_decay`; a number, or a function of the step.
         optimizer: instead of `learning_rate`, an optimizer over the student's parameters.
+        momentum, weight_decay: of that SGD; not used with `optimizer`.
         epochs: passes over `batches`.
         progress: show a bar with the loss and the time left.
-        on_epoch: called after each epoch with (epoch, student, mean loss).
+        on_epoch: called after each epoch with (epoch, student, mean loss); a mapping of plain data that it returns is
+            kept in the result's `epoch_metrics` and in checkpoints.
+        precision: "float32", which leaves types as they are, or "bfloat16" for autocast; losses stay float32.
+        checkpoint: file to keep the training's state in, and to go on from where it exists: then the result is bit for
+            bit that of an uninterrupted run, given the same threads and device (`backends.checkpoints`), and batches
+            that are the same for the same epoch: a list, or an object with a method `epoch(epoch, start)`.
+        checkpoint_every: epochs between two checkpoints.
+        checkpoint_steps: steps between two further ones within an epoch; batches must then know their epochs.
+        fingerprint: digest of what only the caller knows to decide the result (data, seed), checked on resuming.
+        parameters: further ones of the method, e.g. gamma of "ttm", non_target_weight and warm_up_epochs of "dkd".
 
     Returns:
-        The trained student, in evaluation mode, with losses and times.
+        The trained student, in evaluation mode, with losses and times; status "diverged" where a loss was not finite.
 
     Raises:
         ValueError: unknown method, bad parameters, both or neither of learning_rate and optimizer, batches that cannot
-            be gone through `epochs` times or are empty.
+            be gone through `epochs` times or are empty, a checkpoint that does not belong here.
 
-    Source: Eq. 7 of Wang et al., "ABKD", ICML 2025.
+    Source: Eq. 7 of Wang et al., "ABKD", ICML 2025, and the methods' own.
     """
     objective = resolve(method, alpha=alpha, beta=beta, temperature=temperature, distill_weight=distill_weight,
-                        hard_weight=hard_weight)  # fmt: skip
-    check_batches(batches, epochs)
-    rate = rate_schedule(learning_rate, optimizer)
-    if objective.needs_teacher and teacher is None:
-        raise ValueError(f"teacher=None, but method {method!r} needs one; method 'sft' does without")
-    optimizer = optimizer or sgd(student.parameters(), momentum=momentum, weight_decay=weight_decay)
-    step = _training_step(teacher, student, optimizer, objective)
-    result = TrainingResult(student)
-    first_seconds, losses, start_of_run = 0.0, [], 0
-    total = epochs * len(batches) if hasattr(batches, "__len__") else None
-    with tqdm(total=total, desc=method, unit="step", disable=not progress, leave=False) as bar:
-        for epoch in range(epochs):
-            student.train()
-            epoch_start = time.perf_counter()
-            pending: list[torch.Tensor] = []
-            for batch in batches:
-                if rate is not None:
-                    for group in optimizer.param_groups:
-                        group["lr"] = rate(start_of_run + len(pending))
-                pending.append(step(*batch_pair(batch)))
-                if epoch == 0 and len(pending) == 1:
-                    pending[0].item()
-                    first_seconds = time.perf_counter() - epoch_start
-                bar.update()
-            if not pending:
-                raise ValueError("batches is empty; at least one (inputs, labels) pair is needed")
-            losses += torch.stack(pending).double().tolist()  # waits for the device, once an epoch
-            seconds = time.perf_counter() - epoch_start - (first_seconds if epoch == 0 else 0.0)
-            counted = len(pending) - (epoch == 0)
-            result.step_seconds += [seconds / counted] * counted if counted else []
-            start_of_run += len(pending)
-            mean = math.fsum(losses[-len(pending) :]) / len(pending)
-            result.epoch_losses.append(mean)
-            student.eval()
-            bar.set_postfix(epoch=epoch + 1, loss=f"{mean:.4g}")
-            if not math.isfinite(mean):
-                result.status = "diverged"
-                break
-            if on_epoch is not None:
-                on_epoch(epoch, student, mean)
-    result.step_losses = np.asarray(losses)
-    result.compile_seconds = split_compile_time(first_seconds, result.step_seconds)
-    return result
-
-
-def _training_step(
-    teacher: nn.Module | None, student: nn.Module, optimizer: torch.optim.Optimizer, objective: Objective
-) -> Callable[[Any, Any], torch.Tensor]:
-    """One update of the student; returns the loss before it, left on the device."""
-    device = next(student.parameters()).device
-    if teacher is not None and objective.needs_teacher:
-        teacher.eval()
-    loss_function = ABKDLoss(
-        objective.alpha, objective.beta, temperature=objective.temperature,
-        distill_weight=objective.distill_weight, hard_weight=objective.hard_weight,
+                        hard_weight=hard_weight, **parameters)  # fmt: skip
+    plan = Plan(
+        objective, batches, rate_schedule(learning_rate, optimizer), epochs, progress, on_epoch, checkpoint,
+        checkpoint_every, checkpoint_steps, fingerprint,
     )  # fmt: skip
+    optimizer = optimizer or sgd(student.parameters(), momentum=momentum, weight_decay=weight_decay)
+    run = _Run(check_teacher(objective, teacher), student, objective, optimizer, check_precision(precision))
+    return loop.train(run, student, plan)
 
-    def step(inputs: Any, labels: Any) -> torch.Tensor:
-        inputs, labels = _to_device(inputs, device), _to_device(labels, device)
-        optimizer.zero_grad(set_to_none=True)
-        student_logits = student(inputs)
-        if objective.needs_teacher:
-            with torch.no_grad():
-                teacher_logits = teacher(inputs)
-            loss = loss_function(student_logits, teacher_logits, labels)
-        else:
-            valid = labels != loss_function.ignore_index
-            loss = objective.hard_weight * cross_entropy(student_logits, labels, valid)
+
+class _Run:
+    """A training's state: the student's and the optimizer's own tensors."""
+
+    def __init__(
+        self, teacher: nn.Module | None, student: nn.Module, objective: Objective, optimizer: torch.optim.Optimizer,
+        precision: str,
+    ) -> None:  # fmt: skip
+        self._teacher, self._student, self._optimizer, self._precision = teacher, student, optimizer, precision
+        self._device = next(student.parameters()).device
+        self._loss = training_loss(objective)
+        self._started = False
+        if teacher is not None:
+            teacher.eval()
+
+    def compiles(self, inputs: Any, labels: Any) -> bool:
+        first, self._started = not self._started, True
+        return first
+
+    def step(self, inputs: Any, labels: Any, learning_rate: float | None, factor: float) -> torch.Tensor:
+        inputs, labels = _to_device(inputs, self._device), _to_device(labels, self._device)
+        if learning_rate is not None:
+            for group in self._optimizer.param_groups:
+                group["lr"] = learning_rate
+        self._optimizer.zero_grad(set_to_none=True)
+        teacher_logits = None
+        with self._autocast():
+            if self._teacher is not None:
+                with torch.inference_mode():
+                    teacher_logits = self._teacher(inputs)
+            student_logits = self._student(inputs)
+        loss = self._loss(student_logits, teacher_logits, labels, factor)
         loss.backward()
-        optimizer.step()
+        self._optimizer.step()
         return loss.detach()
 
-    return step
+    def _autocast(self) -> AbstractContextManager:
+        if self._precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=torch.bfloat16)
+
+    def read(self, losses: list[torch.Tensor]) -> list[float]:
+        return torch.stack(losses).double().tolist()
+
+    def begin_epoch(self) -> None:
+        self._student.train()
+
+    def end_epoch(self) -> None:
+        self._student.eval()
+
+    def export(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        arrays = {f"student/{name}": _to_array(value) for name, value in self._student.state_dict().items()}
+        arrays["random/cpu"] = torch.get_rng_state().numpy()
+        if self._device.type == "cuda":
+            arrays["random/cuda"] = torch.cuda.get_rng_state(self._device).numpy()
+        tensors, plain = export_optimizer(self._optimizer)
+        arrays |= {f"optimizer/{name}": _to_array(value) for name, value in tensors.items()}
+        narrow = [name for name, value in tensors.items() if value.dtype == torch.bfloat16]
+        return arrays, {"optimizer": plain, "bfloat16": narrow}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
+        with torch.no_grad():
+            for name, value in self._student.state_dict().items():
+                value.copy_(_to_tensor(arrays[f"student/{name}"], value.dtype))
+        tensors = {
+            name.removeprefix("optimizer/"): torch.from_numpy(array.copy())
+            for name, array in arrays.items()
+            if name.startswith("optimizer/")
+        }
+        for name in plain["bfloat16"]:
+            tensors[name] = tensors[name].view(torch.bfloat16)
+        restore_optimizer(self._optimizer, tensors, plain["optimizer"])
+        torch.set_rng_state(torch.from_numpy(arrays["random/cpu"].copy()))
+        if "random/cuda" in arrays and self._device.type == "cuda":
+            torch.cuda.set_rng_state(torch.from_numpy(arrays["random/cuda"].copy()), self._device)
+
+    def settings(self) -> dict[str, Any]:
+        state = {} if self._teacher is None else self._teacher.state_dict()
+        return {
+            "optimizer": f"{type(self._optimizer).__name__} {_numbers(self._optimizer)}",
+            "precision": self._precision,
+            "student": {name: [str(v.dtype), *v.shape] for name, v in self._student.state_dict().items()},
+            "teacher": checkpoints.digest({name: _to_array(value) for name, value in state.items()}),
+        }
+
+    def surroundings(self) -> dict[str, str]:
+        device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else self._device.type
+        return {"framework": f"torch {torch.__version__}", "device": device, "threads": str(torch.get_num_threads())}
+
+
+def _numbers(optimizer: torch.optim.Optimizer) -> str:
+    """The optimizer's settings but for the learning rate, which changes as it goes."""
+    return str({name: value for name, value in sorted(optimizer.defaults.items()) if name != "lr"})
+
+
+def _to_array(tensor: torch.Tensor) -> np.ndarray:
+    """A copy of the tensor's values; bfloat16, which NumPy lacks, as the 16-bit integers of the same bytes."""
+    tensor = tensor.detach().cpu()
+    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy().copy()
+
+
+def _to_tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    tensor = torch.from_numpy(array.copy())
+    return tensor.view(dtype) if dtype == torch.bfloat16 else tensor
 
 
 def _to_device(value: Any, device: torch.device) -> Any:

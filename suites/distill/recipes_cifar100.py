@@ -60,6 +60,12 @@ _KD: Values = {
     "distill_weight": Value(2.0, ABKD_SCRIPT),
     "hard_weight": Value(1.0, ABKD_SCRIPT),
 }
+#: divergences without T² that no published recipe for images has
+_AS_ABKD: Values = {
+    "temperature": Value(4.0, DECLARED + ", as abkd"),
+    "distill_weight": Value(32.0, DECLARED + ", as abkd"),
+    "hard_weight": Value(1.0, DECLARED + ", as abkd"),
+}
 _AS_KD = {name: Value(value.value, DECLARED + ", as kd") for name, value in _KD.items()}
 
 #: weight of DKD's second term where it is not 2
@@ -110,8 +116,10 @@ METHODS: dict[str, Values] = {
     "abdkd": _VARIANT_POINT | _DKD,
     "ablsd": _VARIANT_POINT | _LSD,
     "abttm": _VARIANT_POINT | _TTM,
+    **dict.fromkeys(("jsd", "tvd", "wsd", "skew-kl", "skew-rkl", "akl", "bdkd", "alphanet"), _AS_ABKD),
 }  # fmt: skip
 
+_PAPERS = ("sft", "kd", "dkd", "lsd", "ttm", "wttm", "dist", "abkd", "abdkd", "ablsd", "abttm")
 _COMPARED = ("sft", "kd", "abkd", "abdkd")
 
 RECIPES = DatasetRecipes(
@@ -120,7 +128,7 @@ RECIPES = DatasetRecipes(
     methods=METHODS,
     pairs=_of_pairs(),
     default_pair={"smoke": "resnet14:resnet8", "small": "resnet56:resnet20", "paper": "resnet56:resnet20"},
-    default_methods={"smoke": _COMPARED, "small": _COMPARED, "paper": tuple(METHODS)},
+    default_methods={"smoke": _COMPARED, "small": _COMPARED, "paper": _PAPERS},
     default_seeds={"smoke": 1, "small": 3, "paper": 3},
     robustness=True,
 )

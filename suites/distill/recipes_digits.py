@@ -2,10 +2,11 @@
 
 Values that come from nowhere else were chosen, the same for every method, so that the teacher is good and the student on
 labels alone falls short of it. The digits have no third part to choose on: differences of a percentage point between
-distillation losses mean nothing there.
+distillation losses mean nothing there. Methods without values here have those of CIFAR-100.
 """
 
 from suites.distill.recipe import ABKD_SCRIPT, DECLARED, PAPER, DatasetRecipes, Value
+from suites.distill.recipes_cifar100 import METHODS
 
 _TRAINING = {
     "epochs": Value(20),
@@ -21,7 +22,8 @@ _AS_KD = DECLARED + ", as kd"
 RECIPES = DatasetRecipes(
     teachers={"smoke": _TRAINING},
     students={"smoke": _TRAINING | {"learning_rate": Value(0.2)}},
-    methods={
+    methods=METHODS
+    | {
         "sft": {"hard_weight": Value(1.0)},
         "kd": {
             "temperature": Value(4.0, ABKD_SCRIPT),

@@ -12,10 +12,9 @@ from suites import datasets, memory
 from suites.cell import Cell
 from suites.corruptions import corrupted_test_images, metric_name
 from suites.datasets.base import ImageDataset
-from suites.distill import cells, metrics, recipes
+from suites.distill import cells, checkpoint, metrics, recipes
 from suites.distill.augmentation import Augmentation
 from suites.distill.batches import Batches
-from suites.distill.checkpoint import Checkpoint, folder_of
 from suites.distill.schedules import learning_rate
 from suites.selection import data_scale, model_spec, split_pair
 from suites.suite import CellStopped, Context, Outcome
@@ -117,29 +116,29 @@ def _train(
         data, recipe["batch_size"], cell.seed, dtype=cell.dtype,
         augmentation=augmentation if augmentation != Augmentation() else None,
     )  # fmt: skip
-    short = cell.scale == "smoke"  # seconds, which are not worth a file
-    checkpoint = Checkpoint(None if short else folder_of(cells.own_key(cell, context), context))
-    curves = checkpoint.curves
+    resuming = checkpoint.arguments(cells.own_key(cell, context), cell.scale, context)
     logits: list[np.ndarray] = []
 
-    def on_epoch(epoch: int, student: Any, epoch_loss: float) -> None:
+    def on_epoch(epoch: int, student: Any, epoch_loss: float) -> dict[str, float]:
         logits[:] = [context.harness.predict(student, data.test_images)]
-        measured = {
-            "train/loss": float(epoch_loss),
+        context.report((epoch + 1) / recipe["epochs"])
+        return {
             "test/accuracy": metrics.accuracy(logits[0], data.test_labels),
             "test/nll": metrics.negative_log_likelihood(logits[0], data.test_labels),
         }
-        checkpoint.add(epoch, measured)
-        context.report((epoch + 1) / recipe["epochs"])
 
     memory.reset_peak()
     started = time.perf_counter()
     result = context.harness.train(
         teacher, model, batches, dtype=cell.dtype, learning_rate=learning_rate(recipe, len(batches)),
         momentum=recipe["momentum"], weight_decay=recipe["weight_decay"], epochs=recipe["epochs"], progress=False,
-        on_epoch=on_epoch, **checkpoint.arguments, **objective,
+        on_epoch=on_epoch, **resuming, **objective,
     )  # fmt: skip
     total = time.perf_counter() - started
+    curves = {"train/loss": [float(loss) for loss in result.epoch_losses], "test/accuracy": [], "test/nll": []}
+    for measured in result.epoch_metrics:
+        for name, value in (measured or {}).items():
+            curves[name].append(value)
     if not logits or result.status != "ok":
         logits[:] = [context.harness.predict(result.student, data.test_images)]
     teacher_logits = _teacher_test_logits(cell, context, data)
