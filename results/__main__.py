@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     gate.add_argument(
         "--replace", action="store_true", help="with --update: drop entries that the store has no record of"
     )
+    gate.add_argument("--time", action="store_true", help="judge (with --update: record) times of the loss as well")
+    gate.add_argument(
+        "--other-seeds", action="store_true", help="compare means of other seeds than the recorded; sees much less"
+    )
+    gate.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
     gate.set_defaults(run=_gate)
 
     sync = commands.add_parser("sync", help="send the records to MLflow that it does not have yet")
@@ -98,21 +103,24 @@ def _compare(parsed: argparse.Namespace) -> int:
 
 
 def _gate(parsed: argparse.Namespace) -> int:
-    from results import baselines, environment, gate, verdicts
+    from results import baselines, gate, verdicts
     from results.compare import TRACE_SCALE
 
     where = selection.parse(parsed)
     folder = parsed.baselines or baselines.FOLDER
+    if parsed.simulate:
+        from results import gate_simulation
+
+        print(gate_simulation.table(_limited(baselines.read_all(folder), where, parsed.seeds)).to_markdown())
+        return 0
     store, records = _records(parsed, where)
     # The traces of 20 steps are compared between frameworks, not with a baseline.
     records = [record for record in records if record.cell.get("scale") != TRACE_SCALE]
+    records = [record for record in records if parsed.time or record.suite != "loss"]
     if parsed.update:
-        if not records:
-            return _say_empty(store, where)
-        commit = str(environment.capture().get("git_commit", ""))
-        print("\n".join(baselines.update(records, parsed.reason, commit, folder, parsed.replace)))
-        return 0
+        return _update(parsed, records, folder) if records else _say_empty(store, where)
     files = _limited(baselines.read_all(folder), where, parsed.seeds)
+    files = [file for file in files if parsed.time or file.suite != "loss"]
     if not any(file.entries for file in files):
         raise ValueError(
             f"No baselines{f' for {parsed.backend}' if parsed.backend else ''} in {folder}. Run the suites, look at "
@@ -120,13 +128,21 @@ def _gate(parsed: argparse.Namespace) -> int:
         )
     if not records:
         _say_empty(store, where)
-    judged = gate.judge(records, files)
+    judged = gate.judge(records, files, other_seeds=parsed.other_seeds)
     text = verdicts.to_markdown(judged)
     print(text)
     verdicts.write_summary(text, parsed.markdown)
     if parsed.junit:
         Path(parsed.junit).write_text(verdicts.to_junit(judged), encoding="utf-8")
     return 1 if gate.fails(judged) else 0
+
+
+def _update(parsed: argparse.Namespace, records: list[Record], folder: Path) -> int:
+    from results import baselines, environment
+
+    commit = str(environment.capture().get("git_commit", ""))
+    print("\n".join(baselines.update(records, parsed.reason, commit, folder, parsed.replace)))
+    return 0
 
 
 def _limited(files: list, where: dict[str, set[str]], seeds: int | None) -> list:
