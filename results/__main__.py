@@ -39,7 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)"
     )
-    compare.add_argument("--output", metavar="FILE", help="write the Markdown to this file too")
+    compare.add_argument(
+        "--baseline", metavar="METHOD", help="method to compare the others with (default: kd, else sft)"
+    )
+    compare.add_argument(
+        "--format", choices=("markdown", "csv", "html", "latex"), help="(default: the output's suffix)"
+    )
+    compare.add_argument(
+        "--output", metavar="FILE", help="write to this file (.md, .csv, .html, .tex), or CSV to this folder"
+    )
     compare.set_defaults(run=_compare)
 
     gate = commands.add_parser("gate", help="hold the records against the baselines; exit 1 on regressed or missing")
@@ -83,22 +91,24 @@ def _say_empty(store: Store, where: dict[str, set[str]]) -> int:
 
 
 def _compare(parsed: argparse.Namespace) -> int:
-    from results import compare, tracking
+    from results import compare, tables, tracking
 
     where = selection.parse(parsed)
+    form = tables.format_of(parsed.output, parsed.format)
     store, records = _records(parsed, where)
     if not records:
         return _say_empty(store, where)
     known = sorted({name for record in records for name in record.metrics if record.suite == "distill"})
     if known and parsed.metric not in known:
         raise ValueError(f"--metric {parsed.metric!r}: no record has it; there are {', '.join(known)}.")
-    text = "\n".join(table.to_markdown() for table in compare.tables(records, parsed.metric))
-    print(text)
+    found = compare.tables(records, parsed.metric, parsed.baseline)
+    print(tables.FORMATS["markdown" if parsed.output else form][0](found))
     if parsed.output:
-        Path(parsed.output).write_text(text, encoding="utf-8")
+        written = tables.write(found, form, parsed.output)
+        print(f"Written: {', '.join(str(path) for path in written)}", file=sys.stderr)
     queue = tracking.describe_queue(store)
     if queue:
-        print(queue)
+        print(queue, file=sys.stderr)
     return 0
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from results import compare, noninferiority, yardstick
+from results import grouping, noninferiority, yardstick
 from results.baselines import Baseline, Entry
 from results.records import Record, cell_title
 
@@ -131,7 +131,7 @@ def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record],
     bound = f"worse by ≤ {margin:g} ({confidence:.0%} confidence)"
     if not figures:
         return Verdict(*place, MISSING, bound=bound, reason=_shortened(lost) or "the cell was not run")
-    sign = 1.0 if compare.higher_is_better(metric) else -1.0
+    sign = 1.0 if grouping.higher_is_better(metric) else -1.0
     if other_seeds:
         loss = noninferiority.unpaired(list(recorded.values()), list(figures.values()), sign)
     else:
