@@ -172,13 +172,25 @@ def _git() -> dict[str, str | bool]:
     return {"git_commit": commit, "git_dirty": bool(_output("git", "-C", str(clone), "status", "--porcelain"))}
 
 
+def cards(fields: tuple[str, ...]) -> list[dict[str, str]]:
+    """nvidia-smi's fields of each card; empty where there is none."""
+    if not _has_cards():
+        return []
+    command = ("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
+    lines = [[word.strip() for word in line.split(",")] for line in _output(*command).splitlines()]
+    return [dict(zip(fields, words, strict=True)) for words in lines if len(words) == len(fields)]
+
+
+@functools.cache
+def _has_cards() -> bool:
+    return bool(_output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader"))
+
+
 def _gpu(fields: dict[str, str]) -> Environment:
     """Values of nvidia-smi's fields under our names; of several cards one after another."""
-    command = ("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
-    cards = [[word.strip() for word in line.split(",")] for line in _output(*command).splitlines()]
-    columns = zip(*(card for card in cards if len(card) == len(fields)), strict=True)
-    found = {name: "; ".join(dict.fromkeys(values)) for name, values in zip(fields.values(), columns, strict=False)}
-    return {name: value for name, value in found.items() if not value.startswith("[")}  # "[N/A]", "[Not Supported]"
+    found = cards(tuple(fields))
+    joined = {ours: "; ".join(dict.fromkeys(card[name] for card in found)) for name, ours in fields.items()}
+    return {name: value for name, value in joined.items() if value and "[" not in value}  # "[N/A]", "[Not Supported]"
 
 
 def _output(*command: str) -> str:

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """Result of one cell: the parts of a record that a suite decides."""
+    """Result of one cell: the parts of a record that a suite decides.
+
+    `files` are functions that write a file which is to be kept beside the record, by its name without suffix.
+    """
 
     status: str = "ok"
     message: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 class CellStopped(Exception):
@@ -52,6 +56,7 @@ class Context:
         description: the backend's `describe`.
         environment: hardware and library versions.
         report: called with a share between 0 and 1 while a long cell runs.
+        keep_students: whether the weights of a finished student are kept.
         cache: things that cells of this command hand to each other.
     """
 
@@ -63,6 +68,7 @@ class Context:
     description: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     report: Callable[[float], None] = lambda share: None
+    keep_students: bool = False
     cache: dict[Any, Any] = field(default_factory=dict)
 
 

@@ -232,6 +232,7 @@ def test_cards_their_driver_and_clocks_are_named(monkeypatch):
         return "\n".join([", ".join(cards.get(field, "7") for field in fields)] * 2)
 
     monkeypatch.setattr(environment, "_output", smi)
+    monkeypatch.setattr(environment, "_has_cards", lambda: True)
     found = environment._gpu(environment._GPU_FIELDS)
     assert found["gpu"] == "Card A" and found["gpu_driver"] == "580.1" and found["gpu_mhz_max"] == "1980"
     assert "gpu_power_limit_w" not in found and environment.state()["now.gpu_mhz"] == "7"
