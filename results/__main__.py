@@ -63,8 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     gate.add_argument("--time", action="store_true", help="judge (with --update: record) times of the loss as well")
     gate.add_argument(
-        "--other-seeds", action="store_true", help="compare means of other seeds than the recorded; sees much less"
-    )
+        "--other-seeds", type=_seeds, metavar="FIRST:END",
+        help="compare the means of these seeds (10:20 is 10 to 19) with the recorded means; sees much less",
+    )  # fmt: skip
     gate.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
     gate.set_defaults(run=_gate)
 
@@ -77,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=int, default=5000)
     ui.set_defaults(run=_ui)
     return parser
+
+
+def _seeds(text: str) -> range:
+    first, sign, end = text.partition(":")
+    if not (sign and first.isdigit() and end.isdigit() and int(first) < int(end)):
+        raise argparse.ArgumentTypeError(f"{text!r} names no seeds; write FIRST:END, such as 10:20 for 10 to 19")
+    return range(int(first), int(end))
 
 
 def _records(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[Store, list[Record]]:
@@ -159,7 +167,7 @@ def _limited(files: list, where: dict[str, set[str]], seeds: int | None) -> list
     """The baselines' entries that the selection allows, with their first `seeds` seeds."""
     for file in files:
         # A seed is no field of an entry by seed; which seeds count is said by --seeds.
-        fields = {name: values for name, values in where.items() if not (file.by_seed and name == "seed")}
+        fields = {name: values for name, values in where.items() if not (file.by_seed and name.rstrip("!") == "seed")}
         file.entries = [e for e in file.entries if selection.matches(file.suite, file.backend, e.cell, fields)]
         if file.by_seed and seeds is not None:
             for entry in file.entries:

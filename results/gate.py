@@ -56,13 +56,14 @@ class Verdict:
         return self.verdict in (REGRESSED, MISSING)
 
 
-def judge(records: list[Record], baselines: list[Baseline], *, other_seeds: bool = False) -> list[Verdict]:
+def judge(records: list[Record], baselines: list[Baseline], *, other_seeds: range | None = None) -> list[Verdict]:
     """A verdict for every metric of every baseline entry, and NEW for each record without an entry.
 
     Args:
         records: the newest record of each cell (`records.newest`).
         baselines: the files to hold against them.
-        other_seeds: compare the mean of whatever seeds there are with the recorded mean, instead of seed with seed.
+        other_seeds: compare the mean of these seeds with the mean of the recorded ones, instead of seed with seed; cells
+            that are recorded with a single seed (the teacher) are compared as ever.
     """
     found: list[Verdict] = []
     used: set[int] = set()
@@ -122,17 +123,18 @@ def _error(baseline: Baseline, entry: Entry, metric: str, record: Record | None)
     return Verdict(*place, PASS, figure, limit)
 
 
-def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record], other_seeds: bool) -> Verdict:
+def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record], other_seeds: range | None) -> Verdict:
     place = _place(baseline, entry, metric)
     margin, confidence = baseline.margins[metric], baseline.confidence
     recorded: dict[str, float] = entry.metrics[metric]
     by_seed = {str(record.cell.get("seed")): record for record in records}
-    figures, lost = _figures(by_seed, list(by_seed if other_seeds else recorded), metric)
+    unpaired = other_seeds is not None and len(recorded) > 1
+    figures, lost = _figures(by_seed, [str(seed) for seed in other_seeds] if unpaired else list(recorded), metric)
     bound = f"worse by ≤ {margin:g} ({confidence:.0%} confidence)"
     if not figures:
-        return Verdict(*place, MISSING, bound=bound, reason=_shortened(lost) or "the cell was not run")
+        return Verdict(*place, MISSING, bound=bound, reason=_shortened(lost))
     sign = 1.0 if grouping.higher_is_better(metric) else -1.0
-    if other_seeds:
+    if unpaired:
         loss = noninferiority.unpaired(list(recorded.values()), list(figures.values()), sign)
     else:
         loss = noninferiority.paired([sign * (recorded[seed] - value) for seed, value in figures.items()])

@@ -119,6 +119,10 @@ def test_the_command_prints_filters_and_writes(tmp_path, capsys, students):
     assert (tmp_path / "out.md").read_text() in printed
     assert "12 records are not in MLflow yet" in told.err and "nox -s sync" in told.err
     assert main([*words, "--where", "alpha=0.80"]) == 0 and "abkd" in capsys.readouterr().out
+    assert main([*words, "--where", "method!=abkd,kd"]) == 0
+    printed = capsys.readouterr().out
+    assert "sft" in printed and "abkd" not in printed
+    assert main([*words, "--where", "method!=abkd,sft"]) == 1 and "method!=abkd|sft" in capsys.readouterr().err
 
 
 def test_an_empty_store_says_what_to_run(tmp_path, capsys):

@@ -301,17 +301,21 @@ def test_planted_regressions_of_the_committed_baselines_are_caught_and_named(com
 
 
 def test_other_seeds_are_compared_by_their_means_on_request(tmp_path, folder, capsys):
+    teacher = distill("sft", 0, accuracy=0.98, key="teacher", cell={"method": "teacher", "pair": "digits-teacher"})
+    baselines.update([teacher], "the teacher, with one seed", folder=folder)
     shifted = [distill(r.cell["method"], 100 + r.cell["seed"], accuracy=r.metrics["test/accuracy"], key=f"{r.key}-x")
                for r in everything() if r.suite == "distill"]  # fmt: skip
     store = Store(tmp_path / "store")
-    write(store, shifted)
+    write(store, [*shifted, teacher])
     words = ["gate", "--store", str(store.path), "--baselines", str(folder), "--where", "dataset=digits"]
     assert main(words) == 1 and "was not run" in capsys.readouterr().out
-    assert main([*words, "--other-seeds"]) == 0
-    write(
-        store, [dataclasses.replace(r, metrics={"test/accuracy": r.metrics["test/accuracy"] - 0.05}) for r in shifted]
-    )
-    assert main([*words, "--other-seeds"]) == 1 and "regressed" in capsys.readouterr().out
+    assert main([*words, "--other-seeds", "100:110"]) == 0
+    assert main([*words, "--other-seeds", "100:111"]) == 1 and "seed 110 was not run" in capsys.readouterr().out
+    worse = [dataclasses.replace(r, metrics={"test/accuracy": r.metrics["test/accuracy"] - 0.05}) for r in shifted]
+    write(store, worse)
+    assert main([*words, "--other-seeds", "100:110"]) == 1 and "regressed" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([*words, "--other-seeds", "10"])
 
 
 def timed(milliseconds=40.0, spread=0.01, **fields):
