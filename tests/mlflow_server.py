@@ -51,16 +51,6 @@ class Server:
             self.process = None
 
 
-@contextlib.contextmanager
-def server(folder, port):
-    running = Server(folder, port)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.kill()
-
-
 def runs_of(client, name):
     experiment = client.get_experiment_by_name(name)
     return list(client.search_runs([experiment.experiment_id], max_results=5000)) if experiment else []
