@@ -9,7 +9,8 @@ import pandas
 
 from results import grouping, paired, traces, yardstick
 from results.figures import mean_and_error
-from results.grouping import TEACHER, TRACE_SCALE, higher_is_better
+from results.grouping import TEACHER, TRACE_SCALE
+from results.metrics import higher_is_better
 from results.records import Record, Status, newest
 from results.tables import Table, grid
 

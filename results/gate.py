@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from results import grouping, noninferiority, yardstick
+from results import noninferiority, yardstick
 from results.baselines import Baseline, Entry
+from results.metrics import higher_is_better
 from results.records import Record, cell_title
 
 PASS, REGRESSED, AMBIGUOUS, MISSING, NEW = "pass", "regressed", "ambiguous", "missing", "new"
@@ -133,7 +134,7 @@ def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record],
     bound = f"worse by ≤ {margin:g} ({confidence:.0%} confidence)"
     if not figures:
         return Verdict(*place, MISSING, bound=bound, reason=_shortened(lost))
-    sign = 1.0 if grouping.higher_is_better(metric) else -1.0
+    sign = 1.0 if higher_is_better(metric) else -1.0
     if unpaired:
         loss = noninferiority.unpaired(list(recorded.values()), list(figures.values()), sign)
     else:

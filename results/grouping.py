@@ -13,16 +13,9 @@ from results.records import Record, Status
 TRACE_SCALE = "trace"
 TEACHER = "teacher"
 
-# Metrics of which more is better; of all others (losses, errors, times, memory) less is.
-_HIGHER = ("accuracy", "agreement", "rouge_l", "base", "new", "harmonic_mean", "percent_of_copy")
 # What tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
 _APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype")
 _SHARED = ("dataset", "scale", "dtype")
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether a larger value of a metric is the better one."""
-    return metric.split("/")[-1] in _HIGHER or metric == "test/teacher_agreement"
 
 
 def sections(records: list[Record]) -> dict[str, list[Record]]:

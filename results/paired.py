@@ -10,6 +10,7 @@ import pandas
 
 from results import grouping
 from results.figures import mean_and_error
+from results.metrics import higher_is_better
 from results.records import Record
 from results.tables import Table
 
@@ -151,7 +152,7 @@ def _baseline(students: list[Record], labels: dict[int, str], wanted: str | None
 def _rows(
     title: str, cells: dict[tuple[str, str], list[Record]], methods: list[str], chosen: str, metric: str
 ) -> list[_Row]:
-    sign = 1.0 if grouping.higher_is_better(metric) else -1.0
+    sign = 1.0 if higher_is_better(metric) else -1.0
     rows = []
     for method in methods:
         for column in grouping.backend_order({place[1] for place in cells}):

@@ -263,6 +263,19 @@ def test_every_format_says_the_same_in_its_own_way(tmp_path, capsys, students):
     assert main([*words, "--format", "csv"]) == 0 and capsys.readouterr().out.startswith("# Methods")
 
 
+def test_of_very_many_methods_the_figure_draws_the_best():
+    from results import figures
+
+    grid = [
+        distill("abkd", seed, accuracy=0.9 + step / 1000, key=f"{step}-{seed}", cell={"alpha": step / 10})
+        for step in range(60)
+        for seed in range(2)
+    ]
+    names = [tick.get_text() for tick in figures.methods(grid).axes[0].get_xticklabels()]
+    assert len(names) == 24 and names[0] == "abkd (3.6, 0.2)" and names[-1] == "abkd (5.9, 0.2)"
+    assert figures.methods(grid, "test/nll").axes[0].get_xticklabels()[0].get_text() == "abkd (3.6, 0.2)"
+
+
 def test_latex_and_html_escape_what_they_must():
     table = tables.Table("50% & more", pandas.DataFrame([["a_b & <c>", "**1 %**"]], columns=["name#", "x"]), "a < b")
     latex = table.to_latex()
