@@ -83,6 +83,20 @@ def tests_shared(session: nox.Session) -> None:
     session.run(python, *PYTEST, *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True)
 
 
+@nox.session(name="tests-browser")
+def tests_browser(session: nox.Session) -> None:
+    """The MLflow UI in headless Chromium, where the system has one; not part of `tests`."""
+    python = environment(session, "results")
+    session.run(
+        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+        "--group", f"{HERE / 'pyproject.toml'}:browser", external=True,
+    )  # fmt: skip
+    session.run(
+        python, "-m", "pytest", str(HERE / "tests" / "test_results_browser.py"), *session.posargs,
+        env={"ABKD_TEST_BACKEND": None}, external=True,
+    )  # fmt: skip
+
+
 def results(command: str, text: str):
     """The session that runs one command on the records of the store."""
 

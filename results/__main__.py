@@ -39,7 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)"
     )
-    compare.add_argument("--output", metavar="FILE", help="write the Markdown to this file too")
+    compare.add_argument(
+        "--baseline", metavar="METHOD", help="method to compare the others with (default: kd, else sft)"
+    )
+    compare.add_argument(
+        "--format", choices=("markdown", "csv", "html", "latex"), help="(default: the output's suffix)"
+    )
+    compare.add_argument(
+        "--output", metavar="FILE", help="write to this file (.md, .csv, .html, .tex), or CSV to this folder"
+    )
     compare.set_defaults(run=_compare)
 
     gate = commands.add_parser("gate", help="hold the records against the baselines; exit 1 on regressed or missing")
@@ -53,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     gate.add_argument(
         "--replace", action="store_true", help="with --update: drop entries that the store has no record of"
     )
+    gate.add_argument("--time", action="store_true", help="judge (with --update: record) times of the loss as well")
+    gate.add_argument(
+        "--other-seeds", type=_seeds, metavar="FIRST:END",
+        help="compare the means of these seeds (10:20 is 10 to 19) with the recorded means; sees much less",
+    )  # fmt: skip
+    gate.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
     gate.set_defaults(run=_gate)
 
     report = commands.add_parser("report", help="claims, agreement and comparison as one Markdown file and one page")
@@ -72,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _seeds(text: str) -> range:
+    first, sign, end = text.partition(":")
+    if not (sign and first.isdigit() and end.isdigit() and int(first) < int(end)):
+        raise argparse.ArgumentTypeError(f"{text!r} names no seeds; write FIRST:END, such as 10:20 for 10 to 19")
+    return range(int(first), int(end))
+
+
 def _records(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[Store, list[Record]]:
     store = Store(parsed.store)
     return store, selection.select(newest(store.records()), where)
@@ -84,22 +105,24 @@ def _say_empty(store: Store, where: dict[str, set[str]]) -> int:
 
 
 def _compare(parsed: argparse.Namespace) -> int:
-    from results import compare, tracking
+    from results import compare, tables, tracking
 
     where = selection.parse(parsed)
+    form = tables.format_of(parsed.output, parsed.format)
     store, records = _records(parsed, where)
     if not records:
         return _say_empty(store, where)
     known = sorted({name for record in records for name in record.metrics if record.suite == "distill"})
     if known and parsed.metric not in known:
         raise ValueError(f"--metric {parsed.metric!r}: no record has it; there are {', '.join(known)}.")
-    text = "\n".join(table.to_markdown() for table in compare.tables(records, parsed.metric))
-    print(text)
+    found = compare.tables(records, parsed.metric, parsed.baseline)
+    print(tables.FORMATS["markdown" if parsed.output else form][0](found))
     if parsed.output:
-        Path(parsed.output).write_text(text, encoding="utf-8")
+        written = tables.write(found, form, parsed.output)
+        print(f"Written: {', '.join(str(path) for path in written)}", file=sys.stderr)
     queue = tracking.describe_queue(store)
     if queue:
-        print(queue)
+        print(queue, file=sys.stderr)
     return 0
 
 
@@ -117,21 +140,24 @@ def _report(parsed: argparse.Namespace) -> int:
 
 
 def _gate(parsed: argparse.Namespace) -> int:
-    from results import baselines, environment, gate, verdicts
+    from results import baselines, gate, verdicts
     from results.compare import TRACE_SCALE
 
     where = selection.parse(parsed)
     folder = parsed.baselines or baselines.FOLDER
+    if parsed.simulate:
+        from results import gate_simulation
+
+        print(gate_simulation.table(_limited(baselines.read_all(folder), where, parsed.seeds)).to_markdown())
+        return 0
     store, records = _records(parsed, where)
     # The traces of 20 steps are compared between frameworks, not with a baseline.
     records = [record for record in records if record.cell.get("scale") != TRACE_SCALE]
+    records = [record for record in records if parsed.time or record.suite != "loss"]
     if parsed.update:
-        if not records:
-            return _say_empty(store, where)
-        commit = str(environment.capture().get("git_commit", ""))
-        print("\n".join(baselines.update(records, parsed.reason, commit, folder, parsed.replace)))
-        return 0
+        return _update(parsed, records, folder) if records else _say_empty(store, where)
     files = _limited(baselines.read_all(folder), where, parsed.seeds)
+    files = [file for file in files if parsed.time or file.suite != "loss"]
     if not any(file.entries for file in files):
         raise ValueError(
             f"No baselines{f' for {parsed.backend}' if parsed.backend else ''} in {folder}. Run the suites, look at "
@@ -139,7 +165,7 @@ def _gate(parsed: argparse.Namespace) -> int:
         )
     if not records:
         _say_empty(store, where)
-    judged = gate.judge(records, files)
+    judged = gate.judge(records, files, other_seeds=parsed.other_seeds)
     text = verdicts.to_markdown(judged)
     print(text)
     verdicts.write_summary(text, parsed.markdown)
@@ -148,11 +174,19 @@ def _gate(parsed: argparse.Namespace) -> int:
     return 1 if gate.fails(judged) else 0
 
 
+def _update(parsed: argparse.Namespace, records: list[Record], folder: Path) -> int:
+    from results import baselines, environment
+
+    commit = str(environment.capture().get("git_commit", ""))
+    print("\n".join(baselines.update(records, parsed.reason, commit, folder, parsed.replace)))
+    return 0
+
+
 def _limited(files: list, where: dict[str, set[str]], seeds: int | None) -> list:
     """The baselines' entries that the selection allows, with their first `seeds` seeds."""
     for file in files:
         # A seed is no field of an entry by seed; which seeds count is said by --seeds.
-        fields = {name: values for name, values in where.items() if not (file.by_seed and name == "seed")}
+        fields = {name: values for name, values in where.items() if not (file.by_seed and name.rstrip("!") == "seed")}
         file.entries = [e for e in file.entries if selection.matches(file.suite, file.backend, e.cell, fields)]
         if file.by_seed and seeds is not None:
             for entry in file.entries:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.metrics import higher_is_better
 from results.records import Record
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 # The same colour for a backend in every figure, told apart also by people who see red and green alike (Okabe and Ito).
 COLOURS = {"torch": "#D55E00", "jax": "#0072B2", "tensorflow": "#009E73"}
 _GREY = "#555555"
+_MOST_LABELS = 24
 
 
 def learning_curves(record: Record) -> Figure | None:
@@ -46,7 +48,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
     """One metric by method and backend: a dot for each seed, and the mean with its standard error.
 
     Returns:
-        The figure, or None where no finished record has the metric.
+        The figure, or None where no finished record has the metric. Of many methods the best are drawn.
     """
     groups: dict[tuple[str, str], list[float]] = {}
     for record in records:
@@ -57,7 +59,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
             groups.setdefault((method_label(record), record.backend), []).append(value)
     if not groups:
         return None
-    labels = list(dict.fromkeys(label for label, _ in groups))
+    labels = _best(groups, metric)
     backends = sorted({backend for _, backend in groups}, key=[*COLOURS, *(b for _, b in groups)].index)
     figure = new_figure(max(4.5, 1.1 * len(labels) * max(1, len(backends) / 2) + 1.5), 3.4)
     axes = figure.subplots()
@@ -77,6 +79,16 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
     dress(axes, title=f"{metric}: seeds, mean ± standard error", xlabel="")
     axes.legend(fontsize=8, frameon=False)
     return figure
+
+
+def _best(groups: dict[tuple[str, str], list[float]], metric: str) -> list[str]:
+    """The labels to draw, in their order: more than a screen has room for are read by nobody."""
+    values: dict[str, list[float]] = {}
+    for (label, _), found in groups.items():
+        values.setdefault(label, []).extend(found)
+    sign = -1 if higher_is_better(metric) else 1
+    kept = sorted(values, key=lambda label: sign * math.fsum(values[label]) / len(values[label]))[:_MOST_LABELS]
+    return [label for label in values if label in kept]
 
 
 def errors(records: list[Record]) -> Figure | None:

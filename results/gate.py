@@ -1,20 +1,19 @@
 """The verdicts: does what the store holds still meet the baselines?
 
 Agreement: an error fails above max(4 × the recorded one, a few eps of its dtype).
-Distillation: one-sided non-inferiority, paired by seed. With d the loss of quality of each seed against its baseline
-(positive is worse), mean m, standard error s and Student's t at the stated confidence with n - 1 degrees of freedom:
-pass where m + t·s ≤ margin, regressed where m - t·s > margin, otherwise ambiguous: too few seeds to say.
+Distillation: one-sided non-inferiority, paired by seed (`results.noninferiority`).
+Time, on request only: a ratio to the framework's own loss fails above a factor of the recorded one, where machine and
+samples allow to say so; otherwise it is ambiguous.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 
-from results import compare
+from results import noninferiority, yardstick
 from results.baselines import Baseline, Entry
-from results.figures import mean_and_error
+from results.metrics import higher_is_better
 from results.records import Record, cell_title
 
 PASS, REGRESSED, AMBIGUOUS, MISSING, NEW = "pass", "regressed", "ambiguous", "missing", "new"
@@ -24,7 +23,10 @@ EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16":
 _FEW = 4
 _FACTOR = 4
 
-_MANY_SEEDS = 1000
+# The same code on the same two cores has shown ratios 1.6 apart under load, and 1.1 apart without.
+TIME_FACTOR = 1.5
+# Above this spread of the samples a machine counts as noisy, and its times decide nothing.
+QUIET = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +57,18 @@ class Verdict:
         return self.verdict in (REGRESSED, MISSING)
 
 
-def judge(records: list[Record], baselines: list[Baseline]) -> list[Verdict]:
+def judge(records: list[Record], baselines: list[Baseline], *, other_seeds: range | None = None) -> list[Verdict]:
     """A verdict for every metric of every baseline entry, and NEW for each record without an entry.
 
     Args:
         records: the newest record of each cell (`records.newest`).
         baselines: the files to hold against them.
+        other_seeds: compare the mean of these seeds with the mean of the recorded ones, instead of seed with seed; cells
+            that are recorded with a single seed (the teacher) are compared as ever.
     """
     found: list[Verdict] = []
     used: set[int] = set()
+    ratios = yardstick.ratios(records)
     for baseline in baselines:
         index: dict[str, list[Record]] = {}
         for record in records:
@@ -72,14 +77,18 @@ def judge(records: list[Record], baselines: list[Baseline]) -> list[Verdict]:
         for entry in baseline.entries:
             matching = index.get(baseline.identity(entry.cell), [])
             used.update(id(record) for record in matching)
+            latest = matching[-1] if matching else None
             for metric in entry.metrics:
                 if baseline.by_seed:
-                    found.append(_seeds(baseline, entry, metric, matching))
+                    found.append(_seeds(baseline, entry, metric, matching, other_seeds))
+                elif metric == yardstick.METRIC:
+                    found.append(_time(baseline, entry, latest, ratios))
                 else:
-                    found.append(_error(baseline, entry, metric, matching[-1] if matching else None))
+                    found.append(_error(baseline, entry, metric, latest))
     files = {(baseline.suite, baseline.backend) for baseline in baselines}
     for record in records:
-        if id(record) not in used and (record.suite, record.backend) in files and record.suite in Baseline.METRICS:
+        known = id(record) in used or (record.suite == "loss" and yardstick.is_yardstick(record))
+        if not known and (record.suite, record.backend) in files and record.suite in Baseline.METRICS:
             found.append(
                 Verdict(record.suite, record.backend, record.title, "—", NEW, reason="no baseline has this cell")
             )
@@ -92,11 +101,14 @@ def error_bound(recorded: float, metric: str, dtype: str) -> float:
     return max(_FACTOR * recorded, _FEW * EPS.get(stored, EPS["float32"]))
 
 
+def _place(baseline: Baseline, entry: Entry, metric: str) -> tuple[str, str, str, str]:
+    return baseline.suite, baseline.backend, cell_title(baseline.suite, baseline.backend, entry.cell), metric
+
+
 def _error(baseline: Baseline, entry: Entry, metric: str, record: Record | None) -> Verdict:
     recorded = entry.metrics[metric]
     bound = error_bound(recorded, metric, str(entry.cell.get("dtype")))
-    place = (baseline.suite, baseline.backend, cell_title(baseline.suite, baseline.backend, entry.cell), metric)
-    limit = f"≤ {bound:.2e}"
+    place, limit = _place(baseline, entry, metric), f"≤ {bound:.2e}"
     if record is None:
         return Verdict(*place, MISSING, bound=limit, reason="the cell was not run")
     error = record.metrics.get(metric)
@@ -112,70 +124,65 @@ def _error(baseline: Baseline, entry: Entry, metric: str, record: Record | None)
     return Verdict(*place, PASS, figure, limit)
 
 
-def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record]) -> Verdict:
-    place = (baseline.suite, baseline.backend, cell_title(baseline.suite, baseline.backend, entry.cell), metric)
-    margin = baseline.margins[metric]
+def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record], other_seeds: range | None) -> Verdict:
+    place = _place(baseline, entry, metric)
+    margin, confidence = baseline.margins[metric], baseline.confidence
     recorded: dict[str, float] = entry.metrics[metric]
     by_seed = {str(record.cell.get("seed")): record for record in records}
-    sign = 1.0 if compare.higher_is_better(metric) else -1.0
-    losses, lost = [], []
-    for seed, value in recorded.items():
-        record = by_seed.get(seed)
-        new = record.metrics.get(metric) if record is not None and record.status == "ok" else None
-        if new is None or not math.isfinite(new):
-            lost.append(f"seed {seed} {(_why(record) or 'lacks the metric') if record else 'was not run'}")
-        else:
-            losses.append(sign * (value - new))
-    bound = f"worse by ≤ {margin:g} ({baseline.confidence:.0%} confidence)"
-    if not losses:
+    unpaired = other_seeds is not None and len(recorded) > 1
+    figures, lost = _figures(by_seed, [str(seed) for seed in other_seeds] if unpaired else list(recorded), metric)
+    bound = f"worse by ≤ {margin:g} ({confidence:.0%} confidence)"
+    if not figures:
         return Verdict(*place, MISSING, bound=bound, reason=_shortened(lost))
-    mean, _ = mean_and_error(losses)
-    worst = f"worse by {mean:+.4f}, {len(losses)} seeds"
+    sign = 1.0 if higher_is_better(metric) else -1.0
+    if unpaired:
+        loss = noninferiority.unpaired(list(recorded.values()), list(figures.values()), sign)
+    else:
+        loss = noninferiority.paired([sign * (recorded[seed] - value) for seed, value in figures.items()])
     if len(recorded) == 1:
         # A cell that is run with one seed only (the teacher) leaves nothing to test: the margin alone decides.
-        verdict = PASS if mean <= margin else REGRESSED
+        verdict = PASS if loss.mean <= margin else REGRESSED
         why = "" if verdict == PASS else "worse by more than the margin"
-        return Verdict(*place, verdict, f"worse by {mean:+.4f}, 1 seed", f"worse by ≤ {margin:g}", why)
-    verdict, reason, figure = non_inferiority(losses, margin, baseline.confidence)
+        return Verdict(*place, verdict, f"worse by {loss.mean:+.4f}, 1 seed", f"worse by ≤ {margin:g}", why)
+    verdict, reason, figure = noninferiority.decide(loss, margin, confidence)
     if lost and verdict != REGRESSED:
-        return Verdict(*place, MISSING, worst, bound, _shortened(lost))
+        return Verdict(*place, MISSING, figure, bound, _shortened(lost))
     return Verdict(*place, verdict, figure, bound, reason)
 
 
-def non_inferiority(losses: list[float], margin: float, confidence: float) -> tuple[str, str, str]:
-    """One-sided paired test on the losses of quality (positive is worse).
-
-    Returns:
-        Verdict, its reason and the figure as text.
-    """
-    mean, error = mean_and_error(losses)
-    count = len(losses)
-    if count < 2:
-        return AMBIGUOUS, "one seed has no spread; at least 2 are needed", f"worse by {mean:+.4f}, 1 seed"
-    slack = quantile(confidence, count - 1) * error
-    figure = f"worse by {mean:+.4f} (between {mean - slack:+.4f} and {mean + slack:+.4f}), {count} seeds"
-    if mean + slack <= margin:
-        return PASS, "", figure
-    if mean - slack > margin:
-        return REGRESSED, "worse by more than the margin", figure
-    needed = seeds_needed(mean, error * math.sqrt(count), margin, confidence)
-    return AMBIGUOUS, f"too few seeds to say; {needed} would do", figure
+def _figures(by_seed: dict[str, Record], seeds: list[str], metric: str) -> tuple[dict[str, float], list[str]]:
+    """The finite figures of these seeds, and why the others have none."""
+    figures, lost = {}, []
+    for seed in seeds:
+        record = by_seed.get(seed)
+        value = record.metrics.get(metric) if record is not None and record.status == "ok" else None
+        if value is None or not math.isfinite(value):
+            lost.append(f"seed {seed} {(_why(record) or 'lacks the metric') if record else 'was not run'}")
+        else:
+            figures[seed] = value
+    return figures, lost
 
 
-def seeds_needed(mean: float, deviation: float, margin: float, confidence: float) -> str:
-    """How many seeds would decide, if mean and standard deviation stayed what they are."""
-    for count in range(2, _MANY_SEEDS + 1):
-        if quantile(confidence, count - 1) * deviation / math.sqrt(count) < abs(margin - mean):
-            return str(count)
-    return f"more than {_MANY_SEEDS}"
-
-
-@functools.cache
-def quantile(confidence: float, freedom: int) -> float:
-    """Student's t quantile."""
-    from scipy.special import stdtrit  # scipy.stats takes a second to import
-
-    return float(stdtrit(freedom, confidence))
+def _time(baseline: Baseline, entry: Entry, record: Record | None, ratios: dict[int, tuple[float, float]]) -> Verdict:
+    recorded = entry.metrics[yardstick.METRIC]
+    place, bound = _place(baseline, entry, yardstick.METRIC), f"≤ {TIME_FACTOR * recorded:.2f} × own KL"
+    if record is None:
+        return Verdict(*place, MISSING, bound=bound, reason="the cell was not run")
+    if record.status != "ok":
+        verdict = REGRESSED if record.status == "failed" else MISSING  # failed: its check disagreed, the time is void
+        return Verdict(*place, verdict, "void", bound, _why(record))
+    if id(record) not in ratios:
+        return Verdict(*place, MISSING, bound=bound, reason="the framework's own loss was not timed beside it")
+    ratio, noise = ratios[id(record)]
+    figure = f"{ratio:.2f} × own KL"
+    if ratio <= TIME_FACTOR * recorded:
+        return Verdict(*place, PASS, figure, bound)
+    here = yardstick.machine(record)
+    if here != baseline.machine:
+        return Verdict(*place, AMBIGUOUS, figure, bound, f"another machine: {here}; recorded on {baseline.machine}")
+    if not noise <= QUIET:
+        return Verdict(*place, AMBIGUOUS, figure, bound, f"noisy machine: the samples spread over {noise:.0%}")
+    return Verdict(*place, REGRESSED, figure, bound, f"recorded {recorded:.2f}")
 
 
 def _why(record: Record) -> str:

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import enum
 import json
 import math
 import numbers
 import re
 from typing import Any
 
-SCHEMA_VERSION = 1
+from results import schema
+from results.schema import RecordError
 
-STATUSES = (
-    "ok",
-    "diverged",
-    "out-of-memory",
-    "timeout",
-    "missing-data",
-    "missing-weights",
-    "unsupported",
-    "failed",
-)
+SCHEMA_VERSION = schema.VERSION
+
+
+class Status(enum.StrEnum):
+    """How a cell ended; equal to its word, so that "ok" and Status.OK are the same."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out-of-memory"
+    TIMEOUT = "timeout"
+    MISSING_DATA = "missing-data"
+    MISSING_WEIGHTS = "missing-weights"
+    UNSUPPORTED = "unsupported"
+    FAILED = "failed"
+
+
+STATUSES = tuple(Status)
 
 # Suite and key become a path; a metric's name has to be one that MLflow takes, on every platform.
 _PATH_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _METRIC_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./ -]{0,249}")
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-
-
-class RecordError(ValueError):
-    """A file or a dictionary is not a record that this version can read."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -44,16 +49,17 @@ class Record:
         key: digest of all that decides the result; the record's file name.
         invocation: identifier of the command that ran the cell; one parent run in MLflow.
         cell: what was run (backend, pair, dataset, method, alpha, beta, temperature, seed, scale, dtype, device, …).
-        status: one of STATUSES.
+        status: a Status, or its word.
         message: one line saying why the status is not "ok".
         timing_key: digest of what decides the timings (hardware, library versions) beside `key`.
         metrics: final figures by name (`test/accuracy`, …; milliseconds `_ms`, seconds `_s`, megabytes `_mb`).
         curves: the same names, one figure per epoch.
         details: anything else that JSON can hold.
+        artifacts: files that belong to the record, such as the student: name to path, relative to the store's folder.
         environment: what `results.environment.capture` returned, with the backend's own description.
         started: ISO 8601 time in UTC.
         finished: ISO 8601 time in UTC; of two records of one cell the one finished later counts.
-        schema: version of this layout.
+        schema: version of this layout (`results.schema`).
 
     Raises:
         ValueError: a field that does not hold what it must, with its value and what is allowed.
@@ -64,12 +70,13 @@ class Record:
     key: str
     invocation: str
     cell: dict[str, Any]
-    status: str
+    status: Status | str
     message: str = ""
     timing_key: str = ""
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     curves: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    artifacts: dict[str, str] = dataclasses.field(default_factory=dict)
     environment: dict[str, Any] = dataclasses.field(default_factory=dict)
     started: str = ""
     finished: str = ""
@@ -84,7 +91,8 @@ class Record:
                 )
         if self.status not in STATUSES:
             raise RecordError(f"status={self.status!r} is unknown; allowed: {', '.join(STATUSES)}.")
-        for name in ("cell", "metrics", "curves", "details", "environment"):
+        self.status = Status(self.status)
+        for name in ("cell", "metrics", "curves", "details", "artifacts", "environment"):
             if not isinstance(getattr(self, name), dict):
                 raise RecordError(f"{name}={getattr(self, name)!r} must be a dict.")
         for name in (*self.metrics, *self.curves):
@@ -119,16 +127,15 @@ class Record:
         """The record that `to_json` wrote; non-finite figures come back as floats.
 
         Raises:
-            RecordError: not JSON (a torn file, say), not a record, or of a schema that this version does not know.
+            RecordError: not JSON (a torn file, say), not a record, or of a newer schema than this version knows.
         """
         try:
             fields = json.loads(text)
         except ValueError as error:
             raise RecordError(f"not complete JSON ({error})") from error
-        if not isinstance(fields, dict) or "schema" not in fields:
-            raise RecordError("not a record (no field 'schema')")
-        if fields["schema"] != SCHEMA_VERSION:
-            raise RecordError(f"schema {fields['schema']!r}, this version reads {SCHEMA_VERSION}")
+        if not isinstance(fields, dict):
+            raise RecordError("not a record (no object)")
+        fields = schema.upgrade(fields)
         known = {f.name for f in dataclasses.fields(cls)}
         try:
             for path, word in fields["details"].get("non_finite", {}).items():
@@ -180,7 +187,7 @@ def plain(value: Any) -> Any:
 def identity(cell: dict[str, Any], without: tuple[str, ...] = ()) -> str:
     """A cell as one comparable string: its fields in order, those of `without` and the empty ones left out."""
     kept = {name: value for name, value in cell.items() if name not in without and value is not None}
-    return json.dumps(plain(kept), sort_keys=True)
+    return json.dumps(kept, sort_keys=True, default=plain)
 
 
 def newest(records: list[Record]) -> list[Record]:

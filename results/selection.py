@@ -1,4 +1,4 @@
-"""Which records a command looks at: `--backend torch`, `--where scale=smoke,small --where method=abkd`."""
+"""Which records a command looks at: `--backend torch`, `--where scale=smoke,small --where method!=sft`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FIELD=VALUE[,VALUE]",
-        help="only cells whose field has one of these values (scale=smoke, method=kd,abkd, …); may be repeated",
+        help="only cells whose field has one of these values (scale=smoke, method=kd,abkd, …), or with != none of them; "
+        "may be repeated",
     )
 
 
 def parse(arguments: argparse.Namespace) -> dict[str, set[str]]:
-    """The selection as field to allowed values.
+    """The selection as field to allowed values; a field with "!" behind it to values that are not.
 
     Raises:
         ValueError: a --where without "=".
@@ -41,7 +42,10 @@ def parse(arguments: argparse.Namespace) -> dict[str, set[str]]:
 def matches(suite: str, backend: str, cell: dict[str, Any], where: dict[str, set[str]]) -> bool:
     """Whether a cell has an allowed value in every selected field; numbers compare as numbers (0.80 is 0.8)."""
     fields = {**cell, "suite": suite, "backend": backend}
-    return all(any(_same(fields.get(name), text) for text in allowed) for name, allowed in where.items())
+    return all(
+        any(_same(fields.get(name.removesuffix("!")), text) for text in values) != name.endswith("!")
+        for name, values in where.items()
+    )
 
 
 def select(records: list[Record], where: dict[str, set[str]]) -> list[Record]:

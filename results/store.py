@@ -2,25 +2,29 @@
 
 <store>/records/<suite>/<key>.json    the newest record of a key
 <store>/queue/<suite>/<key>           a record that MLflow has not got yet
-<store>/artifacts/<suite>/<key>/      figures of a record
+<store>/artifacts/<suite>/<key>/      figures of a record, and files that belong to it (`Record.artifacts`)
 <store>/weights/<key>.safetensors     weights that several cells share (a teacher)
 <store>/mlflow.db, <store>/mlartifacts/   MLflow, unless MLFLOW_TRACKING_URI names another place
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 import uuid
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from results.records import Record, RecordError
 
 if TYPE_CHECKING:
     import pandas
 
+# A temporary file of this age has no writer any more.
+_STALE_SECONDS = 3600
 _CLONE = Path(__file__).resolve().parent.parent
 
 
@@ -71,8 +75,17 @@ class Store:
             probe.parent.mkdir(parents=True, exist_ok=True)
             probe.write_text("writable\n")
             probe.unlink()
+            self._sweep()
         except OSError as error:
             raise self._not_writable(error) from error
+
+    def _sweep(self) -> None:
+        """Remove what writers that were killed left half written; no living writer takes an hour for a record."""
+        for pattern in (".*.tmp", ".probe-*"):
+            for path in (self.path / "records").rglob(pattern):
+                with contextlib.suppress(FileNotFoundError):  # its writer, or another sweep, was faster
+                    if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                        path.unlink()
 
     def write(self, record: Record) -> Path:
         """Store a record, atomically, in place of an earlier one of the same suite and key.
@@ -130,27 +143,40 @@ class Store:
         )
 
     def frame(self, **selection: str | None) -> pandas.DataFrame:
-        """All records as a data frame: a row a record, a column for each cell field and each metric.
+        """Everything in one data frame: a row a record.
 
         Args:
             **selection: suite, backend, status, as in `records`.
+
+        Returns:
+            A column for each field of the cells and each metric under its own name, `environment.<name>` for the
+            environment, `curve.<name>` with the list of a curve's figures, `artifact.<name>` with a path, and the
+            record's own fields.
         """
         import pandas
 
+        fields = ("suite", "backend", "key", "timing_key", "status", "message", "invocation", "started", "finished")
         rows = []
         for record in self.records(**selection):
-            row = {
+            row: dict[str, Any] = {
                 name: json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
                 for name, value in record.cell.items()
             }
-            for name in ("suite", "backend", "key", "status", "message", "invocation", "started", "finished"):
-                row[name] = getattr(record, name)
-            rows.append(row | record.metrics)
+            row |= {name: str(getattr(record, name)) for name in fields} | record.metrics
+            for prefix, values in (
+                ("environment", record.environment), ("curve", record.curves), ("artifact", record.artifacts),
+            ):  # fmt: skip
+                row |= {f"{prefix}.{name}": value for name, value in values.items()}
+            rows.append(row)
         return pandas.DataFrame(rows)
 
     def artifacts_dir(self, record: Record) -> Path:
         """The folder for files that belong to a record; made where it is missing."""
-        path = self.path / "artifacts" / record.suite / record.key
+        return self.artifacts_of(record.suite, record.key)
+
+    def artifacts_of(self, suite: str, key: str) -> Path:
+        """The same folder, for a record that is still to be written."""
+        path = self.path / "artifacts" / suite / key
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -163,7 +189,12 @@ class Store:
     def queued(self) -> list[tuple[str, str]]:
         """(suite, key) of the records that MLflow has not got yet."""
         markers = sorted((self.path / "queue").glob("*/*"))
-        return [(marker.parent.name, marker.name) for marker in markers if not marker.name.startswith(".")]
+        # A marker without a record is of a writer that was killed between the two.
+        return [
+            (marker.parent.name, marker.name)
+            for marker in markers
+            if not marker.name.startswith(".") and self._record_path(marker.parent.name, marker.name).is_file()
+        ]
 
     def mark_sent(self, record: Record) -> None:
         """Take a record off the queue."""

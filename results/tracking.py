@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import functools
-import math
+import json
 import os
 import re
 import urllib.error
@@ -20,7 +19,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from results import figures, maps, views
-from results.records import Record
+from results import mlflow_entities as entities
+from results.records import Record, Status
 from results.store import Store
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class _Writer:
         if self.uri.startswith("sqlite:"):
             _relax_sqlite()
         self.client: MlflowClient = MlflowClient(self.uri)
+        self._records: dict[str, list[Record]] = {}
 
     def send_suite(self, suite: str, records: list[Record], outcome: Sent) -> None:
         """Send the records of one suite, grouped under a parent run for each invocation."""
@@ -133,8 +134,9 @@ class _Writer:
             runs = self._runs(experiment, invocation)
             new = [record for record in group if runs.get(record.key, (None, "RUNNING"))[1] == "RUNNING"]
             outcome.known += len(group) - len(new)
+            keys = {record.key for record in new}
             for record in group:
-                if record not in new:
+                if record.key not in keys:
                     self.store.mark_sent(record)
             if not new:
                 continue
@@ -147,6 +149,8 @@ class _Writer:
 
     def _experiment(self, suite: str) -> str:
         """The id of a suite's experiment; made once, restored where someone deleted it in the UI."""
+        from mlflow.exceptions import MlflowException
+
         name = f"abkd-{suite}"
         found = self.client.get_experiment_by_name(name)
         if found is None:
@@ -154,7 +158,12 @@ class _Writer:
             local = not self.uri.startswith(("http://", "https://", "databricks"))
             place = (self.store.path / "mlartifacts" / name).as_uri() if local else None
             tags = views.experiment_tags(suite)
-            return self.client.create_experiment(name, artifact_location=place, tags=tags)
+            try:
+                return self.client.create_experiment(name, artifact_location=place, tags=tags)
+            except MlflowException:
+                found = self.client.get_experiment_by_name(name)  # another machine was faster
+                if found is None:
+                    raise
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
@@ -181,10 +190,10 @@ class _Writer:
             "mlflow.runName": f"{suite} {backends} {when}".strip(),
             "abkd.invocation": invocation,
             "abkd.suite": suite,
-            **_source_tags(first),
-            **_environment_tags(first),
+            **entities.source_tags(first),
+            **entities.environment_tags(first),
         }
-        run = self.client.create_run(experiment, start_time=_milliseconds(first.started), tags=tags)
+        run = self.client.create_run(experiment, start_time=entities.milliseconds(first.started), tags=tags)
         params = {"backend": backends}
         for name in ("pair", "dataset", "scale"):
             values = dict.fromkeys(str(r.cell[name]) for r in records if r.cell.get(name) is not None)
@@ -195,7 +204,7 @@ class _Writer:
 
     def _finish_parent(self, parent: str, suite: str, invocation: str) -> None:
         """Summarise and close the parent run from all that the store holds of its invocation."""
-        records = [record for record in self.store.records(suite=suite) if record.invocation == invocation]
+        records = [record for record in self._of_suite(suite) if record.invocation == invocation]
         for status in dict.fromkeys(record.status for record in records):
             self.client.set_tag(parent, f"cells.{status}", str(sum(record.status == status for record in records)))
         for name, draw in maps.OF_INVOCATION.get(suite, ()):
@@ -205,25 +214,50 @@ class _Writer:
                     figure, self.store.path / "artifacts" / suite / f"invocation-{invocation}" / f"{name}.png"
                 )
                 self.client.log_artifact(parent, str(path), "figures")
+        self._log_tables(parent, _summary(records))
         last = max((record.finished for record in records), default="")
-        worst = "FINISHED" if all(record.status == "ok" for record in records) else "FAILED"
-        self.client.set_terminated(parent, status=worst, end_time=_milliseconds(last))
+        worst = "FINISHED" if all(record.status == Status.OK for record in records) else "FAILED"
+        self.client.set_terminated(parent, status=worst, end_time=entities.milliseconds(last))
 
     def _send_record(self, experiment: str, parent: str, record: Record, run_id: str | None) -> None:
         """Log one record. A run that an earlier, interrupted sending left RUNNING is completed, not doubled.
 
-        Timestamps come from the record, so that logging a metric again changes nothing.
+        The run becomes FINISHED (or FAILED) last, so that whatever broke off before is logged again; everything that is
+        logged replaces what was there.
         """
         if run_id is None:
-            tags = {"mlflow.runName": record.title, "mlflow.parentRunId": parent, **_tags(record)}
-            run_id = self.client.create_run(experiment, start_time=_milliseconds(record.started), tags=tags).info.run_id
-        self._log(run_id, _params(record), _metrics(record))
+            tags = {"mlflow.runName": record.title, "mlflow.parentRunId": parent, **entities.tags(record)}
+            run_id = self.client.create_run(
+                experiment, start_time=entities.milliseconds(record.started), tags=tags
+            ).info.run_id
+        self._log(run_id, entities.params(record), entities.metrics(record))
+        data = entities.inputs(record)
+        if data:
+            self.client.log_inputs(run_id, data)
+        self._log_tables(run_id, entities.tables(record))
         figure = figures.learning_curves(record)
         if figure is not None:
             path = figures.save(figure, self.store.artifacts_dir(record) / "learning_curves.png")
             self.client.log_artifact(run_id, str(path), "figures")
-        status = "FINISHED" if record.status == "ok" else "FAILED"
-        self.client.set_terminated(run_id, status=status, end_time=_milliseconds(record.finished))
+        for name, place in record.artifacts.items():
+            if (self.store.path / place).is_file():  # a record that came from another machine may have come alone
+                self.client.log_artifact(run_id, str(self.store.path / place), entities.name_of(name))
+        status = "FINISHED" if record.status == Status.OK else "FAILED"
+        self.client.set_terminated(run_id, status=status, end_time=entities.milliseconds(record.finished))
+
+    def _log_tables(self, run_id: str, tables: dict[str, str]) -> None:
+        """Tables as MLflow's UI shows them, by path."""
+        for path, text in tables.items():
+            self.client.log_text(run_id, text, path)
+        shown = [{"path": path, "type": "table"} for path in tables if path.endswith(".json")]
+        if shown:
+            self.client.set_tag(run_id, entities.TABLES_TAG, json.dumps(shown))
+
+    def _of_suite(self, suite: str) -> list[Record]:
+        """All records of a suite, read once for all its invocations."""
+        if suite not in self._records:
+            self._records[suite] = self.store.records(suite=suite)
+        return self._records[suite]
 
     def _log(self, run_id: str, params: dict[str, str], metrics: list[Metric]) -> None:
         from mlflow.entities import Param
@@ -234,67 +268,15 @@ class _Writer:
             self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
 
 
-def _params(record: Record) -> dict[str, str]:
-    """The cell as MLflow params; fields that a suite leaves empty are left out."""
-    cell = {"backend": record.backend, **record.cell}
-    return {_name(name): str(value)[:5000] for name, value in cell.items() if value is not None}
+def _summary(records: list[Record]) -> dict[str, str]:
+    """The tables of a parent run: every cell with its figures, and what `compare` says of them."""
+    from results import compare
 
-
-def _metrics(record: Record) -> list[Metric]:
-    """Curves as stepped metrics (the first epoch is step 1) and the final figures; only finite ones."""
-    from mlflow.entities import Metric
-
-    time = _milliseconds(record.finished)
-    found = []
-    for name, values in record.curves.items():
-        for epoch, value in enumerate(values, start=1):
-            if value is not None and math.isfinite(value):
-                found.append(Metric(name, float(value), time, epoch))
-    for name, value in record.metrics.items():
-        curve = record.curves.get(name, [])
-        if math.isfinite(value) and not (curve and curve[-1] == value):
-            # The latest step and time decide which figure the run table shows: the final one.
-            found.append(Metric(name, float(value), time + 1, len(curve)))
-    return found
-
-
-def _tags(record: Record) -> dict[str, str]:
-    tags = {
-        "abkd.suite": record.suite,
-        "abkd.key": record.key,
-        "abkd.timing_key": record.timing_key,
-        "abkd.invocation": record.invocation,
-        "abkd.status": record.status,
-        "abkd.message": record.message[:1000],
-        **{f"abkd.non_finite.{name}": word for name, word in record.non_finite().items()},
-        **_source_tags(record),
-        **_environment_tags(record),
-    }
-    return {name: value for name, value in tags.items() if value}
-
-
-def _source_tags(record: Record) -> dict[str, str]:
-    """What the UI's column "Source" shows: the suite and the commit."""
-    tags = {"mlflow.source.name": f"suites {record.suite}", "mlflow.source.type": "LOCAL"}
-    commit = record.environment.get("git_commit")
-    return tags | ({"mlflow.source.git.commit": str(commit)} if commit else {})
-
-
-def _environment_tags(record: Record) -> dict[str, str]:
-    return {_name(f"environment.{name}"): str(value)[:1000] for name, value in sorted(record.environment.items())}
-
-
-def _name(name: str) -> str:
-    """A name with what MLflow does not allow in names replaced."""
-    return re.sub(r"[^\w./ -]", "_", name)[:240]
-
-
-def _milliseconds(time: str) -> int:
-    """ISO time to milliseconds since 1970; 0 where a record does not state it."""
-    if not time:
-        return 0
-    parsed = datetime.datetime.fromisoformat(time)
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)).timestamp() * 1000)
+    rows = [
+        {**record.cell, "status": str(record.status), **record.metrics, "message": record.message} for record in records
+    ]
+    comparison = "\n".join(table.to_markdown() for table in compare.tables(records))
+    return {"tables/cells.json": entities.split(rows), "tables/comparison.md": comparison}
 
 
 def _check_reachable(uri: str) -> None:

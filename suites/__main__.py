@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
     add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
+    add("--keep-students", action="store_true", help="keep the students' weights, in the store and in MLflow")
     add("--plan", action="store_true", help="print what would be run, and stop")
     return parser
 
@@ -151,6 +152,7 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
     return Context(
         backend=selection.backend, harness=harness, store=store, device=device, loss_threads=options.threads,
         description=harness.describe(), environment=environment.capture(), teacher_weights=selection.teacher_weights,
+        keep_students=options.keep_students,
     )  # fmt: skip
 
 

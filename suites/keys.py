@@ -87,8 +87,9 @@ def timing_key(key: str, description: Mapping[str, str], environment: Mapping[st
     """Key of a cell's timings: the result key, the backend's whole description, hardware and library versions.
 
     The commit and anything else that names the state of this project is left out: the result key covers the sources.
+    So are the clocks and the load at the moment (`now.…`), which are never twice the same.
     """
     surroundings = {
-        name: value for name, value in environment.items() if not name.startswith(("git", "version.mlflow"))
+        name: value for name, value in environment.items() if not name.startswith(("git", "version.mlflow", "now."))
     }
     return digest({"key": key, "description": dict(description), "environment": surroundings})

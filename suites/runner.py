@@ -6,8 +6,10 @@ import time
 import traceback
 import uuid
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
+from results import environment
+from results.monitor import Monitor
 from results.records import Record
 from suites.datasets.base import DatasetError
 from suites.plan import FINISHED, PlannedCell
@@ -64,17 +66,36 @@ def run_plan(plan: list[PlannedCell], context: Context, output: TextIO | None = 
 def run_cell(planned: PlannedCell, context: Context, invocation: str) -> Record:
     """Run one cell and describe how it ended."""
     started = _now()
+    system: dict[str, list[float]] = {}
     if planned.state == "impossible":
         outcome = Outcome(planned.status, planned.reason)
     else:
-        outcome = _guarded(planned, context)
+        with Monitor() as monitor:
+            outcome = _guarded(planned, context)
+        system = monitor.samples()
     return Record(
         suite=planned.suite.name, backend=planned.cell.backend, key=planned.key, timing_key=planned.timing_key,
         invocation=invocation, cell=planned.cell.as_dict(), status=outcome.status, message=outcome.message,
         metrics=outcome.metrics, curves={name: values for name, values in outcome.curves.items() if values},
-        details=outcome.details, started=started, finished=_now(),
-        environment={**context.environment, **{f"backend.{name}": v for name, v in context.description.items()}},
+        details=outcome.details | ({"system": system} if system else {}), artifacts=_keep(planned, outcome, context),
+        environment=_environment(context), started=started, finished=_now(),
     )  # fmt: skip
+
+
+def _environment(context: Context) -> dict[str, Any]:
+    """Hardware and versions, the clocks and the load of this moment, and the backend's own description."""
+    described = {f"backend.{name}": value for name, value in context.description.items()}
+    return {**context.environment, **environment.state(), **described}
+
+
+def _keep(planned: PlannedCell, outcome: Outcome, context: Context) -> dict[str, str]:
+    """Write the files that a cell leaves beside its record; their paths in the store, by name."""
+    kept = {}
+    for name, write in outcome.files.items():
+        path = context.store.artifacts_of(planned.suite.name, planned.key) / f"{name}.safetensors"
+        write(path)
+        kept[name] = path.relative_to(context.store.path).as_posix()
+    return kept
 
 
 def _guarded(planned: PlannedCell, context: Context) -> Outcome:

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """Result of one cell: the parts of a record that a suite decides."""
+    """Result of one cell: the parts of a record that a suite decides.
+
+    `files` are functions that write a file which is to be kept beside the record, by its name without suffix.
+    """
 
     status: str = "ok"
     message: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 class CellStopped(Exception):
@@ -53,6 +57,7 @@ class Context:
         environment: hardware and library versions.
         teacher_weights: file that the user gave for the teacher.
         report: called with a share between 0 and 1 while a long cell runs.
+        keep_students: whether the weights of a finished student are kept.
         cache: things that cells of this command hand to each other.
     """
 
@@ -65,6 +70,7 @@ class Context:
     environment: Mapping[str, Any] = field(default_factory=dict)
     teacher_weights: str | None = None
     report: Callable[[float], None] = lambda share: None
+    keep_students: bool = False
     cache: dict[Any, Any] = field(default_factory=dict)
 
 

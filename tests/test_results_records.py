@@ -5,7 +5,8 @@ import json
 import math
 import multiprocessing
 import os
-import signal
+import pathlib
+import random
 import time
 import warnings
 
@@ -13,7 +14,7 @@ import numpy
 import pytest
 from results_examples import distill, diverged, stamp
 
-from results import Record, Store, StoreError, environment
+from results import Record, Status, Store, StoreError, environment, schema
 from results.records import RecordError, newest
 from results.store import StoreWarning, default_path
 
@@ -100,8 +101,6 @@ def test_torn_and_foreign_files_are_skipped_by_name(store):
         assert len(store.records()) == 1
     text = " ".join(str(w.message) for w in warned)
     assert all(name in text for name in ("torn.json", "foreign.json", "binary.json", "later.json"))
-    with pytest.raises(RecordError, match="schema 99"):
-        Record.from_json('{"schema": 99}')
 
 
 def test_the_frame_has_cells_and_metrics_as_columns(store):
@@ -110,6 +109,8 @@ def test_the_frame_has_cells_and_metrics_as_columns(store):
     frame = store.frame()
     assert set(frame["method"]) == {"abkd", "kd"} and frame["test/accuracy"].mean() == pytest.approx(0.97)
     assert list(frame.groupby(["backend", "method"]).size()) == [1, 1]
+    assert frame["environment.cpu"].tolist() == ["a processor"] * 2 and frame["curve.train/loss"][0] == [2.0, 1.0, 0.25]
+    assert set(frame["status"]) == {"ok"} and frame["timing_key"].notna().all()
 
 
 def test_a_store_that_cannot_be_written_says_where_and_what_to_do(tmp_path):
@@ -135,25 +136,81 @@ def test_the_store_lies_where_ABKD_STORE_says_or_in_the_clone(tmp_path, monkeypa
 
 def _write_many(path, name):
     store = Store(path)
-    for seed in range(10_000):
-        store.write(distill(seed=seed, key=f"{name}-{seed}"))
+    for number in range(40):
+        if store.get("distill", f"{name}-{number}") is None:
+            store.write(distill(seed=number, key=f"{name}-{number}", cell={"pair": name}))
+            time.sleep(0.001)
 
 
-def test_killed_writers_leave_complete_records_only(store):
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write_many, args=(store.path, name)) for name in ("a", "b", "c")]
-    for writer in writers:
+def test_eight_writers_killed_and_started_again_leave_every_record_once(store):
+    context, chance = multiprocessing.get_context("fork"), random.Random(0)
+    names = [f"writer{number}" for number in range(8)]
+    writers = {name: context.Process(target=_write_many, args=(store.path, name)) for name in names}
+    for writer in writers.values():
         writer.start()
-    deadline = time.monotonic() + 60
-    while len(list(store.path.glob("records/distill/*.json"))) < 100 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for writer in writers:
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.join()
+    kills, deadline = 0, time.monotonic() + 60
+    while writers:
+        assert time.monotonic() < deadline
+        if kills < 30:
+            chance.choice(list(writers.values())).kill()  # SIGKILL, unless it has just ended
+            kills += 1
+        time.sleep(0.01)
+        for name, writer in list(writers.items()):
+            if writer.exitcode == 0:
+                del writers[name]
+            elif writer.exitcode is not None:
+                writers[name] = context.Process(target=_write_many, args=(store.path, name))
+                writers[name].start()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a torn record would warn
         records = store.records()
-    assert len(records) >= 100 and len({r.key for r in records}) == len(records)
+    assert kills == 30 and sorted(r.key for r in records) == sorted(f"{n}-{i}" for n in names for i in range(40))
+    assert len(newest(records)) == 320
+
+
+def test_what_killed_writers_left_half_written_is_swept_away(store):
+    folder = store.write(distill()).parent
+    old, young = folder / ".old.tmp", folder / ".young.tmp"
+    for path in (old, young):
+        path.write_text("{")
+    os.utime(old, (time.time() - 4000,) * 2)
+    (store.path / "queue" / "distill" / "never-written").touch()
+    store.check_writable()
+    assert not old.exists() and young.exists()
+    assert store.queued() == [("distill", "distill-torch-abkd-0")] and len(store.records()) == 1
+
+
+FIRST_SCHEMA = """{"backend": "jax", "cell": {"method": "kd", "seed": 3}, "curves": {"train/loss": [2.0, null]},
+"details": {"non_finite": {"curves/train/loss/1": "nan"}}, "environment": {"cores": 2}, "finished": "2026-01-01T00:00:00",
+"invocation": "first", "key": "old", "message": "", "metrics": {"test/accuracy": 0.5}, "schema": 1, "started": "",
+"status": "diverged", "suite": "distill", "timing_key": "t"}"""
+
+
+def test_a_record_of_the_first_schema_is_read_and_its_file_left_alone(store):
+    path = store.write(distill()).with_name("old.json")
+    path.write_text(FIRST_SCHEMA)
+    record = store.get("distill", "old")
+    assert record.schema == schema.VERSION and record.artifacts == {} and record.status is Status.DIVERGED
+    assert record.metrics == {"test/accuracy": 0.5} and math.isnan(record.curves["train/loss"][1])
+    assert path.read_text() == FIRST_SCHEMA and len(store.records()) == 2
+    assert Record.from_json(record.to_json()).cell == record.cell
+
+
+def test_every_version_has_its_migration():
+    assert sorted(schema.MIGRATIONS) == list(range(1, schema.VERSION))
+
+
+@pytest.mark.parametrize("version", [99, 0, "2", None, True])
+def test_a_newer_or_nonsensical_schema_is_refused_with_what_is_known(version):
+    text = FIRST_SCHEMA.replace('"schema": 1', f'"schema": {json.dumps(version)}')
+    with pytest.raises(RecordError, match="update the project" if version == 99 else "not a record.*1 to"):
+        Record.from_json(text)
+
+
+def test_statuses_are_typed_and_equal_to_their_words():
+    record = distill(status="out-of-memory")
+    assert record.status is Status.OUT_OF_MEMORY and record.status == "out-of-memory"
+    assert json.loads(record.to_json())["status"] == "out-of-memory" and f"{record.status}" == "out-of-memory"
 
 
 def test_the_environment_names_hardware_and_versions(monkeypatch):
@@ -162,6 +219,29 @@ def test_the_environment_names_hardware_and_versions(monkeypatch):
     assert found["cores"] >= 1 and found["memory_gb"] > 0 and found["version.numpy"] == numpy.__version__
     assert found["variable.OMP_NUM_THREADS"] == "2"
     assert all(isinstance(value, (str, int, float, bool)) for value in found.values())
+    if (pathlib.Path(environment.__file__).parent.parent / ".git").exists():
+        assert len(found["git_commit"]) == 40 and isinstance(found["git_dirty"], bool)
+
+
+def test_cards_their_driver_and_clocks_are_named(monkeypatch):
+    cards = {"name": "Card A", "driver_version": "580.1", "clocks.max.sm": "1980", "power.limit": "[N/A]"}
+
+    def smi(*command):
+        fields = command[1].partition("=")[2].split(",")
+        return "\n".join([", ".join(cards.get(field, "7") for field in fields)] * 2)
+
+    monkeypatch.setattr(environment, "_output", smi)
+    monkeypatch.setattr(environment, "_has_cards", lambda: True)
+    found = environment._gpu(environment._GPU_FIELDS)
+    assert found["gpu"] == "Card A" and found["gpu_driver"] == "580.1" and found["gpu_mhz_max"] == "1980"
+    assert "gpu_power_limit_w" not in found and environment.state()["now.gpu_mhz"] == "7"
+
+
+def test_the_cores_of_a_container_are_read(tmp_path):
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    assert environment._quota(tmp_path / "cpu.max") == 1.5
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert environment._quota(tmp_path / "cpu.max") is None and environment._quota(tmp_path / "none") is None
 
 
 def test_times_order_records(store):

@@ -1,20 +1,19 @@
-"""MLflow gets every record once: in the store's own SQLite file, and on a real server, up, down or late."""
+"""MLflow gets every record once, in the store's own SQLite file; `test_results_server.py` has real servers."""
 
-import contextlib
+import json
 import math
+import multiprocessing
 import os
-import signal
-import socket
+import pathlib
 import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
 from mlflow.tracking import MlflowClient
+from mlflow_server import children, runs_of
 from results_examples import agreement, distill, diverged, loss
 
-from results import Store, tracking
+from results import Store, monitor, tracking
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +34,8 @@ def filled(tmp_path_factory):
     return store, records, outcome
 
 
-def runs_of(client, name):
-    experiment = client.get_experiment_by_name(name)
-    return list(client.search_runs([experiment.experiment_id])) if experiment else []
-
-
-def children(client, name):
-    return [run for run in runs_of(client, name) if "mlflow.parentRunId" in run.data.tags]
+def text_of(client, run, artifact):
+    return pathlib.Path(client.download_artifacts(run.info.run_id, artifact)).read_text(encoding="utf-8")
 
 
 def client_of(store):
@@ -130,6 +124,109 @@ def test_a_sending_that_broke_off_is_completed_not_doubled(tmp_path, monkeypatch
     assert all(len(client.get_metric_history(run.info.run_id, "train/loss")) == 3 for run in runs)
 
 
+def _sync(path, gate):
+    gate.wait()
+    tracking.sync(Store(path))
+
+
+def test_two_processes_that_send_the_same_records_make_each_run_once(tmp_path):
+    store = Store(tmp_path)
+    for seed in range(6):
+        store.write(distill(seed=seed, second=seed))
+    context = multiprocessing.get_context("spawn")
+    gate = context.Barrier(2)
+    senders = [context.Process(target=_sync, args=(store.path, gate)) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert [sender.exitcode for sender in senders] == [0, 0] and store.queued() == []
+    runs = runs_of(client_of(store), "abkd-distill")
+    assert sorted(run.data.params["seed"] for run in runs if "abkd.key" in run.data.tags) == list("012345")
+    assert len(runs) == 7
+
+
+DATA = {"digest": "5e09f53628755eb9b2c84b6280467de4", "source": "scikit-learn load_digits"}
+SYSTEM = {"seconds": [0.5, 1.5], "system/cpu_utilization_percentage": [50.0, math.nan]}
+
+
+def test_data_set_system_metrics_tables_and_the_student_come_along_once(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    place = store.artifacts_of("distill", "distill-torch-kd-0") / "student.safetensors"
+    place.write_bytes(b"weights")
+    kept = {"student": place.relative_to(store.path).as_posix(), "lost": "artifacts/never-was-there"}
+    store.write(distill("kd", details={"data": DATA, "system": SYSTEM}, artifacts=kept))
+    store.write(agreement(details={"worst": [{"got": [1.0, 2.0], "want": math.inf}, {"got": 3.0, "cell": "x"}]}))
+    client = client_of(store)
+    with monkeypatch.context() as patch:  # the first sending breaks off when all but the end is there
+        patch.setattr(MlflowClient, "set_terminated", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            tracking.sync(store)
+    assert tracking.sync(store).sent == 2
+    (run,) = children(client, "abkd-distill")
+    (used,) = client.get_run(run.info.run_id).inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("digits", DATA["digest"])
+    assert "load_digits" in used.dataset.source and used.tags[0].value == "training and test"
+    (point,) = client.get_metric_history(run.info.run_id, "system/cpu_utilization_percentage")
+    assert point.value == 50.0 and point.timestamp == run.info.start_time + 500
+    assert [a.path for a in client.list_artifacts(run.info.run_id, "student")] == ["student/student.safetensors"]
+    assert client.list_artifacts(run.info.run_id, "lost") == []
+    (run,) = children(client, "abkd-agreement")
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "tables/worst.json", "type": "table"}]
+    table = json.loads(text_of(client, run, "tables/worst.json"))
+    assert table == {"columns": ["got", "want", "cell"], "data": [["[1.0, 2.0]", "inf", None], [3.0, None, "x"]]}
+
+
+def test_the_run_of_the_command_has_tables_of_its_cells(filled):
+    store, records, _ = filled
+    client = client_of(store)
+    (parent,) = [run for run in runs_of(client, "abkd-distill") if "abkd.key" not in run.data.tags]
+    table = json.loads(text_of(client, parent, "tables/cells.json"))
+    column = table["columns"].index("test/accuracy")
+    assert len(table["data"]) == 3 and sorted(row[column] for row in table["data"]) == [0.1, 0.97, 0.97]
+    assert "nan" in [row[table["columns"].index("train/loss")] for row in table["data"]]  # a word, not a number
+    comparison = text_of(client, parent, "tables/comparison.md")
+    assert "### Methods" in comparison and "1 diverged" in comparison
+
+
+def test_the_runs_of_one_cell_in_three_backends_line_up(tmp_path):
+    store = Store(tmp_path)
+    for backend in ("torch", "jax", "tensorflow"):
+        store.write(distill("abkd", 0, backend, invocation=backend, details={"data": DATA, "system": SYSTEM}))
+        store.write(distill("abkd", 1, backend, invocation=backend))
+    tracking.sync(store)
+    client = client_of(store)
+    everything = children(client, "abkd-distill")
+    cell = next(run.data.tags["abkd.cell"] for run in everything if run.data.params["seed"] == "0")
+    experiment = client.get_experiment_by_name("abkd-distill").experiment_id
+    runs = client.search_runs([experiment], f"tags.`abkd.cell` = '{cell}'")
+    assert sorted(run.data.params["backend"] for run in runs) == ["jax", "tensorflow", "torch"]
+    others = [{name: v for name, v in run.data.params.items() if name != "backend"} for run in runs]
+    assert others[0] == others[1] == others[2] and {"pair", "method", "alpha", "seed", "device"} <= others[0].keys()
+    assert len({frozenset(run.data.metrics) for run in runs}) == 1
+    assert len({client.get_run(run.info.run_id).inputs.dataset_inputs[0].dataset.digest for run in runs}) == 1
+
+
+def test_the_monitor_samples_while_a_cell_runs_and_once_at_its_end():
+    with monitor.Monitor(seconds=0.05) as running:
+        sum(number * number for number in range(2_000_000))
+    samples = running.samples()
+    assert len(samples["seconds"]) >= 2 and samples["seconds"] == sorted(samples["seconds"])
+    assert max(samples["system/process_cpu_percentage"]) > 10 and samples["system/process_memory_megabytes"][-1] > 10
+    assert len({len(values) for values in samples.values()}) == 1
+    with monitor.Monitor() as short:
+        pass
+    assert len(short.samples()["seconds"]) == 1
+
+
+def test_the_monitor_of_a_long_cell_keeps_few_samples(monkeypatch):
+    monkeypatch.setattr(monitor, "_MOST", 4)
+    with monitor.Monitor(seconds=0.001) as running:
+        while running._seconds < 0.03:
+            pass
+    assert len(running.samples()["seconds"]) <= 6
+
+
 def test_a_later_send_joins_the_run_of_its_invocation(tmp_path):
     store = Store(tmp_path)
     for seed in range(2):
@@ -147,79 +244,6 @@ def test_a_deleted_experiment_is_restored(tmp_path):
     client.delete_experiment(client.get_experiment_by_name("abkd-distill").experiment_id)
     store.write(distill(seed=1))
     assert tracking.sync(store).problem == ""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def server(folder, port):
-    """A real `mlflow server` on this machine."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/server.db",
-        "--artifacts-destination",
-        str(folder / "artifacts"),
-    ]
-    quick = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=quick, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            assert time.monotonic() < deadline and process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.2)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def test_a_server_that_is_down_loses_nothing_and_doubles_nothing(tmp_path, monkeypatch):
-    store, port = Store(tmp_path / "store"), free_port()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    records = [distill(seed=seed, second=seed) for seed in range(2)]
-    for record in records:
-        store.write(record)
-    started = time.monotonic()
-    outcome = tracking.send(records, store)
-    assert time.monotonic() - started < 6
-    assert outcome.queued == 2 and len(store.queued()) == 2
-    assert f"127.0.0.1:{port}" in str(outcome) and "nox -s sync" in str(outcome) and "\n" not in str(outcome)
-
-    (tmp_path / "server").mkdir()
-    with server(tmp_path / "server", port):
-        assert tracking.sync(store).sent == 2 and store.queued() == []
-        third = distill(seed=2, second=30)
-        store.write(third)
-        assert tracking.send([third], store).sent == 1
-        client = MlflowClient(f"http://127.0.0.1:{port}")
-        assert len(children(client, "abkd-distill")) == 3
-        run = children(client, "abkd-distill")[0]
-        assert client.list_artifacts(run.info.run_id, "figures")[0].path == "figures/learning_curves.png"
-        store.write(distill(seed=3, second=40))
-    assert tracking.sync(store).queued == 1 and len(store.queued()) == 1  # killed meanwhile
-    with server(tmp_path / "server", port):
-        assert tracking.sync(store).sent == 1
-        assert len(children(MlflowClient(f"http://127.0.0.1:{port}"), "abkd-distill")) == 4
-    assert not (store.path / "mlflow.db").exists()
-
-
-def test_a_server_that_accepts_but_never_answers_is_noticed_within_seconds(tmp_path, monkeypatch):
-    store = Store(tmp_path)
-    store.write(distill())
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        started = time.monotonic()
-        outcome = tracking.sync(store)
-    assert time.monotonic() - started < 8 and outcome.queued == 1 and "does not answer" in outcome.problem
 
 
 def test_a_database_that_cannot_be_opened_is_one_line(tmp_path, monkeypatch):

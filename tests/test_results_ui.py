@@ -8,14 +8,9 @@ import sys
 import urllib.request
 
 import psutil
+from mlflow_server import free_port
 
 from results.__main__ import main
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_the_ui_opens_on_an_empty_store_and_ends_with_its_workers(tmp_path):

@@ -6,10 +6,13 @@ from dataclasses import replace
 import fake_harness
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import backends
+from results import environment
 from results.store import Store
 from suites import __main__ as command
+from suites import keys
 from suites.distill import recipes
 from suites.distill.recipe import Value
 
@@ -216,3 +219,31 @@ def test_traces_hold_losses_logits_and_statistics(tmp_path):
         assert len(trace["losses"]) == 20 if record.status == "ok" else True
         assert len(trace["logits"]) == 16 and len(trace["logits"][0]) == 10
         assert "stages.0.bn.running_mean" in trace["statistics"]
+
+
+def test_students_are_kept_when_asked_for_and_trained_again_where_they_were_not(tmp_path, capsys):
+    assert run(tmp_path, *SMALL) == 0
+    trained = fake_harness.trainings
+    assert not list(tmp_path.rglob("student.safetensors"))
+    assert run(tmp_path, *SMALL, "--keep-students") == 0
+    assert fake_harness.trainings == trained + 4  # the students, neither teacher nor traces
+    students = [record for record in Store(tmp_path).records() if record.artifacts]
+    assert {(r.cell["method"], r.cell["seed"]) for r in students} == {(m, s) for m in ("sft", "kd") for s in range(2)}
+    weights = load_file(tmp_path / students[0].artifacts["student"])
+    assert weights["weight"].shape == (64, 10)
+    assert run(tmp_path, *SMALL, "--keep-students") == 0 and run(tmp_path, *SMALL) == 0
+    assert fake_harness.trainings == trained + 4
+    (tmp_path / students[0].artifacts["student"]).unlink()
+    assert run(tmp_path, *SMALL, "--keep-students") == 0 and fake_harness.trainings == trained + 5
+
+
+def test_records_say_how_busy_the_machine_was_and_keys_do_not_depend_on_it(tmp_path, monkeypatch):
+    loads = iter(range(1000))
+    monkeypatch.setattr(environment, "state", lambda: {"now.load": next(loads)})
+    assert run(tmp_path, *SMALL) == 0
+    records = Store(tmp_path).records()
+    assert len({record.environment["now.load"] for record in records}) == len(records)
+    assert all(record.details["system"]["system/process_memory_megabytes"][0] > 1 for record in records)
+    assert run(tmp_path, *SMALL) == 0 and len(Store(tmp_path).records()) == len(records)
+    first = keys.timing_key("key", {}, {"cpu": "a", "now.load": 1})
+    assert first == keys.timing_key("key", {}, {"cpu": "a", "now.load": 2}) != keys.timing_key("key", {}, {"cpu": "b"})

@@ -21,6 +21,7 @@ from backends.training_result import TrainingResult
 
 NAME = "jax"
 FRAMEWORK_KL = "framework_kl"
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def describe() -> dict[str, str]:
@@ -33,6 +34,8 @@ def describe() -> dict[str, str]:
         **{name: importlib.metadata.version(name) for name in libraries},
         "device": f"{device.platform}: {device.device_kind}",
         "threads": os.environ.get("NPROC", str(os.cpu_count())),
+        "deterministic": str(device.platform == "cpu" or DETERMINISTIC in os.environ.get("XLA_FLAGS", "")),
+        "tf32": str(jax.config.jax_default_matmul_precision not in ("highest", "float32")),
         "x64": str(jax.config.jax_enable_x64),
         "matmul_precision": str(jax.config.jax_default_matmul_precision),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -63,9 +66,8 @@ def set_up(*, threads: int | None = None, device: str = "auto") -> str:
     elif wanted is not None:
         os.environ["NPROC"] = wanted  # what XLA's CPU client sizes its thread pool by
     if not started:
-        flag = "--xla_gpu_deterministic_ops=true"
-        if flag not in os.environ.get("XLA_FLAGS", ""):
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+        if DETERMINISTIC not in os.environ.get("XLA_FLAGS", ""):
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")  # no TF32
     if device != "auto":

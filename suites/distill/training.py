@@ -38,7 +38,10 @@ def run(cell: Cell, context: Context) -> Outcome:
 
 
 def has_products(record: "Record", context: Context) -> bool:
-    """A teacher counts as finished only while its weights are in the store."""
+    """A teacher counts as finished only while its weights are in the store, a student that is to be kept likewise."""
+    of_student = record.cell.get("method") != cells.TEACHER and record.cell.get("scale") != "trace"
+    if context.keep_students and record.status == "ok" and of_student:
+        return "student" in record.artifacts and (context.store.path / record.artifacts["student"]).is_file()
     return record.cell.get("method") != cells.TEACHER or context.store.weights_path(record.key).is_file()
 
 
@@ -87,8 +90,11 @@ def _student(cell: Cell, context: Context) -> Outcome:
     model = context.harness.build_model(spec, architectures.initial_weights(spec, cell.seed), cell.dtype)
     teacher = _trained_teacher(cell, context)
     training_teacher = teacher if methods.get(cell.method).needs_teacher else None
-    _, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
+    result, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
     outcome.details["parameters"] = architectures.parameter_count(spec)
+    if context.keep_students and result.status == "ok":
+        weights = context.harness.export_weights(result.student)
+        outcome.files["student"] = lambda path: weight_files.save_weights(path, weights)
     return outcome
 
 

@@ -1,0 +1,102 @@
+"""How records of students are grouped and named in tables: by section, row and column."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from results.figures import COLOURS, mean_and_error, method_label
+from results.records import Record, Status
+
+TRACE_SCALE = "trace"
+TEACHER = "teacher"
+
+# What tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
+_APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype")
+_SHARED = ("dataset", "scale", "dtype")
+
+
+def sections(records: list[Record]) -> dict[str, list[Record]]:
+    """Students by pair, data set, scale and dtype, each section with its teacher's records at its head.
+
+    Traces are left out. Where there are teachers only, each is a section of its own.
+    """
+    kept = [r for r in records if r.suite == "distill" and r.cell.get("scale") != TRACE_SCALE]
+    teachers = grouped([r for r in kept if r.cell.get("method") == TEACHER], lambda r: words(r, "pair", *_SHARED))
+    students = grouped([r for r in kept if r.cell.get("method") != TEACHER], lambda r: words(r, "pair", *_SHARED))
+    for section in students.values():
+        # A teacher's pair is its own name; it is shown above each student that learns from it.
+        teacher = str(section[0].cell.get("pair")).partition(":")[0]
+        section[:0] = teachers.get(", ".join(filter(None, [teacher, words(section[0], *_SHARED)])), [])
+    return students or teachers
+
+
+def row_labels(records: list[Record]) -> dict[int, str]:
+    """A label for each record, by id(): its method, and those parameters in which cells of that method differ."""
+    labels: dict[int, str] = {}
+    for label, group in grouped(records, method_label).items():
+        fields = sorted({name for r in group for name in r.cell if name not in _APART})
+        varying = [name for name in fields if len({json.dumps(r.cell.get(name), default=str) for r in group}) > 1]
+        if "(" in label:
+            varying = [name for name in varying if name not in ("alpha", "beta")]
+        for record in group:
+            parts = [f"{name}={record.cell.get(name)}" for name in varying if record.cell.get(name) is not None]
+            labels[id(record)] = " ".join([label, *parts])
+    return labels
+
+
+def columns(records: list[Record]) -> dict[int, str]:
+    """The column of each record, by id(): its backend, with the device where a backend ran on several."""
+    devices = grouped(records, lambda r: r.backend)
+    several = {name for name, group in devices.items() if len({r.cell.get("device") for r in group}) > 1}
+    return {id(r): f"{r.backend} ({r.cell.get('device')})" if r.backend in several else r.backend for r in records}
+
+
+def row_order(records: list[Record], labels: dict[int, str]) -> list[str]:
+    """The labels in the order in which tables show them."""
+    return list(dict.fromkeys(labels[id(r)] for r in sorted(records, key=_method_order)))
+
+
+def mean_text(values: list[float], group: list[Record]) -> str:
+    """`0.9712 ± 0.0011`, and how many cells of the group ended otherwise."""
+    failures = grouped([r for r in group if r.status != Status.OK], lambda r: r.status)
+    suffix = "".join(f", {len(records)} {status}" for status, records in failures.items())
+    if not values:
+        return suffix.removeprefix(", ") or "—"
+    mean, error = mean_and_error(values)
+    digits = 4 if abs(mean) < 10 else 2
+    text = f"{mean:.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{mean:.{digits}f}"
+    return text + suffix
+
+
+def finite(group: Iterable[Record], metric: str) -> list[float]:
+    """The finite figures of the cells that ended well."""
+    values = (r.metrics.get(metric) for r in group if r.status == Status.OK)
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def grouped(records: list[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:
+    """Records by key, in the order of their first."""
+    found: dict[Any, list[Record]] = {}
+    for record in records:
+        found.setdefault(key(record), []).append(record)
+    return found
+
+
+def words(record: Record, *names: str) -> str:
+    """Fields of a cell as words, those that it has."""
+    return ", ".join(str(record.cell[name]) for name in names if record.cell.get(name) is not None)
+
+
+def backend_order(names: Iterable[str]) -> list[str]:
+    """Backends in the order of every table, unknown ones last."""
+    known = list(COLOURS)
+    return sorted(names, key=lambda n: (known.index(n.split()[0]) if n.split()[0] in known else len(known), n))
+
+
+def _method_order(record: Record) -> tuple[int, str]:
+    known = [TEACHER, "sft", "kd", "rkld"]
+    method = str(record.cell.get("method"))
+    return (known.index(method) if method in known else len(known), method_label(record))

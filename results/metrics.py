@@ -1,0 +1,11 @@
+"""What is known of metrics by their names."""
+
+from __future__ import annotations
+
+# Metrics of which more is better; of all others (losses, errors, times, memory) less is.
+_HIGHER = ("accuracy", "agreement", "rouge_l", "base", "new", "harmonic_mean", "percent_of_copy")
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a larger value of a metric is the better one."""
+    return metric.split("/")[-1] in _HIGHER or metric == "test/teacher_agreement"

@@ -1,0 +1,74 @@
+"""The first training steps of the same cell in two frameworks, compared number by number."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any
+
+import numpy
+import pandas
+
+from results import grouping
+from results.figures import method_label
+from results.records import Record, identity
+from results.tables import Table
+
+# Largest relative difference of the same 20 training steps in two frameworks on one machine, by dtype.
+TRACE_BARS = {"float64": 1e-10, "float32": 1e-5}
+
+
+def table(records: list[Record]) -> Table | None:
+    """The same training steps in two frameworks: largest relative differences of losses, logits and statistics."""
+    traces = [
+        r
+        for r in records
+        if r.suite == "distill" and r.cell.get("scale") == grouping.TRACE_SCALE and "trace" in r.details
+    ]
+    rows = []
+    for group in grouping.grouped(traces, lambda r: identity(r.cell, without=("backend", "device"))).values():
+        by_backend = {r.backend: r for r in group}
+        for first, second in combinations(grouping.backend_order(by_backend), 2):
+            rows.append(_row(by_backend[first], by_backend[second]))
+    if not rows:
+        return None
+    names = ["cell", "frameworks", "losses", "logits", "statistics", "bar", "verdict"]
+    note = (
+        "Largest relative difference over 20 training steps from the same weights and batches: step losses; logits in "
+        "evaluation mode (relative to the largest) and running statistics after the last step."
+    )
+    return Table("Agreement of the frameworks", pandas.DataFrame(rows, columns=names), note)
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, float]:
+    """Largest relative differences of two traces (`losses`, `logits`, `statistics`); inf where shapes differ.
+
+    Losses are relative each to its own value; logits and each statistic relative to their largest magnitude.
+    """
+    names = first["statistics"].keys()
+    statistics = [_relative(first["statistics"][n], second["statistics"].get(n, [])) for n in names]
+    same = names == second["statistics"].keys()
+    return {
+        "losses": _relative(first["losses"], second["losses"], each=True),
+        "logits": _relative(first["logits"], second["logits"]),
+        "statistics": max(statistics, default=0.0) if same else math.inf,
+    }
+
+
+def _row(first: Record, second: Record) -> list[str]:
+    found = differences(first.details["trace"], second.details["trace"])
+    dtype = str(first.cell.get("dtype"))
+    bar = TRACE_BARS.get(dtype)
+    figures = [f"{value:.1e}" for value in found.values()]
+    verdict = "—" if bar is None else "pass" if all(value <= bar for value in found.values()) else "**fail**"
+    name = f"{method_label(first)} {grouping.words(first, 'dataset', 'dtype')}"
+    return [name, f"{first.backend} / {second.backend}", *figures, "—" if bar is None else f"{bar:.0e}", verdict]
+
+
+def _relative(first: Any, second: Any, each: bool = False) -> float:
+    a, b = numpy.asarray(first, dtype=numpy.float64), numpy.asarray(second, dtype=numpy.float64)
+    if a.shape != b.shape or not (numpy.isfinite(a).all() and numpy.isfinite(b).all()):
+        return math.inf
+    size = numpy.maximum(abs(a), abs(b)) if each else numpy.max([abs(a).max(initial=0), abs(b).max(initial=0)])
+    size = numpy.where(size == 0, 1.0, size)
+    return float((abs(a - b) / size).max(initial=0.0))
