@@ -79,7 +79,7 @@ class Subset:
 
 
 #: of the scale "small", declared by this project
-SMALL = Subset(classes=20, train_images=500, test_images=100)
+SMALL = Subset(classes=20, train_images=250, test_images=100)
 SCALES = ("smoke", "small", "paper")
 #: images of each digit in the stand-in, in either part; every digit has them
 STAND_IN_IMAGES = 80

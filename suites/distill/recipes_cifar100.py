@@ -28,7 +28,7 @@ _TRAINING: Values = {
 _SHORT: Values = {
     name: value for name, value in _TRAINING.items() if name not in ("milestones", "decay")
 } | {"schedule": Value("cosine"), "learning_rate": Value(0.1)}  # fmt: skip
-_SMALL: Values = _SHORT | {"epochs": Value(20), "warm_up_steps": Value(156)}
+_SMALL: Values = _SHORT | {"epochs": Value(15), "warm_up_steps": Value(78)}
 _SMOKE: Values = _SHORT | {"epochs": Value(5), "warm_up_steps": Value(12), "learning_rate": Value(0.05)}
 
 _UNPUBLISHED = DECLARED + "; not published for ABKD on other pairs, as for resnet56 → resnet20"
