@@ -15,9 +15,9 @@ from typing import Any
 import backends
 from backends import methods
 from reference import presets
-from suites import plan, runner
+from suites import plan, runner, workers
 from suites.cell import DTYPES, SCALES
-from suites.distill import recipes
+from suites.distill import cells, recipes
 from suites.selection import SUITES, Selection, check
 from suites.suite import Context
 
@@ -111,6 +111,7 @@ def select(options: argparse.Namespace) -> Selection:
         dtypes=options.dtype, teacher_weights=options.teacher_weights,
     )  # fmt: skip
     check(selection)
+    cells.file_name(selection.teacher_weights)
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1")
     return selection
@@ -150,7 +151,8 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
     threads = options.threads or (SMOKE_THREADS if selection.scale == "smoke" else None)
     device = harness.set_up(threads=threads, device=options.device)
     return Context(
-        backend=selection.backend, harness=harness, store=store, device=device, loss_threads=options.threads,
+        backend=selection.backend, harness=harness, store=store, device=device,
+        workers=workers.count(threads, device), loss_threads=options.threads,
         description=harness.describe(), environment=environment.capture(), teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
     )  # fmt: skip

@@ -5,15 +5,18 @@ import sys
 import time
 import traceback
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from results import environment
 from results.monitor import Monitor
 from results.records import Record
+from suites import workers
+from suites.cell import Cell
 from suites.datasets.base import DatasetError
 from suites.plan import FINISHED, PlannedCell
-from suites.suite import CellStopped, Context, Outcome
+from suites.suite import CellStopped, Context, Outcome, Suite
 
 #: of records that say "this has not been measured"; the command then ends with exit status 1
 TROUBLE = ("failed", "out-of-memory", "timeout", "missing-data", "missing-weights")
@@ -48,9 +51,7 @@ def run_plan(plan: list[PlannedCell], context: Context, output: TextIO | None = 
     progress = Progress(len(waiting), output or sys.stdout)
     context.report = progress.share
     try:
-        for planned in waiting:
-            progress.start(planned)
-            record = run_cell(planned, context, invocation)
+        for planned, record in _records(waiting, context, invocation, progress):
             context.store.write(record)
             if record.status in FINISHED:
                 planned.suite.clean_up(planned.key, context)
@@ -63,6 +64,24 @@ def run_plan(plan: list[PlannedCell], context: Context, output: TextIO | None = 
     return outcome
 
 
+def _records(
+    waiting: list[PlannedCell], context: Context, invocation: str, progress: "Progress"
+) -> Iterator[tuple[PlannedCell, Record]]:
+    """Each cell with its record: at first those that may run side by side, then the others one after the other."""
+    together = [planned for planned in waiting if planned.suite.side_by_side and planned.state == "run"]
+    done = set()
+    if context.workers > 1 and len(together) > 1:
+        started = _now()
+        progress.begin(f"{len(together)} cells, {context.workers} at a time")
+        for planned, outcome in workers.outcomes(together, lambda planned: planned.cell, context):
+            done.add(planned.key)
+            yield planned, _record(planned, outcome, {}, started, context, invocation)
+    for planned in waiting:
+        if planned.key not in done:
+            progress.begin(f"{planned.suite.name} {planned.cell.label}")
+            yield planned, run_cell(planned, context, invocation)
+
+
 def run_cell(planned: PlannedCell, context: Context, invocation: str) -> Record:
     """Run one cell and describe how it ended."""
     started = _now()
@@ -71,8 +90,16 @@ def run_cell(planned: PlannedCell, context: Context, invocation: str) -> Record:
         outcome = Outcome(planned.status, planned.reason)
     else:
         with Monitor() as monitor:
-            outcome = _guarded(planned, context)
+            outcome = guarded(planned.suite, planned.cell, context)
         system = monitor.samples()
+    return _record(planned, outcome, system, started, context, invocation)
+
+
+def _record(
+    planned: PlannedCell, outcome: Outcome, system: dict[str, list[float]], started: str, context: Context,
+    invocation: str,
+) -> Record:  # fmt: skip
+    """The record of a cell that ended now."""
     return Record(
         suite=planned.suite.name, backend=planned.cell.backend, key=planned.key, timing_key=planned.timing_key,
         invocation=invocation, cell=planned.cell.as_dict(), status=outcome.status, message=outcome.message,
@@ -98,10 +125,10 @@ def _keep(planned: PlannedCell, outcome: Outcome, context: Context) -> dict[str,
     return kept
 
 
-def _guarded(planned: PlannedCell, context: Context) -> Outcome:
+def guarded(suite: Suite, cell: Cell, context: Context) -> Outcome:
     """Run a cell; whatever it raises becomes the outcome, except Ctrl-C."""
     try:
-        return planned.suite.run(planned.cell, context)
+        return suite.run(cell, context)
     except CellStopped as stopped:
         return Outcome(stopped.status, str(stopped))
     except DatasetError as error:
@@ -137,9 +164,9 @@ class Progress:
         form = "{desc} {percentage:3.0f} %|{bar:20}| {n:.1f} of {total:.0f} cells, {elapsed} gone, {remaining} left"
         self.bar = tqdm(total=cells, bar_format=form, leave=False, disable=not (output.isatty() and cells), file=output)
 
-    def start(self, planned: PlannedCell) -> None:
-        """A cell begins."""
-        self.label = f"{planned.suite.name} {planned.cell.label}"
+    def begin(self, label: str) -> None:
+        """A cell, or several, begin."""
+        self.label = label
         self.started = self.reported = time.monotonic()
         self.bar.set_description_str(self.label)
 
@@ -155,10 +182,10 @@ class Progress:
     def finish(self, planned: PlannedCell, record: Record) -> None:
         """The present cell has its record."""
         self.done += 1
-        seconds = time.monotonic() - self.started
+        seconds = record.metrics.get("time/total_s", time.monotonic() - self.started)
         words = [
             f"[{self.done:>{len(str(self.cells))}}/{self.cells}]",
-            f"{self.label}:",
+            f"{planned.suite.name} {planned.cell.label}:",
             record.status,
             *figures(record),
         ]

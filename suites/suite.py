@@ -52,6 +52,7 @@ class Context:
         harness: its harness module, set up.
         store: where records and weights go.
         device: the device in use, as the backend names it.
+        workers: processes that cells which need no quiet machine may use.
         loss_threads: threads of the processes that time the loss; None takes all cores.
         description: the backend's `describe`.
         environment: hardware and library versions.
@@ -65,6 +66,7 @@ class Context:
     harness: ModuleType
     store: "Store"
     device: str
+    workers: int = 1
     loss_threads: int | None = None
     description: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class Suite:
         run: measures a cell; an exception makes the record "failed", a `CellStopped` gives its own status.
         guess_seconds: time that a cell takes on two cores, for the estimate where no record has it.
         refusal: (status, reason) where a cell cannot run, None where it can.
+        side_by_side: whether cells may run in several processes at once, since no time of theirs is compared.
         timed: whether the cell is measured again when hardware or library versions have changed.
         has_products: whether what a finished cell left beside its record is still there.
         clean_up: (key, context) → takes away what an unfinished cell would have gone on from.
@@ -98,6 +101,7 @@ class Suite:
     run: Callable[[Cell, Context], Outcome]
     guess_seconds: Callable[[Cell], float]
     refusal: Callable[[Cell, Context], tuple[str, str] | None] = lambda cell, context: None
+    side_by_side: bool = False
     timed: bool = False
     has_products: Callable[["Record", Context], bool] = lambda record, context: True
     clean_up: Callable[[str, Context], None] = lambda key, context: None

@@ -1,5 +1,6 @@
 """The suites with a real backend, each on something small."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -51,6 +52,21 @@ def test_random_rows_agree_with_the_reference(backend, dtype):
     assert found.violations() == [], found.worst_rows()[0]
 
 
+def test_cells_without_timings_run_side_by_side_and_give_the_same(context):
+    chosen = [
+        Cell("agreement", backend=context.backend, options=options(divergence=name), dtype="float64")
+        for name in ("forward_kl", "squared_euclidean")
+    ]
+    plan = [PlannedCell(SUITES["agreement"], cell, cell.option("divergence"), "", "run") for cell in chosen]
+    context.workers = 2
+    together = runner.run_plan(plan, context, io.StringIO())
+    assert sorted(record.status for record in together.records) == ["ok", "ok"]
+    alone = runner.run_cell(plan[1], context, "test")
+    beside = next(record for record in together.records if record.key == plan[1].key)
+    for name in ("agreement/value_error", "agreement/gradient_error"):
+        assert beside.metrics[name] == alone.metrics[name]
+
+
 def test_a_teacher_is_trained_once_and_its_student_learns_from_it(context, short):
     selection = Selection(suites=("distill",), backend=context.backend, methods=("abkd",), seeds=1)
     teacher, *_, student = cells.cells(selection, context)
@@ -94,5 +110,5 @@ def test_peak_memory_counts_what_was_there_for_a_moment(backend):
     if not memory.reset_peak():
         pytest.skip("this system does not let a process reset its peak")
     before = memory.resident_bytes()
-    np.ones(4_000_000).sum()
-    assert memory.peak_bytes() - before > 30e6
+    np.ones(10_000_000).sum()  # more than an allocator would take from what it holds already
+    assert memory.peak_bytes() - before > 75e6

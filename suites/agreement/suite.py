@@ -78,4 +78,5 @@ SUITE = Suite(
     run=_run,
     guess_seconds=lambda cell: 15.0,
     refusal=_refusal,
+    side_by_side=True,
 )
