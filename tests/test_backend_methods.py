@@ -1,9 +1,11 @@
 """Every method's training loss: hard_weight · CE + factor · distill_weight · L, with L of the reference."""
 
 import inspect
+from importlib import import_module
 
 import numpy as np
 import pytest
+from conftest import CHOSEN
 
 from backends import architectures, methods
 from reference import objectives
@@ -90,6 +92,20 @@ def test_the_cases_are_all_methods():
 
 
 @pytest.mark.parametrize("method", CASES)
+def test_the_objective_takes_the_methods_parameters(backend, method):
+    """All rows, without compiling anything: their functions are there and have arguments of these names."""
+    modules = [import_module(f"backends.{CHOSEN}.{name}") for name in ("objectives", "divergences")]
+    chosen = methods.resolve(method, **CASES[method][0])
+    function = next(getattr(module, chosen.function) for module in modules if hasattr(module, chosen.function))
+    labelled = ("labels",) if "labels" in inspect.signature(function).parameters else ()
+    inspect.signature(function).bind("student", "teacher", *labelled, **chosen.parameters)
+
+
+#: where each loss takes seconds to compile, one of each kind: the others differ in a name that the test above checks
+MEASURED = CASES if CHOSEN == "torch" else ("kd", "abkd", "dkd", "lsd", "wttm", "abttm", "dist", "jsd")
+
+
+@pytest.mark.parametrize("method", MEASURED)
 def test_training_loss_is_the_objective(backend, logits, method):
     given, name, parameters, factor = CASES[method]
     images, labels, partly = images_and_labels()
