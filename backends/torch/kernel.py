@@ -87,37 +87,43 @@ def _centred_generally(rows: Rows, k: Scalars) -> torch.Tensor:
     """`_centred` for γ ≠ 1: the difference as it stands, except where a class is all but tied with the top one."""
     s, t, q = rows.s, rows.t, rows.q
     delta = rows.relative - rows.shift
-    larger = Mask(torch.gt, delta, 0.0).pick_(
+    exponent = Mask(torch.gt, delta, 0.0).pick_(
         combination(k.larger_s_positive, s, k.larger_t_positive, t),
         combination(k.larger_s_negative, s, k.larger_t_negative, t),
     )
-    h = with_sign_of_(saturating_exp_(larger).mul_(first_order(delta.abs(), k, "alpha")), delta)
     ratio = _top_ratio(rows, k)
-    centred = h.addcmul_(ratio, q, value=-1)
     tied = (t > -_TIED / (k.gamma - 1).abs() - rows.log_partition) & (rows.top > -math.inf)
-    of_rows = (rows.top, rows.shift, rows.log_partition, ratio)
+    of_rows = (rows.top, rows.shift, rows.log_partition)
     if torch.compiler.is_compiling():
-        return torch.where(tied, _centred_of_tied(rows.relative, s, t, q, *of_rows, k), centred)
+        step_tied, exponent_tied, change = _parts_of_tied(rows.relative, s, t, *of_rows, k)
+        step, exponent = torch.where(tied, step_tied, delta), torch.where(tied, exponent_tied, exponent)
+        return _signed(step, exponent, k) + torch.where(tied, change, -1.0) * ratio * q
+    centred = _signed(delta, exponent, k).addcmul_(ratio, q, value=-1)
     row, column = tied.nonzero(as_tuple=True)
     if len(row) > len(tied):  # more than the top classes themselves
-        classes = (x[row, column] for x in (rows.relative, s, t, q))
-        centred[row, column] = _centred_of_tied(*classes, *(x[row, 0] for x in of_rows), k)
+        classes = (x[row, column] for x in (rows.relative, s, t))
+        step, exponent, change = _parts_of_tied(*classes, *(x[row, 0] for x in of_rows), k)
+        centred[row, column] = _signed(step, exponent, k) + change * ratio[row, 0] * q[row, column]
     return centred
 
 
-def _centred_of_tied(
-    relative: torch.Tensor, s: torch.Tensor, t: torch.Tensor, q: torch.Tensor, top: torch.Tensor, shift: torch.Tensor,
-    log_partition: torch.Tensor, ratio: torch.Tensor, k: Scalars,
-) -> torch.Tensor:  # fmt: skip
-    """h_k − (h_j/q_j) q_k where q_k^(γ−1) and q_j^(γ−1) are all but the same, so that the two may cancel.
+def _signed(step: torch.Tensor, exponent: torch.Tensor, k: Scalars) -> torch.Tensor:
+    """e^exponent E(|step|; |α|) with the sign of the step; the exponent may be overwritten."""
+    return with_sign_of_(saturating_exp_(exponent).mul_(first_order(step.abs(), k, "alpha")), step)
 
-    With x = (γ−1)(t_k − t_j) it is q_k^γ (e^(αδ_k) − e^(αδ_j))/α + (e^x − 1)(h_j/q_j) q_k.
+
+def _parts_of_tied(
+    relative: torch.Tensor, s: torch.Tensor, t: torch.Tensor, top: torch.Tensor, shift: torch.Tensor,
+    log_partition: torch.Tensor, k: Scalars,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Where q_k^(γ−1) and q_j^(γ−1) are all but the same, h_k and (h_j/q_j) q_k may cancel to their last digits.
+
+    With x = (γ−1)(t_k − t_j) their difference is q_k^γ (e^(αδ_k) − e^(αδ_j))/α + (e^x − 1)(h_j/q_j) q_k: returned are
+    the step δ_k − δ_j and the exponent of the first part, and e^x − 1.
     """
-    step = relative - top
     exponent = torch.maximum(k.alpha * s + k.beta * t, k.gamma * t + k.alpha * (top - shift))
-    h = with_sign_of_(saturating_exp_(exponent) * first_order(step.abs(), k, "alpha"), step)
     power = (k.gamma - 1) * (t + log_partition)
     growth = torch.full_like(power, 1.0)
     for n in range(9 if t.dtype == torch.float64 else 5, 1, -1):  # (e^x − 1)/x; the next term is below the last digit
         growth = 1 + growth * (power * (1 / n))
-    return h + power * growth * ratio * q
+    return relative - top, exponent, power * growth
