@@ -1,11 +1,19 @@
 """What the suites ask of a harness beside values and gradients."""
 
+import time
+
 import numpy as np
 import pytest
 
 
 def test_copy_runs_and_returns_nothing(backend):
     assert backend.prepare_copy(1000)() is None
+    copy = backend.prepare_copy(25_000_000)
+    copy()
+    started = time.perf_counter()
+    copy()
+    # 200 MB read or written: a terabyte a second would be no copy at all
+    assert time.perf_counter() - started > 2 * 4 * 25e6 / 1e12
 
 
 @pytest.mark.parametrize("divergence", ["framework_kl", "ab_divergence"])

@@ -199,10 +199,10 @@ def prepare_call(
 def prepare_copy(elements: int) -> Callable[[], None]:
     """Return a function that copies `elements` float32 numbers on the device and waits: the bandwidth yardstick."""
     with tf.device(_device):
-        source, target = tf.ones([elements]), tf.Variable(tf.zeros([elements]))
+        source = tf.ones([elements])
 
     def copy() -> None:
-        target.assign(source)
+        tf.raw_ops.DeepCopy(x=source)  # an assignment or an identity would share the memory
         tf.test.experimental.sync_devices()
 
     return copy
