@@ -139,7 +139,7 @@ def _write_many(path, name):
     for number in range(40):
         if store.get("distill", f"{name}-{number}") is None:
             store.write(distill(seed=number, key=f"{name}-{number}", cell={"pair": name}))
-            time.sleep(0.001)
+            time.sleep(0.01)  # some time to be killed in
 
 
 def test_eight_writers_killed_and_started_again_leave_every_record_once(store):
@@ -164,7 +164,7 @@ def test_eight_writers_killed_and_started_again_leave_every_record_once(store):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a torn record would warn
         records = store.records()
-    assert kills == 30 and sorted(r.key for r in records) == sorted(f"{n}-{i}" for n in names for i in range(40))
+    assert kills >= 10 and sorted(r.key for r in records) == sorted(f"{n}-{i}" for n in names for i in range(40))
     assert len(newest(records)) == 320
 
 
