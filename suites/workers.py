@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -54,12 +55,19 @@ def outcomes(
 def _start(backend: str, device: str) -> None:
     """Set a process up; Ctrl-C is left to the one that started it."""
     global _context
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     harness = backends.load(backend)
     _context = Context(
         backend=backend, harness=harness, store=None, device=harness.set_up(threads=1, device=device),
         description=harness.describe(),
     )  # fmt: skip
+
+
+def _end_with_parent() -> None:
+    """A process that was killed leaves none behind that waits for work."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _run(cell: Cell) -> Outcome:
