@@ -92,3 +92,23 @@ def divergences_in(module: ModuleType) -> list[str]:
         and next(iter(signature(function).parameters), None) == "student_logits"
         and not name.startswith("_")
     )
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return `value` as a float, or raise a ValueError if it is not finite or not greater than 0."""
+    number = check_number(name, value)
+    if number <= 0:
+        raise ValueError(f"{name}={value!r} is not allowed; it must be greater than 0")
+    return number
+
+
+#: how `sequence_loss` averages
+SEQUENCE_REDUCTIONS = ("token_mean", "sequence_mean")
+
+
+def check_sequence_arguments(divergence: str, divergences: Sequence[str], reduction: str) -> None:
+    """Check the names that `sequence_loss` is given; ValueError lists the known ones."""
+    if reduction not in SEQUENCE_REDUCTIONS:
+        raise ValueError(f"reduction={reduction!r} is not known; choose one of {', '.join(SEQUENCE_REDUCTIONS)}")
+    if divergence not in divergences:
+        raise ValueError(f"divergence={divergence!r} is not known; choose one of {', '.join(divergences)}")

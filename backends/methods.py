@@ -13,7 +13,7 @@ et al., ICML 2025) is the row "abkd".
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from backends.arguments import check_fraction, check_not_negative, check_number, check_temperature
+from backends.arguments import check_fraction, check_not_negative, check_number, check_positive, check_temperature
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,12 @@ class Objective:
 
     def factor(self, epoch: int) -> float:
         """Factor of `distill_weight` in an epoch counted from 0: min((epoch + 1) / warm_up_epochs, 1)."""
-        return min((epoch + 1) / self.warm_up_epochs, 1.0) if self.warm_up_epochs else 1.0
+        return warm_up(epoch + 1, epochs=self.warm_up_epochs)
+
+
+def warm_up(epoch: float, *, epochs: float = 20.0) -> float:
+    """DKD's factor min(epoch / epochs, 1) in epoch 1, 2, …; 1 where `epochs` is 0. Zhao et al., 2022."""
+    return min(epoch / epochs, 1.0) if epochs else 1.0
 
 
 def get(name: str) -> Method:
@@ -185,17 +190,10 @@ def resolve(
     return Objective(method, entry.function, parameters, weight * scale, hard_weight, warm_up_epochs, entry.every_row)
 
 
-def _check_positive(name: str, value: float) -> float:
-    number = check_number(name, value)
-    if number <= 0:
-        raise ValueError(f"{name}={value!r} is not allowed; it must be greater than 0")
-    return number
-
-
 #: what a parameter must be, where any finite number will not do
 _CHECKS = {
     "temperature": lambda _, value: check_temperature(value),
-    "gamma": _check_positive,
+    "gamma": check_positive,
     "warm_up_epochs": check_not_negative,
     "weight": check_fraction,
     "head": check_fraction,

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from backends.arguments import check_number, check_shapes
+from backends.arguments import check_positive, check_shapes
 from backends.jax.constants import check_concrete
 from backends.jax.divergences import ab_divergence, forward_kl
 from backends.jax.labels import check_labels
@@ -84,11 +84,6 @@ def abdkd_loss(
     return tau**2 * (target_weight * pair + non_target_weight * rest)
 
 
-def warm_up(epoch: float, *, epochs: float = 20.0) -> float:
-    """DKD's factor min(epoch / epochs, 1) in epoch 1, 2, …; 1 where `epochs` is 0."""
-    return min(epoch / epochs, 1.0) if epochs else 1.0
-
-
 def lsd_loss(student_logits: Logits, teacher_logits: Logits, *, temperature: Any = 2.0) -> jax.Array:
     """T² KL(p‖q) of standardised logits, z ← (z − mean)/(1e-7 + std) over classes. LSD, Sun et al., 2024.
 
@@ -123,14 +118,14 @@ def abttm_loss(
 ) -> jax.Array:
     """`ttm_loss` with D_AB(alpha, beta) in place of the KL divergence."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
-    (gamma,) = check_concrete({"gamma": gamma}, {"gamma": _check_power})
+    (gamma,) = check_concrete({"gamma": gamma}, {"gamma": check_positive})
     return ab_divergence(student, gamma * teacher, alpha, beta)
 
 
 def wttm_loss(student_logits: Logits, teacher_logits: Logits, *, gamma: Any = 0.1) -> jax.Array:
     """`ttm_loss` with each row weighted by its Σ p^γ before the mean. WTTM, Zheng and Yang, 2024."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
-    (gamma,) = check_concrete({"gamma": gamma}, {"gamma": _check_power})
+    (gamma,) = check_concrete({"gamma": gamma}, {"gamma": check_positive})
     below = teacher - teacher.max(-1, keepdims=True)
     weights = jnp.exp(jax.nn.logsumexp(gamma * below, axis=-1) - gamma * jax.nn.logsumexp(below, axis=-1))
     rows = forward_kl(student, gamma * teacher, reduction="none")
@@ -158,13 +153,6 @@ def _in_computing_type(student_logits: Logits, teacher_logits: Logits) -> tuple[
     check_shapes(student.shape, teacher.shape)
     dtype = compute_type(student.dtype)
     return student.astype(dtype), jax.lax.stop_gradient(teacher.astype(dtype))
-
-
-def _check_power(name: str, value: float) -> float:
-    number = check_number(name, value)
-    if number <= 0:
-        raise ValueError(f"{name}={value!r} is not allowed; it must be greater than 0 (1.0 leaves the teacher alone)")
-    return number
 
 
 def _split(logits: jax.Array, target: jax.Array, temperature: Any) -> tuple[jax.Array, jax.Array]:

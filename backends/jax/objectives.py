@@ -21,13 +21,13 @@ from backends.jax.classification import (
     kd_loss,
     lsd_loss,
     ttm_loss,
-    warm_up,
     wttm_loss,
 )
 from backends.jax.constants import pack
 from backends.jax.labels import check_labels
 from backends.jax.rows import as_logits, compute_type, divergence
 from backends.jax.sequences import sequence_loss
+from backends.methods import warm_up
 
 __all__ = [
     "abdkd_loss",

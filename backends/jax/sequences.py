@@ -5,11 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from backends.arguments import check_sequence_arguments
 from backends.jax import divergences
 from backends.jax.labels import check_labels
-
-#: how `sequence_loss` averages
-SEQUENCE_REDUCTIONS = ("token_mean", "sequence_mean")
 
 
 def sequence_loss(
@@ -42,10 +40,7 @@ def sequence_loss(
     Raises:
         ValueError: an unknown divergence or reduction, or a bad shape or value.
     """
-    if reduction not in SEQUENCE_REDUCTIONS:
-        raise ValueError(f"reduction={reduction!r} is not known; choose one of {', '.join(SEQUENCE_REDUCTIONS)}")
-    if divergence not in divergences.__all__:
-        raise ValueError(f"divergence={divergence!r} is not known; choose one of {', '.join(divergences.__all__)}")
+    check_sequence_arguments(divergence, divergences.__all__, reduction)
     valid = check_labels(labels, jnp.shape(student_logits), ignore_index) != ignore_index
     rows = getattr(divergences, divergence)(
         student_logits, teacher_logits, **parameters, temperature=temperature, mask=valid, reduction="none"

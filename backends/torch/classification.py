@@ -7,7 +7,7 @@ Parameters have the published values as defaults. The divergences within are tho
 
 import torch
 
-from backends.arguments import check_label_shape, check_number, check_shapes, check_temperature
+from backends.arguments import check_label_shape, check_number, check_positive, check_shapes, check_temperature
 from backends.torch.divergences import ab_divergence, forward_kl
 from backends.torch.execution import computing_type
 
@@ -69,11 +69,6 @@ def abdkd_loss(
     return temperature**2 * (target_weight * pair + non_target_weight * rest)
 
 
-def warm_up(epoch: float, *, epochs: float = 20.0) -> float:
-    """DKD's factor min(epoch / epochs, 1) in epoch 1, 2, …; 1 where `epochs` is 0."""
-    return min(epoch / epochs, 1.0) if epochs else 1.0
-
-
 def lsd_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float = 2.0) -> torch.Tensor:
     """T² KL(p‖q) of standardised logits, z ← (z − mean)/(1e-7 + std) over classes. LSD, Sun et al., 2024.
 
@@ -110,13 +105,13 @@ def abttm_loss(
 ) -> torch.Tensor:  # fmt: skip
     """`ttm_loss` with D_AB(alpha, beta) in place of the KL divergence."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
-    return ab_divergence(student, _check_power(gamma) * teacher, alpha, beta)
+    return ab_divergence(student, check_positive("gamma", gamma) * teacher, alpha, beta)
 
 
 def wttm_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, gamma: float = 0.1) -> torch.Tensor:
     """`ttm_loss` with each row weighted by its Σ p^γ before the mean. WTTM, Zheng and Yang, 2024."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
-    gamma = _check_power(gamma)
+    gamma = check_positive("gamma", gamma)
     below = teacher - teacher.amax(-1, keepdim=True)
     weights = torch.exp((gamma * below).logsumexp(-1) - gamma * below.logsumexp(-1))
     rows = forward_kl(student, gamma * teacher, reduction="none")
@@ -143,13 +138,6 @@ def _in_computing_type(student_logits: torch.Tensor, teacher_logits: torch.Tenso
     check_shapes(student_logits.shape, teacher_logits.shape)
     dtype = computing_type(student_logits.dtype)
     return student_logits.to(dtype), teacher_logits.detach().to(dtype)
-
-
-def _check_power(gamma: float) -> float:
-    number = check_number("gamma", gamma)
-    if number <= 0:
-        raise ValueError(f"gamma={gamma!r} is not allowed; it must be greater than 0 (1.0 leaves the teacher as it is)")
-    return number
 
 
 def _split(logits: torch.Tensor, target: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from backends.arguments import check_label_shape, check_number, check_temperature
+from backends.methods import warm_up
 from backends.torch.classification import (
     abdkd_loss,
     ablsd_loss,
@@ -14,7 +15,6 @@ from backends.torch.classification import (
     kd_loss,
     lsd_loss,
     ttm_loss,
-    warm_up,
     wttm_loss,
 )
 from backends.torch.divergences import ab_divergence

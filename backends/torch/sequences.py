@@ -2,11 +2,8 @@
 
 import torch
 
-from backends.arguments import check_label_shape
+from backends.arguments import check_label_shape, check_sequence_arguments
 from backends.torch import divergences
-
-#: how `sequence_loss` averages
-SEQUENCE_REDUCTIONS = ("token_mean", "sequence_mean")
 
 
 def sequence_loss(
@@ -33,10 +30,7 @@ def sequence_loss(
     Raises:
         ValueError: an unknown divergence or reduction, or a bad shape or value.
     """
-    if reduction not in SEQUENCE_REDUCTIONS:
-        raise ValueError(f"reduction={reduction!r} is not known; choose one of {', '.join(SEQUENCE_REDUCTIONS)}")
-    if divergence not in divergences.__all__:
-        raise ValueError(f"divergence={divergence!r} is not known; choose one of {', '.join(divergences.__all__)}")
+    check_sequence_arguments(divergence, divergences.__all__, reduction)
     check_label_shape(student_logits.shape, labels.shape)
     valid = labels != ignore_index
     rows = getattr(divergences, divergence)(
