@@ -37,9 +37,15 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if needs_backend(item) == (CHOSEN is not None)]
 
 
-@pytest.fixture(scope="session")
-def backend():
-    """The chosen backend's harness module, set up as the suites set it up."""
+@pytest.fixture(scope="session", autouse=CHOSEN is not None)
+def harness_set_up():
+    """Before any test: a framework that has computed something takes no other number of threads."""
     harness = backends.load(CHOSEN)
     harness.set_up(threads=1, device="cpu")  # threads that wait for each other suffer most on a busy machine
     return harness
+
+
+@pytest.fixture(scope="session")
+def backend(harness_set_up):
+    """The chosen backend's harness module, set up as the suites set it up."""
+    return harness_set_up
