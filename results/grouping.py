@@ -13,8 +13,8 @@ from results.records import Record, Status
 TRACE_SCALE = "trace"
 TEACHER = "teacher"
 
-# What tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
-_APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype")
+#: what tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
+APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype")
 _SHARED = ("dataset", "scale", "dtype")
 
 
@@ -37,7 +37,7 @@ def row_labels(records: list[Record]) -> dict[int, str]:
     """A label for each record, by id(): its method, and those parameters in which cells of that method differ."""
     labels: dict[int, str] = {}
     for label, group in grouped(records, method_label).items():
-        fields = sorted({name for r in group for name in r.cell if name not in _APART})
+        fields = sorted({name for r in group for name in r.cell if name not in APART})
         varying = [name for name in fields if len({json.dumps(r.cell.get(name), default=str) for r in group}) > 1]
         if "(" in label:
             varying = [name for name in varying if name not in ("alpha", "beta")]

@@ -13,6 +13,7 @@ import numpy
 from reference import concentration as analysis
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
 from results.figures import dress, errors, method_label, methods, new_figure, timings
+from results.heat_maps import alpha_beta
 from results.records import Record
 
 if TYPE_CHECKING:
@@ -130,5 +131,5 @@ def near_lines_figure(maps: Mapping[str, ErrorMap]) -> Figure:
 OF_INVOCATION: dict[str, tuple[tuple[str, Callable[[list[Record]], Figure | None]], ...]] = {
     "agreement": (("errors", errors), ("near_lines", near_lines)),
     "loss": (("timings", timings),),
-    "distill": (("methods", methods), ("concentration", concentration)),
+    "distill": (("methods", methods), ("alpha_beta", alpha_beta), ("concentration", concentration)),
 }

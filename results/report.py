@@ -20,6 +20,8 @@ _CAPTIONS = {
     "where the other parameter is 1.",
     "timings": "Time of the loss, forward and backward.",
     "methods": "Students by method and backend: a dot for each seed, mean ± standard error.",
+    "alpha_beta": "Test accuracy over (α, β), mean over seeds; the star is the best. It was chosen on the test images, so its "
+    "figure is optimistic.",
     "concentration": "On which classes a gradient step at each (α, β) would work: size of the errors, confidence of "
     "the student, number of classes.",
 }

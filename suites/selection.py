@@ -10,9 +10,13 @@ from reference import presets
 from suites import datasets
 from suites.cell import DTYPES, SCALES
 from suites.distill import recipes
+from suites.sweep.space import Sweep
 
 SUITES = ("agreement", "loss", "distill")
-SUITES_TO_COME = ("sweep",)
+#: not a suite of its own: cells of the suite "distill", searched for the best setting
+SWEEP = "sweep"
+#: what a sweep searches where the user names no method
+SWEPT_METHODS = ("abkd",)
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,13 @@ class Selection:
         methods: names in `backends.methods.METHODS`.
         alphas, betas, temperatures: values for the methods that have them.
         presets: names in `reference.presets.PRESETS`, in place of alphas and betas.
-        distill_weight, hard_weight: weights of the loss' terms in place of the recipe's.
+        distill_weights, hard_weights: weights of the loss' terms in place of the recipe's.
         settings: (name, values) of further parameters of methods, in place of the recipe's.
         seeds: number of seeds, from 0 up; None for the recipe's.
         teacher_weights: a file of weights to take as the teacher's in place of training it.
         scale: a name in `suites.cell.SCALES`.
         dtypes: names in `suites.cell.DTYPES`.
+        sweep: how settings are searched, where the command is a sweep.
     """
 
     suites: tuple[str, ...] = SUITES
@@ -44,13 +49,14 @@ class Selection:
     betas: tuple[float, ...] = ()
     temperatures: tuple[float, ...] = ()
     presets: tuple[str, ...] = ()
-    distill_weight: float | None = None
-    hard_weight: float | None = None
+    distill_weights: tuple[float, ...] = ()
+    hard_weights: tuple[float, ...] = ()
     settings: tuple[tuple[str, tuple[float, ...]], ...] = ()
     seeds: int | None = None
     scale: str = "smoke"
     dtypes: tuple[str, ...] = ()
     teacher_weights: str | None = None
+    sweep: Sweep | None = None
 
     @property
     def trainings(self) -> tuple[tuple[str, str], ...]:
@@ -67,6 +73,8 @@ class Selection:
 
     def methods_of(self, dataset: str) -> tuple[str, ...]:
         """The chosen methods, or those that are compared on the data set."""
+        if self.sweep is not None and not self.methods:
+            return SWEPT_METHODS
         return self.methods or recipes.of_dataset(dataset, self.scale).default_methods[self.scale]
 
     def seeds_of(self, dataset: str) -> int:
@@ -78,8 +86,8 @@ class Selection:
         """Values of methods' parameters that the user chose, but for alpha and beta."""
         values = {
             "temperature": self.temperatures,
-            "distill_weight": () if self.distill_weight is None else (self.distill_weight,),
-            "hard_weight": () if self.hard_weight is None else (self.hard_weight,),
+            "distill_weight": self.distill_weights,
+            "hard_weight": self.hard_weights,
             **dict(self.settings),
         }
         return {name: numbers for name, numbers in values.items() if numbers}
@@ -152,7 +160,10 @@ def check(selection: Selection) -> None:
         ValueError: naming the first one that is not known or not allowed, and what is.
     """
     for suite in selection.suites:
-        check_choice("suite", suite, SUITES, SUITES_TO_COME)
+        check_choice("suite", suite, (*SUITES, SWEEP))
+    if SWEEP in selection.suites and len(selection.suites) > 1:
+        others = " ".join(name for name in selection.suites if name != SWEEP)
+        raise ValueError(f"suite {SWEEP!r} runs alone; run {others} with a command of its own")
     check_choice("backend", selection.backend, backends.BACKENDS)
     check_choice("scale", selection.scale, SCALES)
     for dtype in selection.dtypes:
@@ -167,7 +178,7 @@ def check(selection: Selection) -> None:
     for pair in selection.pairs:
         for model in split_pair(pair):
             _named_spec(model, (32, 32, 3), 10)
-    if "distill" in selection.suites:
+    if "distill" in selection.suites or SWEEP in selection.suites:
         for dataset, pair in selection.trainings:
             for method in selection.methods_of(dataset):
                 recipes.method_values(dataset, pair, method)
@@ -187,6 +198,8 @@ def _check_numbers(selection: Selection) -> None:
         "beta": selection.betas or tuple(beta for _, beta in selection.points if selection.presets),
         **selection.given,
     }
+    if selection.sweep is not None:
+        chosen |= {name: (bounds.low, bounds.high) for name, bounds in selection.sweep.ranges}
     given = {name: values for name, values in chosen.items() if values}
     used = tuple(dict.fromkeys(m for dataset, _ in selection.trainings for m in selection.methods_of(dataset)))
     for method in used:
