@@ -29,6 +29,8 @@ _MOST_PANELS = 6
 _ROOMY = 8
 _MOST_SQUARES = 24
 _MOST_TEXTS = 40
+#: values further from the median than so many times the best one are drawn in the last colour
+_FAR = 4
 _PLANE = ("alpha", "beta", "seed")
 
 
@@ -44,6 +46,11 @@ class _Panel:
     def axes(self) -> tuple[list[float], list[float]]:
         """The values of α and of β."""
         return sorted({a for a, _ in self.points}), sorted({b for _, b in self.points})
+
+    @property
+    def seeds(self) -> int:
+        """Of the points that have most."""
+        return max(map(len, self.points.values()))
 
     @property
     def is_map(self) -> bool:
@@ -119,13 +126,23 @@ def _panel(title: str, records: list[Record], metric: str) -> _Panel:
 
 def _draw(figure: Figure, axes: Axes, panel: _Panel, metric: str) -> None:
     means = {point: mean_and_error(values) for point, values in panel.points.items() if values}
-    best = (max if higher_is_better(metric) else min)(means, key=lambda point: means[point][0])
-    limits = min(mean for mean, _ in means.values()), max(mean for mean, _ in means.values())
+    whole = [point for point in means if len(panel.points[point]) == panel.seeds]
+    best = (max if higher_is_better(metric) else min)(whole, key=lambda point: means[point][0])
+    limits, beyond = _limits([mean for mean, _ in means.values()], higher_is_better(metric))
     image = (_squares if panel.is_grid else _points)(axes, panel, means, best, limits)
-    figure.colorbar(image, ax=axes, shrink=0.9).ax.tick_params(labelsize=7)
+    figure.colorbar(image, ax=axes, shrink=0.9, extend=beyond).ax.tick_params(labelsize=7)
     dress(axes, title=panel.title, xlabel="α")
     axes.set_ylabel("β", fontsize=8)
     axes.grid(False)
+
+
+def _limits(values: list[float], higher: bool) -> tuple[tuple[float, float], str]:
+    """Limits of the colours, and whether some values lie beyond: failures must not make all others look the same."""
+    low, middle, high = min(values), float(numpy.median(values)), max(values)
+    far = _FAR * max(high - middle if higher else middle - low, 1e-6)
+    if higher:
+        return (max(low, middle - far), high), "min" if low < middle - far else "neither"
+    return (low, min(high, middle + far)), "max" if high > middle + far else "neither"
 
 
 def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], limits: tuple[float, float]):
@@ -149,8 +166,10 @@ def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], 
         elif point in means:
             mean, error = means[point]
             text = f"{mean:.3f}" + ("\n★" if point == best else "")
-            if len(alphas) <= _ROOMY and math.isfinite(error):
-                text = f"{'★ ' if point == best else ''}{mean:.3f}\n±{error:.3f}"
+            if len(alphas) <= _ROOMY:
+                few = len(panel.points[point]) < panel.seeds
+                below = f"{len(panel.points[point])} of {panel.seeds}" if few else f"±{error:.3f}"
+                text = f"{'★ ' if point == best else ''}{mean:.3f}" + (f"\n{below}" if panel.seeds > 1 else "")
             axes.text(*place, text, ha="center", va="center", fontsize=size, color=_ink(image, mean),
                       fontweight="bold" if point == best else None)  # fmt: skip
     place = alphas.index(best[0]), betas.index(best[1])

@@ -140,8 +140,8 @@ class Finding:
         )
         if not math.isnan(self.elsewhere):
             parts.append(
-                f"Of that, the part that is luck of the seeds: chosen on the other seeds and measured on the one left "
-                f"out, {self.elsewhere:.4f}."
+                f"Chosen on the other seeds and measured on the one left out it would be {self.elsewhere:.4f}: what is "
+                "missing to the figure above was luck of the seeds."
             )
         if self.left_out:
             parts.append(

@@ -108,6 +108,7 @@ def outcomes(
             except BrokenProcessPool:
                 return
             yield futures[future], ended
+        pool.shutdown()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():

@@ -88,6 +88,7 @@ def _ended(
     rest = [planned for planned in students if planned.cell.seed != 0]
     for planned in rest:
         if setting(planned.cell) in stopped:
+            progress.begin(planned.label)
             yield planned, _not_run("pruned", "not run: its setting was stopped early with seed 0")
     yield from place([planned for planned in rest if setting(planned.cell) not in stopped], None, progress)
 
