@@ -10,7 +10,8 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import backends
 from backends import methods
@@ -24,6 +25,9 @@ from suites.sweep import options as sweep_options
 from suites.sweep import plan as sweep_plan
 from suites.sweep import run as sweep_run
 from suites.sweep.space import Range
+
+if TYPE_CHECKING:
+    from results.store import Store
 
 #: small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
@@ -171,7 +175,12 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
     store.check_writable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes to itself, between the cells' lines
     harness = backends.load(selection.backend)
-    threads = options.threads or (SMOKE_THREADS if selection.scale == "smoke" else None)
+    threads = options.threads or (SMOKE_THREADS if selection.scale == "smoke" or options.ray is not None else None)
+    if options.ray is not None:
+        setup = workers.Setup(
+            selection.backend, harness.__name__, threads, options.device, None, None, options.keep_students
+        )
+        return ray_context(setup, selection, options, harness, store)
     device = harness.set_up(threads=threads, device=options.device)
     return Context(
         backend=selection.backend, harness=harness, store=store, device=device,
@@ -179,6 +188,28 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
         description=harness.describe(), environment=environment.capture(), teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
     )  # fmt: skip
+
+
+def ray_context(
+    setup: workers.Setup, selection: Selection, options: argparse.Namespace, harness: ModuleType, store: "Store"
+) -> Context:
+    """Join the cluster; the context is that of its nodes, since this machine may have another device.
+
+    Raises:
+        ValueError: the cluster cannot be joined, or no node has room for a cell.
+    """
+    from suites.sweep import ray_cluster
+
+    share = ray_cluster.Share(float(setup.threads), options.gpus_per_cell or 0.0)
+    ray_cluster.connect(options.ray)
+    device, description, surroundings = ray_cluster.describe_node(setup, share)
+    context = Context(
+        backend=selection.backend, harness=harness, store=store, device=device, workers=ray_cluster.at_once(share),
+        threads=setup.threads, description=description, environment=surroundings,
+        teacher_weights=selection.teacher_weights, keep_students=options.keep_students,
+    )  # fmt: skip
+    context.cache[sweep_run.PLACE] = ray_cluster.RayPlace(context, setup, share)
+    return context
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,16 +17,16 @@ from suites.sweep.stopping import Rules, Wait
 #: (cells, rules of early stopping, progress) → each cell with how it ended
 Place = Callable[[list[PlannedCell], Rules | None, Progress], Iterable[tuple[PlannedCell, Ended]]]
 
+#: where a context's cache holds the place; processes of this machine where it holds none
+PLACE = "place of a sweep"
 
-def run_plan(
-    sweep: SweepPlan, context: Context, place: Place | None = None, output: TextIO | None = None
-) -> runner.Run:
+
+def run_plan(sweep: SweepPlan, context: Context, output: TextIO | None = None) -> runner.Run:
     """Run what a sweep's plan has left.
 
     Args:
         sweep: the plan.
         context: what the cells share.
-        place: where cells run; None for processes of this machine.
         output: where lines go; None for the screen.
     """
 
@@ -38,7 +38,7 @@ def run_plan(
     def order(
         waiting: list[PlannedCell], context: Context, invocation: str, progress: Progress
     ) -> Iterator[tuple[PlannedCell, Record]]:
-        for planned, ended in _ended(sweep, waiting, context, place or _here(context), progress):
+        for planned, ended in _ended(sweep, waiting, context, context.cache.get(PLACE) or _here(context), progress):
             record = runner.record_of(planned, ended, context, invocation)
             if record.status == "pruned":
                 done = len(record.curves.get("test/accuracy", ()))
