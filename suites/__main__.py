@@ -214,11 +214,20 @@ def ray_context(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    from results.store import StoreError
-
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = build_parser()
     options = parser.parse_args(arguments)
+    try:
+        return run(parser, options, arguments)
+    finally:
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()  # leaves the cluster; one that was started for this command ends
+
+
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Check the options, plan, run the plan and say how it went; returns the exit status."""
+    from results.store import StoreError
+
     try:
         selection = select(options)
         context = prepare(selection, options)

@@ -4,6 +4,11 @@ Its "network" is one linear layer on the pixels, trained by gradient descent on 
 nothing here is fast or deep.
 """
 
+import os
+import time
+import uuid
+from pathlib import Path
+
 import numpy as np
 
 from backends import methods
@@ -68,6 +73,8 @@ def train(
 ):  # fmt: skip
     global trainings
     trainings += 1
+    if os.environ.get("ABKD_TEST_STARTS"):  # of trainings in other processes
+        Path(os.environ["ABKD_TEST_STARTS"], uuid.uuid4().hex).touch()
     if on_train is not None:
         on_train(trainings)
     methods.resolve(method, alpha=alpha, beta=beta, temperature=temperature, hard_weight=hard_weight, **own)
@@ -75,6 +82,7 @@ def train(
     losses = []
     slowness = 1.0 if alpha is None else 0.01 + 0.2 * alpha
     for epoch in range(epochs):
+        time.sleep(float(os.environ.get("ABKD_TEST_PAUSE", 0)))
         for images, labels in batches:
             inputs = images.reshape(len(images), -1).astype(np.float64)
             logits = inputs @ student["weight"]

@@ -82,13 +82,6 @@ def _check_answers(address: str) -> None:
         raise ValueError(f"ray {address!r} does not answer ({error}). {_NEXT_STEP}") from error
 
 
-def disconnect() -> None:
-    """Leave the cluster; one that was started for this process ends."""
-    import ray
-
-    ray.shutdown()
-
-
 def at_once(share: Share) -> int:
     """How many cells the cluster has room for, at least one."""
     import ray
@@ -183,9 +176,7 @@ class RayPlace:
                 if judge is not None and planned.key not in rules.known:
                     stop = Wait(judge, planned.key, PATIENCE)
                 teacher = _teacher_key(planned.cell, self.context)
-                reference = task.options(name=planned.label).remote(
-                    setup, planned.cell, planned.key, stop, teachers.get(teacher)
-                )
+                reference = task.remote(setup, planned.cell, planned.key, stop, teachers.get(teacher))
                 waiting[reference] = planned
             while waiting:
                 (reference,), _ = ray.wait(list(waiting), num_returns=1)
@@ -306,4 +297,7 @@ def _check_same(cell: Cell, key: str, context: Context) -> None:
 
 
 def _surroundings(context: Context) -> dict[str, Any]:
-    return runner.surroundings(context)
+    """Those of this node, with its name in the cluster."""
+    import ray
+
+    return runner.surroundings(context) | {"now.ray_node": ray.get_runtime_context().get_node_id()}
