@@ -145,7 +145,7 @@ class Finding:
             )
         if self.left_out:
             parts.append(
-                f"{self.left_out} settings have not all seeds and are left out ({self.stopped} were stopped early)."
+                f"{self.left_out} settings have not all seeds and are left out (stopped early: {self.stopped})."
             )
         return " ".join(parts)
 

@@ -149,7 +149,7 @@ def test_settings_that_fall_behind_are_stopped_and_their_other_seeds_not_run(tmp
     printed = capsys.readouterr().out
     assert statuses(tmp_path / "falling") == {1: "ok", 0.2: "pruned", 0.1: "pruned", 0: "pruned"}
     assert statuses(tmp_path / "falling", seed=1) == {1: "ok", 0.2: "pruned", 0.1: "pruned", 0: "pruned"}
-    assert "3 settings have not all seeds and are left out (3 were stopped early)" in printed
+    assert "3 settings have not all seeds and are left out (stopped early: 3)" in printed
     for record in Store(tmp_path / "falling").records(status="pruned"):
         done = {0: 1, 1: 0}[record.cell["seed"]]
         assert record.details["pruned"]["epochs"] == done
