@@ -7,7 +7,7 @@ import math
 import numpy
 import pandas
 
-from results import grouping, paired, traces, yardstick
+from results import framework_steps, frameworks, grouping, paired, published, traces, yardstick
 from results.figures import mean_and_error
 from results.grouping import TEACHER, TRACE_SCALE
 from results.metrics import higher_is_better
@@ -30,7 +30,8 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
     """
     records = newest(records)
     found = [*methods(records, metric), *data_sets(records, metric), *paired.tables(records, metric, baseline)]
-    for table in (traces.table(records), agreement(records), timings(records)):
+    found += [*frameworks.tables(records, metric), *framework_steps.tables(records)]
+    for table in (published.table(records), traces.table(records), agreement(records), timings(records)):
         if table is not None:
             found.append(table)
     return found

@@ -14,22 +14,23 @@ TRACE_SCALE = "trace"
 TEACHER = "teacher"
 
 # What tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
-_APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype")
-_SHARED = ("dataset", "scale", "dtype")
+_APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype", "precision", "repeat")
+_SHARED = ("dataset", "scale", "dtype", "precision")
 
 
 def sections(records: list[Record]) -> dict[str, list[Record]]:
     """Students by pair, data set, scale and dtype, each section with its teacher's records at its head.
 
-    Traces are left out. Where there are teachers only, each is a section of its own.
+    Traces and repeats are left out. Where there are teachers only, each is a section of its own.
     """
-    kept = [r for r in records if r.suite == "distill" and r.cell.get("scale") != TRACE_SCALE]
+    kept = [r for r in records if r.suite == "distill" and counts(r)]
     teachers = grouped([r for r in kept if r.cell.get("method") == TEACHER], lambda r: words(r, "pair", *_SHARED))
     students = grouped([r for r in kept if r.cell.get("method") != TEACHER], lambda r: words(r, "pair", *_SHARED))
     for section in students.values():
         # A teacher's pair is its own name; it is shown above each student that learns from it.
         teacher = str(section[0].cell.get("pair")).partition(":")[0]
-        section[:0] = teachers.get(", ".join(filter(None, [teacher, words(section[0], *_SHARED)])), [])
+        # it is trained in float32, also for students of another precision
+        section[:0] = teachers.get(", ".join(filter(None, [teacher, words(section[0], *_SHARED[:-1])])), [])
     return students or teachers
 
 
@@ -42,9 +43,19 @@ def row_labels(records: list[Record]) -> dict[int, str]:
         if "(" in label:
             varying = [name for name in varying if name not in ("alpha", "beta")]
         for record in group:
-            parts = [f"{name}={record.cell.get(name)}" for name in varying if record.cell.get(name) is not None]
+            parts = [_part(name, record.cell[name]) for name in varying if record.cell.get(name) is not None]
             labels[id(record)] = " ".join([label, *parts])
     return labels
+
+
+def _part(name: str, value: Any) -> str:
+    """A field in a label; of given weights the beginning of their digest, which tells them apart."""
+    return f"teacher {str(value).split()[-1][:6]}" if name == "teacher_weights" else f"{name}={value}"
+
+
+def counts(record: Record) -> bool:
+    """Whether a training is a result of its own: neither a trace, nor a repeat that only shows what rounding does."""
+    return record.cell.get("scale") != TRACE_SCALE and not record.cell.get("repeat")
 
 
 def columns(records: list[Record]) -> dict[int, str]:

@@ -78,7 +78,8 @@ def _planned(suite: Suite, cell: Cell, context: Context, times: dict[tuple[Any, 
 def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
     """Cells that take about the same time."""
     return suite, *(
-        cell.get(n) for n in ("pair", "method", "scale", "dtype", "divergence", "implementation", "rows", "classes")
+        cell.get(n)
+        for n in ("pair", "method", "scale", "dtype", "precision", "divergence", "implementation", "rows", "classes")
     )
 
 

@@ -6,6 +6,7 @@ from itertools import product
 
 import backends
 from backends import architectures, methods
+from backends.loop import PRECISIONS
 from reference import presets
 from suites import datasets
 from suites.cell import DTYPES, SCALES
@@ -33,6 +34,8 @@ class Selection:
         teacher_weights: a file of weights to take as the teacher's in place of training it.
         scale: a name in `suites.cell.SCALES`.
         dtypes: names in `suites.cell.DTYPES`.
+        precisions: names in `backends.loop.PRECISIONS`.
+        repeats: how often each student is trained again with the rows of each batch in another order.
     """
 
     suites: tuple[str, ...] = SUITES
@@ -51,6 +54,8 @@ class Selection:
     scale: str = "smoke"
     dtypes: tuple[str, ...] = ()
     teacher_weights: str | None = None
+    precisions: tuple[str, ...] = ()
+    repeats: int = 0
 
     @property
     def trainings(self) -> tuple[tuple[str, str], ...]:
@@ -177,7 +182,23 @@ def check(selection: Selection) -> None:
         raise ValueError(
             f"preset {selection.presets[0]!r} brings its own alpha and beta; leave --alpha and --beta out, or --preset"
         )
+    _check_variants(selection)
     _check_numbers(selection)
+
+
+def _check_variants(selection: Selection) -> None:
+    """Precisions and repeats are of trainings."""
+    for precision in selection.precisions:
+        check_choice("precision", precision, PRECISIONS)
+    if selection.repeats < 0:
+        raise ValueError(f"repeats {selection.repeats!r} is not allowed; it must be 0 or greater")
+    given = {"precision": selection.precisions, "repeats": selection.repeats}
+    for name, value in given.items():
+        if value and set(selection.suites) <= {"agreement", "loss"}:
+            raise ValueError(
+                f"{name} {value!r} fits none of the chosen suites ({', '.join(selection.suites)}), which train nothing; "
+                "name a suite that does, such as distill"
+            )
 
 
 def _check_numbers(selection: Selection) -> None:

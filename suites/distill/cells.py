@@ -1,6 +1,7 @@
 """The cells of a distillation: teachers, students, and short traces that backends are compared on."""
 
 import hashlib
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,17 @@ def cells(selection: Selection, context: Context) -> list[Cell]:
             for m, trace_dtype in product(_traced(dataset, names), TRAINED_DTYPES)
         ]
         found.setdefault(teacher_cell(students[0]))
-        found.update(dict.fromkeys(traces + students))
+        found.update(dict.fromkeys(traces + _variants(students, selection)))
     return list(found)
+
+
+def _variants(students: list[Cell], selection: Selection) -> list[Cell]:
+    """Each student in every chosen precision, and again so many times."""
+    return [
+        replace(student, precision=precision, repeat=repeat)
+        for student in students
+        for precision, repeat in product(selection.precisions or (student.precision,), range(selection.repeats + 1))
+    ]
 
 
 def _traced(dataset: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
@@ -155,6 +165,8 @@ def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
     """(status, reason) where a cell cannot run."""
     if cell.dtype not in TRAINED_DTYPES:
         return "unsupported", f"networks are trained in {' or '.join(TRAINED_DTYPES)}, not in {cell.dtype}"
+    if cell.precision != "float32" and cell.dtype != "float32":
+        return "unsupported", f"precision {cell.precision} is for networks of float32, not of {cell.dtype}"
     try:
         datasets.load(cell.dataset, data_scale(cell.scale))
     except DatasetError as error:

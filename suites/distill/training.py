@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backends import architectures, methods, weight_files
+from results import step_losses
 from suites import datasets, memory
 from suites.cell import Cell
 from suites.corruptions import corrupted_test_images, metric_name
@@ -15,6 +16,7 @@ from suites.datasets.base import ImageDataset
 from suites.distill import cells, checkpoint, metrics, recipes
 from suites.distill.augmentation import Augmentation
 from suites.distill.batches import Batches
+from suites.distill.reporting import Reported
 from suites.distill.schedules import learning_rate
 from suites.selection import data_scale, model_spec, split_pair
 from suites.suite import CellStopped, Context, Outcome
@@ -103,7 +105,8 @@ def _data(cell: Cell) -> ImageDataset:
 
 
 def _described(data: ImageDataset) -> dict[str, Any]:
-    return {"source": data.source, "digest": data.digest, "stand_in": data.stand_in}
+    counts = {"classes": data.classes, "train": len(data.train), "test": len(data.test)}
+    return {"source": data.source, "digest": data.digest, "stand_in": data.stand_in, **counts}
 
 
 def _objective(cell: Cell) -> dict[str, Any]:
@@ -120,14 +123,13 @@ def _train(
     augmentation = Augmentation(recipe.get("pad", 0), recipe.get("flip", False))
     batches = Batches(
         data, recipe["batch_size"], cell.seed, dtype=cell.dtype,
-        augmentation=augmentation if augmentation != Augmentation() else None,
+        augmentation=augmentation if augmentation != Augmentation() else None, repeat=cell.repeat,
     )  # fmt: skip
     resuming = checkpoint.arguments(cells.own_key(cell, context), cell.scale, context)
     logits: list[np.ndarray] = []
 
     def on_epoch(epoch: int, student: Any, epoch_loss: float) -> dict[str, float]:
         logits[:] = [context.harness.predict(student, data.test_images)]
-        context.report((epoch + 1) / recipe["epochs"])
         return {
             "test/accuracy": metrics.accuracy(logits[0], data.test_labels),
             "test/nll": metrics.negative_log_likelihood(logits[0], data.test_labels),
@@ -136,7 +138,8 @@ def _train(
     memory.reset_peak()
     started = time.perf_counter()
     result = context.harness.train(
-        teacher, model, batches, dtype=cell.dtype, learning_rate=learning_rate(recipe, len(batches)),
+        teacher, model, Reported(batches, recipe["epochs"], context.report), dtype=cell.dtype,
+        precision=cell.precision, learning_rate=learning_rate(recipe, len(batches)),
         momentum=recipe["momentum"], weight_decay=recipe["weight_decay"], epochs=recipe["epochs"], progress=False,
         on_epoch=on_epoch, **resuming, **objective,
     )  # fmt: skip
@@ -157,9 +160,11 @@ def _train(
     measured |= _timings(context, result, total)
     message = "" if result.status == "ok" else f"the loss was not finite after {len(result.step_losses)} steps"
     details = {"recipe": recipe.plain(), "sources": recipe.sources(), "steps": len(result.step_losses),
-               "data": _described(data), "reported": "last epoch; test/best_accuracy is the best one's"}  # fmt: skip
+               step_losses.NAME: step_losses.keep(result.step_losses), "data": _described(data),
+               "reported": "last epoch; test/best_accuracy is the best one's"}  # fmt: skip
     if curves["test/accuracy"]:
         details["best_epoch"] = int(np.argmax(curves["test/accuracy"])) + 1
+        measured["test/best_epoch"] = float(details["best_epoch"])
     if teacher_logits is not None:
         details["logits"] = _sample(logits[0], teacher_logits)
     return result, Outcome(result.status, message, measured, curves, details)
