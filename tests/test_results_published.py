@@ -18,8 +18,9 @@ SOURCES = {"epochs": "CIFAR-100 recipe of the ABKD paper", "distill_weight": "de
 def student(method, seed, scale, *, best=0.7, last=0.69, pair="resnet56:resnet20", **fields):
     cell = {"dataset": "cifar100", "pair": pair, "scale": scale} | fields.pop("cell", {})
     metrics = {"test/accuracy": last, "test/best_accuracy": best}
-    return distill("sft", seed, cell={"method": method} | cell, metrics=metrics, key=f"{method}-{seed}-{scale}-{pair}".replace(":", "-"),
-                   details=EXTENT[scale] | {"sources": SOURCES}, **fields)  # fmt: skip
+    key = f"{method}-{seed}-{scale}-{pair}".replace(":", "-")
+    details = EXTENT[scale] | {"sources": SOURCES}
+    return distill("sft", seed, cell={"method": method} | cell, metrics=metrics, key=key, details=details, **fields)
 
 
 def rows(records):
