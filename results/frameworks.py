@@ -118,8 +118,11 @@ class _Row:
 
     @property
     def spread(self) -> float:
-        """The smaller one of both frameworks' standard deviations over seeds."""
-        return min(side.over_seeds(self.metric) for side in (self.first, self.second))
+        """Standard deviation over seeds within the two frameworks, pooled."""
+        sides = (self.first, self.second)
+        freedom = sum(len(side.by_seed(self.metric)) - 1 for side in sides)
+        squares = ((len(side.by_seed(self.metric)) - 1) * side.over_seeds(self.metric) ** 2 for side in sides)
+        return math.sqrt(math.fsum(squares) / freedom)
 
     @property
     def verdict(self) -> str:
@@ -206,7 +209,7 @@ def _note(rows: list[_Row]) -> str:
         "interval. Spread over seeds: standard deviation within each framework. Apart, one seed: root mean square of the "
         "seeds' differences / √2, to be compared with the spread of one seed, the standard deviation of each framework's "
         "own runs of the same seed with the rows of each batch in another order (`--repeats 1` makes them). Within the "
-        "spread: the whole interval is smaller than the spread over seeds. Differs: p < "
+        "spread: the whole interval is smaller than the spread over seeds, pooled over both. Differs: p < "
         f"{paired.LEVEL:g}, paired t, Holm's correction over this table."
     )
     if any(row.cell.teacher == "own" for row in rows):

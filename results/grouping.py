@@ -44,7 +44,7 @@ def row_labels(records: list[Record]) -> dict[int, str]:
             varying = [name for name in varying if name not in ("alpha", "beta")]
         for record in group:
             parts = [_part(name, record.cell[name]) for name in varying if record.cell.get(name) is not None]
-            labels[id(record)] = " ".join([label, *parts])
+            labels[id(record)] = " ".join([label, *parts]).replace(f"{TEACHER} {TEACHER} ", f"{TEACHER} ")
     return labels
 
 
@@ -63,6 +63,11 @@ def columns(records: list[Record]) -> dict[int, str]:
     devices = grouped(records, lambda r: r.backend)
     several = {name for name, group in devices.items() if len({r.cell.get("device") for r in group}) > 1}
     return {id(r): f"{r.backend} ({r.cell.get('device')})" if r.backend in several else r.backend for r in records}
+
+
+def is_teacher(label: str) -> bool:
+    """Whether a row is of teachers: they are shown, and compared with nothing."""
+    return label.split()[0] == TEACHER
 
 
 def row_order(records: list[Record], labels: dict[int, str]) -> list[str]:

@@ -31,7 +31,8 @@ def cells(selection: Selection, context: Context) -> list[Cell]:
             Cell("distill", method=method, options=entry, scale=selection.scale, seed=seed, dtype=dtype, **shared)
             for seed, (method, entry) in product(range(selection.seeds_of(dataset)), chosen)
         ]
-        first_of_method = {method: entry for method, entry in reversed(chosen)}
+        # a trace has a teacher of its own, which nobody trained
+        first_of_method = {m: tuple(o for o in entry if o[0] != "teacher_weights") for m, entry in reversed(chosen)}
         traces = [
             Cell("distill", method=m, options=first_of_method[m], scale="trace", seed=0, dtype=trace_dtype, **shared)
             for m, trace_dtype in product(_traced(dataset, names), TRAINED_DTYPES)
