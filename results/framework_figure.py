@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: more columns than these are read by nobody; students that share a teacher come first
+#: more columns than these are read by nobody; cells of the most frameworks come first, then those that share a teacher
 _MOST = 4
 _LEAST = 1e-9  # foot of the logarithmic axis, where differences of exactly 0 are drawn
 _OTHERS = "#555555"
@@ -33,7 +33,8 @@ def figures(records: list[Record], metric: str = "test/accuracy") -> dict[str, F
     found = {}
     cells = compared(records)
     for section in dict.fromkeys(cell.section for cell in cells):
-        chosen = sorted((c for c in cells if c.section == section), key=lambda c: c.teacher == "own")[:_MOST]
+        of_section = [cell for cell in cells if cell.section == section]
+        chosen = sorted(of_section, key=lambda c: (-len(c.sides), c.teacher == "own"))[:_MOST]
         found[f"frameworks-{slug(section)}"] = _figure(section, chosen, metric)
     return found
 
@@ -63,6 +64,7 @@ def _losses(axes: Axes, cell: Compared, seed: int) -> None:
     dress(axes, title=f"{cell.label}{teacher}", xlabel="")
     if axes.lines:
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter("")
         axes.legend(fontsize=7, frameon=False)
 
 

@@ -97,7 +97,8 @@ def _summary(by_seed: dict[int, Steps]) -> tuple[list[float], float, int]:
 def _note(shown: list[list[str]]) -> str:
     note = (
         "Largest relative difference of a step's loss up to that step, and the first step with more than "
-        f"{PARTED:.0%}: medians over seeds. Itself: the same training with the rows of each batch in another order."
+        f"{PARTED:.0%}: medians over seeds. Itself: the same training with the rows of each batch in another order, which "
+        "changes fewer roundings than another framework's arithmetic does."
     )
     if any(row[2] == "own" for row in shown):
         note += (
