@@ -20,7 +20,7 @@ from reference import presets
 from suites import plan, runner, workers
 from suites.cell import DTYPES, SCALES
 from suites.distill import cells, recipes, teachers
-from suites.selection import SUITES, Selection, check, check_choice
+from suites.selection import SUITES, SUITES_ON_REQUEST, Selection, check, check_choice
 from suites.suite import Context
 
 #: small networks gain nothing from more threads, and lose a lot where other processes want the cores too
@@ -35,7 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
         "students. Lists (with commas) multiply. Finished cells are not run again.",
     )  # fmt: skip
     add = parser.add_argument
-    add("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)}; all of them where none is named")
+    add("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)}: all of them where none is named; "
+        f"{', '.join(SUITES_ON_REQUEST)} where it is")  # fmt: skip
     add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
     add("--pair", type=_list(str), default=(), metavar="TEACHER:STUDENT,…",
         help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(recipes.model_names())} "

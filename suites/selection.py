@@ -13,6 +13,8 @@ from suites.cell import DTYPES, SCALES
 from suites.distill import recipes
 
 SUITES = ("agreement", "loss", "distill")
+#: those that run where they are named only: they want a quiet machine, and measure the harness
+SUITES_ON_REQUEST = ("throughput",)
 SUITES_TO_COME = ("sweep",)
 
 
@@ -157,7 +159,7 @@ def check(selection: Selection) -> None:
         ValueError: naming the first one that is not known or not allowed, and what is.
     """
     for suite in selection.suites:
-        check_choice("suite", suite, SUITES, SUITES_TO_COME)
+        check_choice("suite", suite, (*SUITES, *SUITES_ON_REQUEST), SUITES_TO_COME)
     check_choice("backend", selection.backend, backends.BACKENDS)
     check_choice("scale", selection.scale, SCALES)
     for dtype in selection.dtypes:

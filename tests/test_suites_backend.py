@@ -11,12 +11,11 @@ import pytest
 from reference.catalogue import DIVERGENCES
 from results import step_losses
 from results.store import Store
-from suites import memory, runner
+from suites import memory, processes, runner
 from suites.agreement import comparison, samples
 from suites.cell import Cell, options
 from suites.distill import cells, recipes
 from suites.distill.recipe import Value
-from suites.loss import measurement
 from suites.plan import SUITES, PlannedCell
 from suites.selection import Selection
 from suites.suite import Context
@@ -130,7 +129,7 @@ def test_a_loss_timing_is_checked_and_set_beside_the_yardstick(context):
         assert record.details["check"]["passed"]
         assert record.metrics["loss/forward_backward_ms"] > 0
         assert len(record.details["samples_s"]["forward_backward"]) >= 9
-    assert measurement.threads(context) == 1
+    assert processes.threads(context) == 1
 
 
 def test_peak_memory_counts_what_was_there_for_a_moment(backend):

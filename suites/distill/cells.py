@@ -26,7 +26,7 @@ def cells(selection: Selection, context: Context) -> list[Cell]:
     for (dataset, pair), dtype in product(selection.trainings, selection.dtypes or ("float32",)):
         shared = {"backend": context.backend, "pair": pair, "dataset": dataset, "device": context.device}
         names = selection.methods_of(dataset)
-        chosen = [(m, entry) for m in names for entry in _method_options(selection, dataset, pair, m)]
+        chosen = [(m, entry) for m in names for entry in method_options(selection, dataset, pair, m)]
         students = [
             Cell("distill", method=method, options=entry, scale=selection.scale, seed=seed, dtype=dtype, **shared)
             for seed, (method, entry) in product(range(selection.seeds_of(dataset)), chosen)
@@ -58,7 +58,7 @@ def _traced(dataset: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
     return next(((name,) for name in chosen if methods.get(name).needs_teacher), chosen[:1])
 
 
-def _method_options(
+def method_options(
     selection: Selection, dataset: str, pair: str, method: str
 ) -> list[tuple[tuple[str, Any], ...]]:  # fmt: skip
     """Options of a method's cells: every combination of the values that the user gave, or the recipe's."""

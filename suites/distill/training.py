@@ -16,6 +16,7 @@ from suites.datasets.base import ImageDataset
 from suites.distill import cells, checkpoint, metrics, recipes
 from suites.distill.augmentation import Augmentation
 from suites.distill.batches import Batches
+from suites.distill.recipe import Recipe
 from suites.distill.reporting import Reported
 from suites.distill.schedules import learning_rate
 from suites.selection import data_scale, model_spec, split_pair
@@ -115,16 +116,23 @@ def _objective(cell: Cell) -> dict[str, Any]:
     return {"method": cell.method, **{name: value for name, value in cell.options if name in has}}
 
 
+def training_batches(
+    recipe: Recipe, data: ImageDataset, seed: int, dtype: str = "float32", *, repeat: int = 0
+) -> Batches:
+    """Batches of a training, cropped and flipped as its recipe says."""
+    augmentation = Augmentation(recipe.get("pad", 0), recipe.get("flip", False))
+    return Batches(
+        data, recipe["batch_size"], seed, dtype=dtype,
+        augmentation=augmentation if augmentation != Augmentation() else None, repeat=repeat,
+    )  # fmt: skip
+
+
 def _train(
     cell: Cell, context: Context, data: ImageDataset, model: Any, teacher: Any, **objective: Any
 ) -> tuple["TrainingResult", Outcome]:
     """Train `model`, following it on the test images after each epoch; a killed training goes on where it was."""
     recipe = cells.cell_recipe(cell)
-    augmentation = Augmentation(recipe.get("pad", 0), recipe.get("flip", False))
-    batches = Batches(
-        data, recipe["batch_size"], cell.seed, dtype=cell.dtype,
-        augmentation=augmentation if augmentation != Augmentation() else None, repeat=cell.repeat,
-    )  # fmt: skip
+    batches = training_batches(recipe, data, cell.seed, cell.dtype, repeat=cell.repeat)
     resuming = checkpoint.arguments(cells.own_key(cell, context), cell.scale, context)
     logits: list[np.ndarray] = []
 
