@@ -141,7 +141,7 @@ def _report(parsed: argparse.Namespace) -> int:
 
 def _gate(parsed: argparse.Namespace) -> int:
     from results import baselines, gate, verdicts
-    from results.compare import TRACE_SCALE
+    from results.grouping import counts
 
     where = selection.parse(parsed)
     folder = parsed.baselines or baselines.FOLDER
@@ -151,8 +151,8 @@ def _gate(parsed: argparse.Namespace) -> int:
         print(gate_simulation.table(_limited(baselines.read_all(folder), where, parsed.seeds)).to_markdown())
         return 0
     store, records = _records(parsed, where)
-    # The traces of 20 steps are compared between frameworks, not with a baseline.
-    records = [record for record in records if record.cell.get("scale") != TRACE_SCALE]
+    # Traces and repeats are compared between frameworks and with each other, not with a baseline.
+    records = [record for record in records if counts(record)]
     records = [record for record in records if parsed.time or record.suite != "loss"]
     if parsed.update:
         return _update(parsed, records, folder) if records else _say_empty(store, where)

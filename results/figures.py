@@ -52,8 +52,8 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
     """
     groups: dict[tuple[str, str], list[float]] = {}
     for record in records:
-        if record.cell.get("scale") == "trace":
-            continue  # 20 steps only, to compare frameworks by
+        if record.cell.get("scale") == "trace" or record.cell.get("repeat"):
+            continue  # 20 steps only, to compare frameworks by; the same seed once more
         value = record.metrics.get(metric)
         if record.status == "ok" and value is not None and math.isfinite(value):
             groups.setdefault((method_label(record), record.backend), []).append(value)

@@ -14,22 +14,23 @@ TRACE_SCALE = "trace"
 TEACHER = "teacher"
 
 #: what tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
-APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype")
-_SHARED = ("dataset", "scale", "dtype")
+APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype", "precision", "repeat")
+_SHARED = ("dataset", "scale", "dtype", "precision")
 
 
 def sections(records: list[Record]) -> dict[str, list[Record]]:
     """Students by pair, data set, scale and dtype, each section with its teacher's records at its head.
 
-    Traces are left out. Where there are teachers only, each is a section of its own.
+    Traces and repeats are left out. Where there are teachers only, each is a section of its own.
     """
-    kept = [r for r in records if r.suite == "distill" and r.cell.get("scale") != TRACE_SCALE]
+    kept = [r for r in records if r.suite == "distill" and counts(r)]
     teachers = grouped([r for r in kept if r.cell.get("method") == TEACHER], lambda r: words(r, "pair", *_SHARED))
     students = grouped([r for r in kept if r.cell.get("method") != TEACHER], lambda r: words(r, "pair", *_SHARED))
     for section in students.values():
         # A teacher's pair is its own name; it is shown above each student that learns from it.
         teacher = str(section[0].cell.get("pair")).partition(":")[0]
-        section[:0] = teachers.get(", ".join(filter(None, [teacher, words(section[0], *_SHARED)])), [])
+        # it is trained in float32, also for students of another precision
+        section[:0] = teachers.get(", ".join(filter(None, [teacher, words(section[0], *_SHARED[:-1])])), [])
     return students or teachers
 
 
@@ -42,9 +43,19 @@ def row_labels(records: list[Record]) -> dict[int, str]:
         if "(" in label:
             varying = [name for name in varying if name not in ("alpha", "beta")]
         for record in group:
-            parts = [f"{name}={record.cell.get(name)}" for name in varying if record.cell.get(name) is not None]
-            labels[id(record)] = " ".join([label, *parts])
+            parts = [_part(name, record.cell[name]) for name in varying if record.cell.get(name) is not None]
+            labels[id(record)] = " ".join([label, *parts]).replace(f"{TEACHER} {TEACHER} ", f"{TEACHER} ")
     return labels
+
+
+def _part(name: str, value: Any) -> str:
+    """A field in a label; of given weights the beginning of their digest, which tells them apart."""
+    return f"teacher {str(value).split()[-1][:6]}" if name == "teacher_weights" else f"{name}={value}"
+
+
+def counts(record: Record) -> bool:
+    """Whether a training is a result of its own: neither a trace, nor a repeat that only shows what rounding does."""
+    return record.cell.get("scale") != TRACE_SCALE and not record.cell.get("repeat")
 
 
 def columns(records: list[Record]) -> dict[int, str]:
@@ -52,6 +63,11 @@ def columns(records: list[Record]) -> dict[int, str]:
     devices = grouped(records, lambda r: r.backend)
     several = {name for name, group in devices.items() if len({r.cell.get("device") for r in group}) > 1}
     return {id(r): f"{r.backend} ({r.cell.get('device')})" if r.backend in several else r.backend for r in records}
+
+
+def is_teacher(label: str) -> bool:
+    """Whether a row is of teachers: they are shown, and compared with nothing."""
+    return label.split()[0] == TEACHER
 
 
 def row_order(records: list[Record], labels: dict[int, str]) -> list[str]:

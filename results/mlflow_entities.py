@@ -21,6 +21,8 @@ TABLES_TAG = "mlflow.loggedArtifacts"
 def params(record: Record) -> dict[str, str]:
     """The cell as params; fields that a suite leaves empty are left out."""
     cell = {"backend": record.backend, **record.cell}
+    if record.suite == "distill" and cell.get("dtype") == "float32":
+        cell.setdefault("precision", "float32")  # a cell names only another one, and a search should find both
     return {name_of(name): str(value)[:5000] for name, value in cell.items() if value is not None}
 
 

@@ -165,7 +165,9 @@ def cell_title(suite: str, backend: str, cell: dict[str, Any]) -> str:
         words.append(f"{cell['rows']}×{cell['classes']}" if cell.get("rows") else f"{cell['classes']} classes")
     if cell.get("seed") is not None:
         words.append(f"seed {cell['seed']}")
-    words += [str(cell[name]) for name in ("dtype", "scale", "dataset", "pair") if cell.get(name)]
+    if cell.get("repeat"):
+        words.append(f"repeat {cell['repeat']}")
+    words += [str(cell[name]) for name in ("precision", "dtype", "scale", "dataset", "pair") if cell.get(name)]
     return " ".join([*words, backend]) if words else f"{suite} {backend}"
 
 

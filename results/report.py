@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas
 
 from reference import claims
-from results import compare, figures, maps
+from results import compare, figures, maps, published
 from results.page import Block, Heading, Picture, Sentences, Text, to_html, to_markdown
 from results.records import Record, newest
 from results.tables import Table
@@ -61,7 +61,10 @@ def _blocks(
     blocks += _figures(records, folder, None)
     if records:
         blocks.append(Heading("What the store holds"))
-        blocks += compare.tables(records, metric)
+        tables = compare.tables(records, metric)
+        blocks += tables
+        if not any(table.title == published.TITLE for table in tables):
+            blocks.append(Text(published.NOTHING))
         for suite in dict.fromkeys(record.suite for record in records):
             blocks += _figures(records, folder, suite)
     return blocks

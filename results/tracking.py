@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from results import figures, maps, sweeps, views
 from results import mlflow_entities as entities
-from results.records import Record, Status
+from results.records import Record, Status, newest
 from results.store import Store
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class _Writer:
     def send_suite(self, suite: str, records: list[Record], outcome: Sent) -> None:
         """Send the records of one suite, grouped under a parent run for each invocation."""
         experiment = self._experiment(suite)
+        changed = False
         for invocation in dict.fromkeys(record.invocation for record in records):
             group = [record for record in records if record.invocation == invocation]
             runs = self._runs(experiment, invocation)
@@ -154,6 +155,9 @@ class _Writer:
                 self.store.mark_sent(record)
                 outcome.sent += 1
             self._finish_parent(parent, suite, invocation)
+            changed = True
+        if changed:
+            self._compare_frameworks(experiment, suite)
 
     def send_sweep(self, name: str) -> None:
         """A run for a sweep whose records all come from other commands; the others have one."""
@@ -237,6 +241,33 @@ class _Writer:
         well = all(record.status in (Status.OK, Status.PRUNED) for record in records)
         worst = "FINISHED" if well else "FAILED"
         self.client.set_terminated(parent, status=worst, end_time=entities.milliseconds(last))
+
+    def _compare_frameworks(self, experiment: str, suite: str) -> None:
+        """Put what several frameworks have run in common into the parent run of every command that took part.
+
+        That includes runs which were sent before the second framework had a record; what is there is replaced.
+        """
+        from results import framework_figure, framework_steps, frameworks
+
+        records = newest(self._of_suite(suite)) if suite == "distill" else []
+        cells = frameworks.compared(records)
+        if not cells:
+            return
+        drawn = {
+            name: figures.save(figure, self.store.path / "artifacts" / suite / "frameworks" / f"{name}.png")
+            for name, figure in framework_figure.figures(records).items()
+        }
+        tables = "\n".join(
+            table.to_markdown() for table in (*frameworks.tables(records), *framework_steps.tables(records))
+        )
+        taking_part = (r for cell in cells for side in cell.sides for runs in side.runs.values() for r in runs)
+        for invocation in dict.fromkeys(record.invocation for record in taking_part):
+            parent = self._runs(experiment, invocation).get("")
+            if parent is None:
+                continue  # another machine's command whose records are still to be sent
+            for path in drawn.values():
+                self.client.log_artifact(parent[0], str(path), "figures")
+            self.client.log_text(parent[0], tables, "tables/frameworks.md")
 
     def _send_record(self, experiment: str, parent: str, record: Record, run_id: str | None) -> None:
         """Log one record. A run that an earlier, interrupted sending left RUNNING is completed, not doubled.

@@ -10,16 +10,18 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import backends
 from backends import methods
+from backends.loop import PRECISIONS
 from reference import presets
 from suites import plan, runner, workers
 from suites.cell import DTYPES, SCALES
-from suites.distill import cells, recipes
-from suites.selection import SUITES, SWEEP, Selection, check
+from suites.distill import cells, recipes, teachers
+from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Selection, check, check_choice
 from suites.suite import Context
 from suites.sweep import options as sweep_options
 from suites.sweep import plan as sweep_plan
@@ -41,12 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         "students. Lists (with commas) multiply. Finished cells are not run again.",
     )  # fmt: skip
     add = parser.add_argument
-    add(
-        "suites",
-        nargs="*",
-        metavar="suite",
-        help=f"{', '.join(SUITES)}; all of them where none is named; or {SWEEP}, alone",
-    )
+    add("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)}: all of them where none is named; "
+        f"{', '.join(SUITES_ON_REQUEST)} where it is; {SWEEP} alone")  # fmt: skip
     add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
     add("--pair", type=_list(str), default=(), metavar="TEACHER:STUDENT,…",
         help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(recipes.model_names())} "
@@ -71,8 +69,16 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"{', '.join(SCALES)}: embedded data, real data and a short schedule, the paper's recipe "
         "(default %(default)s)")  # fmt: skip
     add("--teacher-weights", metavar="FILE", help="safetensors of the teacher, which is then not trained")
+    add("--teacher-of", metavar="BACKEND", help="the teacher that this backend has trained in the same store, so that "
+        "students of several backends learn from the same weights")  # fmt: skip
     add("--dtype", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(DTYPES)} (default: all in agreement, float32 elsewhere)")  # fmt: skip
+    add("--precision", type=_list(str), default=(), metavar="NAME,…",
+        help=f"{', '.join(PRECISIONS)}: what convolutions and dense layers of students (and of the teacher beside them) "
+        "compute in (default: float32)")  # fmt: skip
+    add("--repeats", type=int, default=0, metavar="N",
+        help="train each student N times more with the rows of each batch in another order: how far runs of one seed "
+        "lie apart (default: %(default)s)")  # fmt: skip
     add("--device", default="auto", help="auto, cpu, or what the backend calls its accelerator (default %(default)s)")
     add(
         "--threads",
@@ -130,6 +136,7 @@ def select(options: argparse.Namespace) -> Selection:
     selection = Selection(
         suites=tuple(dict.fromkeys(options.suites)) or SUITES,
         backend=options.backend or installed_backend(),
+        precisions=options.precision, repeats=options.repeats,
         pairs=options.pair, datasets=options.dataset, methods=options.method, alphas=options.alpha, betas=options.beta,
         temperatures=options.temperature, presets=options.preset, distill_weights=options.distill_weight,
         hard_weights=options.hard_weight, settings=tuple(options.settings), seeds=options.seeds, scale=options.scale,
@@ -138,10 +145,22 @@ def select(options: argparse.Namespace) -> Selection:
     check(selection)
     if sweep is not None:
         sweep_options.check_axes(selection)
+    if options.teacher_of is not None:
+        selection = replace(selection, teacher_weights=_teacher_of(options, selection))
     cells.file_name(selection.teacher_weights)
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1")
     return selection
+
+
+def _teacher_of(options: argparse.Namespace, selection: Selection) -> str:
+    """The file that `--teacher-of` means."""
+    from results.store import Store
+
+    check_choice("teacher-of", options.teacher_of, backends.BACKENDS)
+    if options.teacher_weights is not None:
+        raise ValueError("teacher-of and teacher-weights both name a teacher; leave one of them out")
+    return str(teachers.weights_of(options.teacher_of, selection, Store(options.store)))
 
 
 def installed_backend() -> str:

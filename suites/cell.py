@@ -24,6 +24,8 @@ class Cell:
         seed: of initial weights and batch order, or None.
         dtype: float type of the computation (of the logits in the agreement and loss suites).
         device: the device in use, as the backend names it.
+        precision: what convolutions and dense layers compute in, a name in `backends.loop.PRECISIONS`.
+        repeat: 0, or which repetition of the same training with the rows of each batch in another order.
     """
 
     suite: str
@@ -36,6 +38,8 @@ class Cell:
     seed: int | None = None
     dtype: str = "float32"
     device: str = "cpu"
+    precision: str = "float32"
+    repeat: int = 0
 
     def option(self, name: str, default: Any = None) -> Any:
         """Value of an option, or `default` where the cell does not have it."""
@@ -45,6 +49,10 @@ class Cell:
         """Flat description for a record: the attributes that are set, and the options beside them."""
         names = ("backend", "pair", "dataset", "method", "seed", "scale", "dtype", "device")
         described = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.precision != "float32":  # cells of earlier versions are the same cells
+            described["precision"] = self.precision
+        if self.repeat:
+            described["repeat"] = self.repeat
         return described | dict(self.options)
 
     @property
@@ -53,6 +61,8 @@ class Cell:
         words = [self.group]
         if self.seed is not None and self.method != "teacher":
             words.append(f"seed {self.seed}")
+        if self.repeat:
+            words.append(f"repeat {self.repeat}")
         if self.scale == "trace" or self.suite != "distill":
             words.append(self.dtype)
         return " ".join(words)
@@ -69,6 +79,8 @@ class Cell:
             words.append(f"{given['rows']}×{given['classes']}")
         if "alpha" in given:
             words.append(f"({given['alpha']:g}, {given['beta']:g})")
+        if self.precision != "float32":
+            words.append(self.precision)
         return " ".join(words)
 
 

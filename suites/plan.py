@@ -13,11 +13,12 @@ from suites.distill.suite import SUITE as DISTILL
 from suites.loss.suite import SUITE as LOSS
 from suites.selection import Selection
 from suites.suite import Context, Suite
+from suites.throughput.suite import SUITE as THROUGHPUT
 
 if TYPE_CHECKING:
     from results.records import Record
 
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (AGREEMENT, LOSS, DISTILL)}
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (AGREEMENT, LOSS, DISTILL, THROUGHPUT)}
 #: a record with another status is of a cell that is run again
 FINISHED = ("ok", "diverged")
 
@@ -97,7 +98,8 @@ def look_up(
 def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
     """Cells that take about the same time."""
     return suite, *(
-        cell.get(n) for n in ("pair", "method", "scale", "dtype", "divergence", "implementation", "rows", "classes")
+        cell.get(n)
+        for n in ("pair", "method", "scale", "dtype", "precision", "divergence", "implementation", "rows", "classes")
     )
 
 

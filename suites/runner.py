@@ -15,13 +15,15 @@ from results.records import Record
 from suites import workers
 from suites.cell import Cell
 from suites.datasets.base import DatasetError
-from suites.plan import FINISHED, PlannedCell
+from suites.plan import FINISHED, PlannedCell, duration
 from suites.suite import CellStopped, Context, Outcome, Suite
 
 #: of records that say "this has not been measured"; the command then ends with exit status 1
 TROUBLE = ("failed", "out-of-memory", "timeout", "missing-data", "missing-weights")
 #: how often a long cell reports where no bar is drawn
 REPORT_SECONDS = 10.0
+#: how often the bar is drawn anew within a cell
+REFRESH_SECONDS = 0.5
 #: what out-of-memory errors of the frameworks say
 MEMORY_WORDS = ("out of memory", "resource_exhausted", "can't allocate memory", "cannot allocate memory")
 
@@ -192,6 +194,7 @@ class Progress:
         self.done = 0
         self.label = ""
         self.started = self.reported = time.monotonic()
+        self.first: tuple[float, float] | None = None
         form = "{desc} {percentage:3.0f} %|{bar:20}| {n:.1f} of {total:.0f} cells, {elapsed} gone, {remaining} left"
         self.bar = tqdm(total=cells, bar_format=form, leave=False, disable=not (output.isatty() and cells), file=output)
 
@@ -199,16 +202,26 @@ class Progress:
         """A cell, or several, begin."""
         self.label = label
         self.started = self.reported = time.monotonic()
+        self.first = None
         self.bar.set_description_str(self.label)
 
     def share(self, share: float) -> None:
-        """A share, 0 to 1, of the present cell is done."""
-        if not self.bar.disable:
-            self.bar.n = self.done + min(share, 1.0)
-            self.bar.refresh()
-        elif time.monotonic() - self.reported > REPORT_SECONDS:
-            self.reported = time.monotonic()
-            self._line(f"{self.label}: {share:.0%} done")
+        """A share, 0 to 1, of the present cell is done; may be called as often as one likes."""
+        now = time.monotonic()
+        # a cell that goes on where it was killed begins with what it had; only what is done from there on tells the pace
+        self.first = self.first or (now, share)
+        if now - self.reported < (REPORT_SECONDS if self.bar.disable else REFRESH_SECONDS):
+            return
+        self.reported = now
+        words = f"{self.label}: {share:.0%} done"
+        done = share - self.first[1]
+        if done > 0:
+            words += f", about {duration((now - self.first[0]) / done * (1 - share))} left of this cell"
+        if self.bar.disable:
+            self._line(words)
+            return
+        self.bar.n = self.done + min(share, 1.0)
+        self.bar.set_description_str(words)
 
     def finish(self, planned: PlannedCell, record: Record) -> None:
         """The present cell has its record."""

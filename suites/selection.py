@@ -6,6 +6,7 @@ from itertools import product
 
 import backends
 from backends import architectures, methods
+from backends.loop import PRECISIONS
 from reference import presets
 from suites import datasets
 from suites.cell import DTYPES, SCALES
@@ -13,6 +14,8 @@ from suites.distill import recipes
 from suites.sweep.space import Sweep
 
 SUITES = ("agreement", "loss", "distill")
+#: those that run where they are named only: they want a quiet machine, and measure the harness
+SUITES_ON_REQUEST = ("throughput",)
 #: not a suite of its own: cells of the suite "distill", searched for the best setting
 SWEEP = "sweep"
 #: what a sweep searches where the user names no method
@@ -37,6 +40,8 @@ class Selection:
         teacher_weights: a file of weights to take as the teacher's in place of training it.
         scale: a name in `suites.cell.SCALES`.
         dtypes: names in `suites.cell.DTYPES`.
+        precisions: names in `backends.loop.PRECISIONS`.
+        repeats: how often each student is trained again with the rows of each batch in another order.
         sweep: how settings are searched, where the command is a sweep.
     """
 
@@ -56,6 +61,8 @@ class Selection:
     scale: str = "smoke"
     dtypes: tuple[str, ...] = ()
     teacher_weights: str | None = None
+    precisions: tuple[str, ...] = ()
+    repeats: int = 0
     sweep: Sweep | None = None
 
     @property
@@ -160,7 +167,7 @@ def check(selection: Selection) -> None:
         ValueError: naming the first one that is not known or not allowed, and what is.
     """
     for suite in selection.suites:
-        check_choice("suite", suite, (*SUITES, SWEEP))
+        check_choice("suite", suite, (*SUITES, *SUITES_ON_REQUEST, SWEEP))
     if SWEEP in selection.suites and len(selection.suites) > 1:
         others = " ".join(name for name in selection.suites if name != SWEEP)
         raise ValueError(f"suite {SWEEP!r} runs alone; run {others} with a command of its own")
@@ -188,7 +195,23 @@ def check(selection: Selection) -> None:
         raise ValueError(
             f"preset {selection.presets[0]!r} brings its own alpha and beta; leave --alpha and --beta out, or --preset"
         )
+    _check_variants(selection)
     _check_numbers(selection)
+
+
+def _check_variants(selection: Selection) -> None:
+    """Precisions and repeats are of trainings."""
+    for precision in selection.precisions:
+        check_choice("precision", precision, PRECISIONS)
+    if selection.repeats < 0:
+        raise ValueError(f"repeats {selection.repeats!r} is not allowed; it must be 0 or greater")
+    given = {"precision": selection.precisions, "repeats": selection.repeats}
+    for name, value in given.items():
+        if value and set(selection.suites) <= {"agreement", "loss"}:
+            raise ValueError(
+                f"{name} {value!r} fits none of the chosen suites ({', '.join(selection.suites)}), which train nothing; "
+                "name a suite that does, such as distill"
+            )
 
 
 def _check_numbers(selection: Selection) -> None:

@@ -7,7 +7,7 @@ that goes on in the middle of an epoch sees the numbers that an uninterrupted on
 import numpy as np
 
 #: the top word of Philox's counter, so that streams of the same key never overlap; numbers stay what they are
-PURPOSES = {"order": 0, "augmentation": 1, "corruption": 2}
+PURPOSES = {"order": 0, "augmentation": 1, "corruption": 2, "rows": 3}
 #: 64-bit words that one value of the counter gives
 WORDS_PER_COUNT = 4
 

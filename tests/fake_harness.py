@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from backends import methods
+from backends.batches import epoch_batches
 from backends.loop import StopTraining
 from backends.training_result import TrainingResult
 from reference.catalogue import DIVERGENCES
@@ -69,7 +70,7 @@ def predict(model, inputs, batch_size=512):
 def train(
     teacher, student, batches, *, dtype="float32", method="abkd", alpha=None, beta=None, temperature=None,
     distill_weight=None, hard_weight=1.0, learning_rate=None, momentum=0.9,
-    weight_decay=0.0, epochs=1, progress=True, on_epoch=None, **own,
+    weight_decay=0.0, epochs=1, progress=True, on_epoch=None, precision="float32", **own,
 ):  # fmt: skip
     global trainings
     trainings += 1
@@ -83,7 +84,7 @@ def train(
     slowness = 1.0 if alpha is None else 0.01 + 0.2 * alpha
     for epoch in range(epochs):
         time.sleep(float(os.environ.get("ABKD_TEST_PAUSE", 0)))
-        for images, labels in batches:
+        for images, labels in epoch_batches(batches, epoch):
             inputs = images.reshape(len(images), -1).astype(np.float64)
             logits = inputs @ student["weight"]
             q = np.exp(logits - logits.max(-1, keepdims=True))

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from reference.catalogue import DIVERGENCES
+from results import step_losses
 from results.store import Store
-from suites import memory, runner
+from suites import memory, processes, runner
 from suites.agreement import comparison, samples
 from suites.cell import Cell, options
 from suites.distill import cells, recipes
 from suites.distill.recipe import Value
-from suites.loss import measurement
 from suites.plan import SUITES, PlannedCell
 from suites.selection import Selection
 from suites.suite import Context
@@ -84,6 +84,31 @@ def test_a_teacher_is_trained_once_and_its_student_learns_from_it(context, short
         assert again.metrics[name] == record.metrics[name], f"{name} does not repeat"
 
 
+def test_a_student_in_bfloat16_learns_from_the_same_teacher_and_about_as_well(context, short):
+    selection = Selection(
+        suites=("distill",), backend=context.backend, methods=("kd",), seeds=1, precisions=("float32", "bfloat16")
+    )
+    teacher, *_, usual, narrow = cells.cells(selection, context)
+    run(teacher, context)
+    first, second = run(usual, context), run(narrow, context)
+    assert "precision" not in first.cell and second.cell["precision"] == "bfloat16" and first.key != second.key
+    losses = [step_losses.read(record.details)[1] for record in (first, second)]
+    assert len(losses[0]) == len(losses[1]) == first.details["steps"]
+    apart = np.abs(losses[0] / losses[1] - 1)
+    # bfloat16 keeps 8 bits: the first loss is off by some of them and not by all
+    assert 1e-5 < apart[0] < 0.05 and apart.max() < 0.5
+    assert abs(first.metrics["test/accuracy"] - second.metrics["test/accuracy"]) < 0.15
+
+
+def test_a_repeat_rounds_otherwise_and_is_otherwise_the_same(context, short):
+    selection = Selection(suites=("distill",), backend=context.backend, methods=("sft",), seeds=1, repeats=1)
+    teacher, *_, usual, again = cells.cells(selection, context)
+    run(teacher, context)
+    losses = [step_losses.read(run(cell, context).details)[1] for cell in (usual, again)]
+    apart = np.abs(losses[0] / losses[1] - 1)
+    assert apart[0] < 1e-6 and 0 < apart.max() < 1e-2
+
+
 def test_a_trace_holds_the_first_steps(context):
     selection = Selection(suites=("distill",), backend=context.backend, methods=("abkd",), seeds=1)
     trace = next(c for c in cells.cells(selection, context) if c.scale == "trace" and c.dtype == "float64")
@@ -104,7 +129,7 @@ def test_a_loss_timing_is_checked_and_set_beside_the_yardstick(context):
         assert record.details["check"]["passed"]
         assert record.metrics["loss/forward_backward_ms"] > 0
         assert len(record.details["samples_s"]["forward_backward"]) >= 9
-    assert measurement.threads(context) == 1
+    assert processes.threads(context) == 1
 
 
 def test_peak_memory_counts_what_was_there_for_a_moment(backend):

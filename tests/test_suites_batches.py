@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from suites.datasets.base import ImageDataset, Normalisation, Split
 from suites.distill.augmentation import Augmentation, Draws
 from suites.distill.batches import Batches, epoch_order, evaluation_batches, prefetched
+from suites.distill.reporting import Reported
 from suites.streams import raw_stream
 
 SIZES = st.integers(3, 9)
@@ -209,3 +210,32 @@ def test_draws_of_some_rows():
     draws = Draws(np.arange(4), np.arange(4) + 10, np.array([True, False, True, False]))
     chosen = draws.of(np.array([3, 0]))
     assert list(chosen.top) == [3, 0] and list(chosen.left) == [13, 10] and list(chosen.flipped) == [False, True]
+
+
+def test_a_repeat_has_the_same_rows_in_each_batch_in_another_order():
+    data, augmentation = _dataset(), Augmentation(2, True)
+    usual, *repeats = (Batches(data, 5, 3, augmentation=augmentation, repeat=repeat) for repeat in range(3))
+    for epoch in range(2):
+        orders = set()
+        for batches in zip(usual.epoch(epoch), *(repeat.epoch(epoch) for repeat in repeats), strict=True):
+            rows = [
+                [image.tobytes() + bytes([label]) for image, label in zip(*batch, strict=True)] for batch in batches
+            ]
+            assert sorted(rows[0]) == sorted(rows[1]) == sorted(rows[2])
+            orders.add((rows[0] == rows[1], rows[0] == rows[2], rows[1] == rows[2]))
+        assert (False, False, False) in orders
+    first, again = (next(Batches(data, 5, 3, repeat=1).epoch(1, 2))[0] for _ in range(2))
+    assert np.array_equal(first, again)
+    assert np.array_equal(first, list(Batches(data, 5, 3, repeat=1).epoch(1))[2][0])
+
+
+def test_reported_batches_are_the_same_and_say_how_far_the_training_is():
+    batches, shares = Batches(_dataset(), 5, 0), []
+    reported = Reported(batches, 3, shares.append)
+    assert len(reported) == len(batches) == 4
+    for epoch in range(3):
+        for (inputs, labels), (expected, targets) in zip(reported.epoch(epoch), batches.epoch(epoch), strict=True):
+            assert np.array_equal(inputs, expected) and np.array_equal(labels, targets)
+    assert shares == [step / 12 for step in range(12)]
+    shares.clear()
+    assert len(list(reported.epoch(1, 2))) == 2 and shares == [6 / 12, 7 / 12]

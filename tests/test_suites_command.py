@@ -1,5 +1,6 @@
 """The command line of the suites: bad input, the plan, resuming, interruption and failure, with a backend of NumPy."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -9,10 +10,11 @@ import pytest
 from safetensors.numpy import load_file
 
 import backends
-from results import environment
+from results import environment, step_losses
 from results.store import Store
 from suites import __main__ as command
-from suites import keys
+from suites import keys, runner
+from suites.cell import Cell
 from suites.distill import recipes
 from suites.distill.recipe import Value
 
@@ -71,6 +73,12 @@ def results(store):
         (["--preset", "paper-gpt3"], ["preset 'paper-gpt3'", "did you mean 'paper-gpt2'", "article-classification"]),
         (["--preset", "paper-gpt2", "--alpha", "0.5"], ["preset 'paper-gpt2'", "--alpha"]),
         (["distill", "--method", "kd", "--preset", "paper-gpt2"], ["alpha 0.2", "abkd"]),
+        (["distill", "--precision", "float16"], ["precision 'float16'", "float32, bfloat16"]),
+        (["agreement", "--precision", "bfloat16"], ["precision ('bfloat16',)", "agreement", "distill"]),
+        (["distill", "--repeats", "-1"], ["repeats -1", "0 or greater"]),
+        (["distill", "--teacher-of", "jax"], ["teacher-of 'jax'", "digits-teacher", "suites distill --backend jax"]),
+        (["distill", "--teacher-of", "jaxx"], ["teacher-of 'jaxx'", "did you mean 'jax'"]),
+        (["distill", "--teacher-of", "jax", "--dtype", "float32,float64"], ["several teachers", "one pair and dtype"]),
     ],
 )
 def test_bad_input_names_the_value_and_what_is_allowed(tmp_path, capsys, arguments, words):
@@ -247,3 +255,73 @@ def test_records_say_how_busy_the_machine_was_and_keys_do_not_depend_on_it(tmp_p
     assert run(tmp_path, *SMALL) == 0 and len(Store(tmp_path).records()) == len(records)
     first = keys.timing_key("key", {}, {"cpu": "a", "now.load": 1})
     assert first == keys.timing_key("key", {}, {"cpu": "a", "now.load": 2}) != keys.timing_key("key", {}, {"cpu": "b"})
+
+
+def students(store, **fields):
+    found = [r for r in Store(store).records() if r.cell["method"] in ("sft", "kd") and r.cell["scale"] == "smoke"]
+    return [r for r in found if all(r.cell.get(name) == value for name, value in fields.items())]
+
+
+def test_the_usual_precision_is_the_same_cell_as_before_there_was_a_choice(tmp_path):
+    assert {"precision", "repeat"}.isdisjoint(Cell("distill", "torch").as_dict())
+    assert run(tmp_path, *SMALL) == 0
+    done = fake_harness.trainings
+    assert run(tmp_path, *SMALL, "--precision", "float32") == 0 and fake_harness.trainings == done
+
+
+def test_precisions_and_repeats_multiply_students_and_leave_the_teacher_alone(tmp_path, capsys):
+    options = ["--precision", "float32,bfloat16", "--repeats", "1"]
+    assert run(tmp_path, *SMALL, *options) == 0
+    assert "distill digits-teacher:digits-student kd bfloat16 seed 1 repeat 1: ok" in capsys.readouterr().out
+    records = Store(tmp_path).records()
+    assert len(records) == 9 + 12 and sum(r.cell["method"] == "teacher" for r in records) == 1
+    assert len({record.key for record in records}) == len(records)
+    for precision, repeat in ((None, None), (None, 1), ("bfloat16", None), ("bfloat16", 1)):
+        assert len(students(tmp_path, precision=precision, repeat=repeat)) == 4
+    assert all("precision" not in r.cell and "repeat" not in r.cell for r in records if r.cell["scale"] == "trace")
+
+
+def test_a_precision_beside_another_type_is_unsupported(tmp_path, capsys):
+    assert run(tmp_path, *SMALL, "--precision", "bfloat16", "--dtype", "float64", "--plan") == 0
+    assert "precision bfloat16 is for networks of float32, not of float64" in capsys.readouterr().out
+
+
+def test_repeats_differ_by_rounding_only_and_step_losses_are_kept(tmp_path):
+    assert run(tmp_path, *SMALL, "--repeats", "1") == 0
+    for seed in range(2):
+        first, again = (students(tmp_path, method="kd", seed=seed, repeat=repeat)[0] for repeat in (None, 1))
+        steps, losses = step_losses.read(first.details)
+        assert len(steps) == first.details["steps"] == 28 and np.isfinite(losses).all()
+        differences = np.abs(losses / step_losses.read(again.details)[1] - 1)
+        assert 0 < differences.max() < 1e-9  # this backend computes in float64
+
+
+def test_students_may_learn_from_the_teacher_of_another_backend(tmp_path, monkeypatch):
+    assert run(tmp_path, *SMALL) == 0
+    (teacher,) = [r for r in Store(tmp_path).records() if r.cell["method"] == "teacher"]
+    monkeypatch.setattr(fake_harness, "NAME", "jax")
+    options = ["distill", "--backend", "jax", *SMALL[3:], "--teacher-of", "torch"]
+    assert run(tmp_path, *options) == 0
+    found = [r for r in students(tmp_path) if r.backend == "jax"]
+    assert len(found) == 4 and all(r.cell["teacher_weights"].startswith(teacher.key) for r in found)
+    assert {r.metrics["test/teacher_agreement"] for r in found} == {
+        r.metrics["test/teacher_agreement"] for r in students(tmp_path) if r.backend == "torch"
+    }
+    done = fake_harness.trainings
+    assert run(tmp_path, *options) == 0 and fake_harness.trainings == done
+
+
+def test_a_long_cell_says_how_much_time_it_still_takes(monkeypatch):
+    now, output = [0.0], io.StringIO()
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
+    progress = runner.Progress(2, output)
+    progress.begin("distill kd seed 0")
+    # goes on from 40 %, at one percent a second
+    for second in range(31):
+        now[0] = 100.0 + second
+        progress.share(0.4 + second / 100)
+    lines = output.getvalue().splitlines()
+    assert lines[0] == "distill kd seed 0: 40% done"  # the first word comes before there is a pace
+    assert lines[1:] == [
+        f"distill kd seed 0: {share}% done, about {100 - share} s left of this cell" for share in (50, 60, 70)
+    ]

@@ -1,10 +1,12 @@
-"""Batch normalisation of channels-last float32 batches against PyTorch's own in float64."""
+"""Batch normalisation of channels-last float32 batches against PyTorch's own in float64, and folded away."""
 
 import pytest
 import torch
 from torch import nn
 
+from backends import architectures
 from backends.torch.layers import BatchNorm
+from backends.torch.models import build_model, folded
 
 
 def both(shape, seed=0):
@@ -31,7 +33,7 @@ def both(shape, seed=0):
     return results
 
 
-@pytest.mark.parametrize("shape", [(64, 16, 32, 32), (3, 32, 7, 5), (2, 128, 8, 8), (5, 4, 1, 3)])
+@pytest.mark.parametrize("shape", [(64, 16, 32, 32), (3, 32, 7, 5), (6, 24, 5, 5), (2, 128, 8, 8), (5, 4, 1, 3)])
 def test_as_pytorchs_own_but_more_precise(backend, shape):
     ours, theirs = both(shape)
     bounds = (1e-6, 2e-5, 2e-5, 2e-5, 1e-6, 1e-6, 0)  # gradients keep PyTorch's own sums
@@ -62,3 +64,28 @@ def test_evaluation_and_other_layouts_are_pytorchs(backend):
 def test_one_value_a_channel_is_an_error(backend):
     with pytest.raises(ValueError):
         BatchNorm(4)(torch.randn(1, 4, 1, 1).to(memory_format=torch.channels_last))
+
+
+@pytest.mark.parametrize("name", ["convnet-8-16", "resnet8", "resnet56", "wrn-10-2", "vgg8"])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
+def test_folded_networks_give_the_same_logits(backend, name, dtype, bound):
+    torch.manual_seed(0)
+    model = build_model(architectures.get(name, input_shape=(32, 32, 3), classes=10)).to(dtype)
+    images = torch.randn(4, 3, 32, 32, dtype=dtype)
+    with torch.no_grad():
+        model(images)  # running statistics of its own
+        for layer in model.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.weight.uniform_(0.5, 2)
+                layer.bias.normal_()
+        want, quicker = model.eval()(images), folded(model)
+        assert (quicker(images) - want).abs().max() <= bound * want.abs().max()
+    left = sum(isinstance(layer, nn.BatchNorm2d) for layer in quicker.modules())
+    convolutions = sum(isinstance(layer, nn.Conv2d) for layer in quicker.modules())
+    assert left < convolutions / 2 and (left == 0 or name.startswith("wrn"))
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
+
+
+def test_models_of_others_are_left_alone(backend):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    assert folded(model) is model

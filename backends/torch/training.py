@@ -13,6 +13,7 @@ from backends import checkpoints, loop
 from backends.batches import rate_schedule
 from backends.loop import Plan, check_precision, check_teacher
 from backends.methods import Objective, resolve
+from backends.torch.models import folded
 from backends.torch.optimizers import export_optimizer, restore_optimizer, sgd
 from backends.torch.training_loss import training_loss
 from backends.training_result import TrainingResult
@@ -101,8 +102,9 @@ class _Run:
         self._device = next(student.parameters()).device
         self._loss = training_loss(objective)
         self._started = False
+        self._teaching = None  # what answers: the teacher in evaluation mode, as it is when training starts
         if teacher is not None:
-            teacher.eval()
+            self._teaching = folded(teacher.eval()) if precision == "float32" else teacher.eval()
 
     def compiles(self, inputs: Any, labels: Any) -> bool:
         first, self._started = not self._started, True
@@ -116,9 +118,9 @@ class _Run:
         self._optimizer.zero_grad(set_to_none=True)
         teacher_logits = None
         with self._autocast():
-            if self._teacher is not None:
+            if self._teaching is not None:
                 with torch.inference_mode():
-                    teacher_logits = self._teacher(inputs)
+                    teacher_logits = self._teaching(inputs)
             student_logits = self._student(inputs)
         loss = self._loss(student_logits, teacher_logits, labels, factor)
         loss.backward()

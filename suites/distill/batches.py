@@ -9,7 +9,7 @@ import numpy as np
 
 from suites.datasets.base import ImageDataset
 from suites.distill.augmentation import Augmentation
-from suites.streams import raw_stream
+from suites.streams import WORDS_PER_COUNT, raw_stream
 
 #: order of an image's axes: as TensorFlow and JAX have it by default, and as PyTorch has it
 LAYOUTS = ("NHWC", "NCHW")
@@ -42,6 +42,8 @@ class Batches:
         steps: stop after so many batches of an epoch; None goes through all of them.
         augmentation: crops and flips; None leaves the images as they are.
         layout: "NHWC" for images `[batch, height, width, channels]`, "NCHW" for `[batch, channels, height, width]`.
+        repeat: 0, or a number for the same batches with their rows in another order: sums are rounded otherwise, and
+            nothing else differs.
         prefetch: make the next batches in a thread while the caller computes.
 
     Raises:
@@ -58,6 +60,7 @@ class Batches:
         steps: int | None = None,
         augmentation: Augmentation | None = None,
         layout: str = "NHWC",
+        repeat: int = 0,
         prefetch: bool = False,
     ) -> None:
         count = len(dataset.train)
@@ -69,6 +72,7 @@ class Batches:
         self.dtype = dtype
         self.augmentation = augmentation
         self.layout = _check_layout(layout)
+        self.repeat = repeat
         self.prefetch = prefetch
         full = count // batch_size
         self.steps = full if steps is None else min(steps, full)
@@ -104,12 +108,21 @@ class Batches:
         train = self.dataset.train
         order = epoch_order(len(train), self.seed, epoch)
         draws = self.augmentation.draws(self.seed, epoch, len(train)) if self.augmentation else None
+        if self.repeat:
+            order = self._rows_reordered(order, epoch)
         for step in range(start, self.steps):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             images = train.images[rows]
             if draws is not None:
                 images = self.augmentation.apply(images, draws.of(rows))
             yield _inputs(self.dataset, images, self.dtype, self.layout), train.labels[rows]
+
+    def _rows_reordered(self, order: np.ndarray, epoch: int) -> np.ndarray:
+        """The order with the same rows in each batch, in another sequence."""
+        stride = -(-len(order) // WORDS_PER_COUNT) * WORDS_PER_COUNT
+        words = raw_stream("rows", self.seed, epoch, len(order), first=stride * (self.repeat - 1))
+        batch = np.arange(len(order)) // self.batch_size
+        return order[np.lexsort((words, batch))]
 
 
 def evaluation_batches(

@@ -1,6 +1,7 @@
 """The cells of a distillation: teachers, students, and short traces that backends are compared on."""
 
 import hashlib
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,29 @@ def cells(selection: Selection, context: Context) -> list[Cell]:
     for (dataset, pair), dtype in product(selection.trainings, selection.dtypes or ("float32",)):
         shared = {"backend": context.backend, "pair": pair, "dataset": dataset, "device": context.device}
         names = selection.methods_of(dataset)
-        chosen = [(m, entry) for m in names for entry in _method_options(selection, dataset, pair, m)]
+        chosen = [(m, entry) for m in names for entry in method_options(selection, dataset, pair, m)]
         students = [
             Cell("distill", method=method, options=entry, scale=selection.scale, seed=seed, dtype=dtype, **shared)
             for seed, (method, entry) in product(range(selection.seeds_of(dataset)), chosen)
         ]
-        first_of_method = {method: entry for method, entry in reversed(chosen)}
+        # a trace has a teacher of its own, which nobody trained
+        first_of_method = {m: tuple(o for o in entry if o[0] != "teacher_weights") for m, entry in reversed(chosen)}
         traces = [
             Cell("distill", method=m, options=first_of_method[m], scale="trace", seed=0, dtype=trace_dtype, **shared)
             for m, trace_dtype in product(_traced(dataset, names), TRAINED_DTYPES)
         ]
         found.setdefault(teacher_cell(students[0]))
-        found.update(dict.fromkeys(traces + students))
+        found.update(dict.fromkeys(traces + _variants(students, selection)))
     return list(found)
+
+
+def _variants(students: list[Cell], selection: Selection) -> list[Cell]:
+    """Each student in every chosen precision, and again so many times."""
+    return [
+        replace(student, precision=precision, repeat=repeat)
+        for student in students
+        for precision, repeat in product(selection.precisions or (student.precision,), range(selection.repeats + 1))
+    ]
 
 
 def _traced(dataset: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,7 +58,7 @@ def _traced(dataset: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
     return next(((name,) for name in chosen if methods.get(name).needs_teacher), chosen[:1])
 
 
-def _method_options(
+def method_options(
     selection: Selection, dataset: str, pair: str, method: str
 ) -> list[tuple[tuple[str, Any], ...]]:  # fmt: skip
     """Options of a method's cells: every combination of the values that the user gave, or the recipe's."""
@@ -155,6 +166,8 @@ def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
     """(status, reason) where a cell cannot run."""
     if cell.dtype not in TRAINED_DTYPES:
         return "unsupported", f"networks are trained in {' or '.join(TRAINED_DTYPES)}, not in {cell.dtype}"
+    if cell.precision != "float32" and cell.dtype != "float32":
+        return "unsupported", f"precision {cell.precision} is for networks of float32, not of {cell.dtype}"
     try:
         datasets.load(cell.dataset, data_scale(cell.scale))
     except DatasetError as error:

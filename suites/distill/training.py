@@ -10,6 +10,7 @@ import numpy as np
 
 from backends import architectures, methods, weight_files
 from backends.loop import StopTraining
+from results import step_losses
 from suites import datasets, memory
 from suites.cell import Cell
 from suites.corruptions import corrupted_test_images, metric_name
@@ -17,6 +18,8 @@ from suites.datasets.base import ImageDataset
 from suites.distill import cells, checkpoint, metrics, recipes
 from suites.distill.augmentation import Augmentation
 from suites.distill.batches import Batches
+from suites.distill.recipe import Recipe
+from suites.distill.reporting import Reported
 from suites.distill.schedules import learning_rate
 from suites.selection import data_scale, model_spec, split_pair
 from suites.suite import CellStopped, Context, Outcome
@@ -106,7 +109,8 @@ def _data(cell: Cell) -> ImageDataset:
 
 
 def _described(data: ImageDataset) -> dict[str, Any]:
-    return {"source": data.source, "digest": data.digest, "stand_in": data.stand_in}
+    counts = {"classes": data.classes, "train": len(data.train), "test": len(data.test)}
+    return {"source": data.source, "digest": data.digest, "stand_in": data.stand_in, **counts}
 
 
 def _objective(cell: Cell) -> dict[str, Any]:
@@ -115,22 +119,28 @@ def _objective(cell: Cell) -> dict[str, Any]:
     return {"method": cell.method, **{name: value for name, value in cell.options if name in has}}
 
 
+def training_batches(
+    recipe: Recipe, data: ImageDataset, seed: int, dtype: str = "float32", *, repeat: int = 0
+) -> Batches:
+    """Batches of a training, cropped and flipped as its recipe says."""
+    augmentation = Augmentation(recipe.get("pad", 0), recipe.get("flip", False))
+    return Batches(
+        data, recipe["batch_size"], seed, dtype=dtype,
+        augmentation=augmentation if augmentation != Augmentation() else None, repeat=repeat,
+    )  # fmt: skip
+
+
 def _train(
     cell: Cell, context: Context, data: ImageDataset, model: Any, teacher: Any, **objective: Any
 ) -> tuple["TrainingResult", Outcome]:
     """Train `model`, following it on the test images after each epoch; a killed training goes on where it was."""
     recipe = cells.cell_recipe(cell)
-    augmentation = Augmentation(recipe.get("pad", 0), recipe.get("flip", False))
-    batches = Batches(
-        data, recipe["batch_size"], cell.seed, dtype=cell.dtype,
-        augmentation=augmentation if augmentation != Augmentation() else None,
-    )  # fmt: skip
+    batches = training_batches(recipe, data, cell.seed, cell.dtype, repeat=cell.repeat)
     resuming = checkpoint.arguments(cells.own_key(cell, context), cell.scale, context)
     logits: list[np.ndarray] = []
 
     def on_epoch(epoch: int, student: Any, epoch_loss: float) -> dict[str, float]:
         logits[:] = [context.harness.predict(student, data.test_images)]
-        context.report((epoch + 1) / recipe["epochs"])
         found = {
             "test/accuracy": metrics.accuracy(logits[0], data.test_labels),
             "test/nll": metrics.negative_log_likelihood(logits[0], data.test_labels),
@@ -142,7 +152,8 @@ def _train(
     memory.reset_peak()
     started = time.perf_counter()
     result = context.harness.train(
-        teacher, model, batches, dtype=cell.dtype, learning_rate=learning_rate(recipe, len(batches)),
+        teacher, model, Reported(batches, recipe["epochs"], context.report), dtype=cell.dtype,
+        precision=cell.precision, learning_rate=learning_rate(recipe, len(batches)),
         momentum=recipe["momentum"], weight_decay=recipe["weight_decay"], epochs=recipe["epochs"], progress=False,
         on_epoch=on_epoch, **resuming, **objective,
     )  # fmt: skip
@@ -163,9 +174,11 @@ def _train(
     measured |= _timings(context, result, total)
     status, message = _ending(result, len(curves["test/accuracy"]), recipe["epochs"])
     details = {"recipe": recipe.plain(), "sources": recipe.sources(), "steps": len(result.step_losses),
-               "data": _described(data), "reported": "last epoch; test/best_accuracy is the best one's"}  # fmt: skip
+               step_losses.NAME: step_losses.keep(result.step_losses), "data": _described(data),
+               "reported": "last epoch; test/best_accuracy is the best one's"}  # fmt: skip
     if curves["test/accuracy"]:
         details["best_epoch"] = int(np.argmax(curves["test/accuracy"])) + 1
+        measured["test/best_epoch"] = float(details["best_epoch"])
     if teacher_logits is not None:
         details["logits"] = _sample(logits[0], teacher_logits)
     return result, Outcome(status, message, measured, curves, details)

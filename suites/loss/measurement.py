@@ -1,26 +1,18 @@
 """Run the worker process for a problem, and turn its answer into the records of the loss and of the yardstick."""
 
 import dataclasses
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from suites import keys
+from suites import processes
 from suites.cell import Cell
 from suites.distill import recipes
 from suites.loss.problems import Problem, minimum_bytes_per_element
-from suites.suite import CellStopped, Context, Outcome
+from suites.suite import Context, Outcome
 
 #: seconds after which a worker is taken for stuck
 TIMEOUT_SECONDS = 600
-#: what out-of-memory errors of the frameworks say
-MEMORY_WORDS = ("out of memory", "resource_exhausted", "cannot allocate memory", "memoryerror", "can't allocate memory")
 
 
 def run(cell: Cell, context: Context) -> Outcome:
@@ -29,19 +21,12 @@ def run(cell: Cell, context: Context) -> Outcome:
     place = ("loss", dataclasses.replace(problem, alpha=0, beta=0, temperature=0) if _is_yardstick(cell) else problem)
     started = time.perf_counter()
     if place not in context.cache:
-        answer = _worker(problem)
+        answer = processes.ask("suites.loss.worker", dataclasses.asdict(problem), TIMEOUT_SECONDS)
         context.cache["loss", problem] = answer
         context.cache["loss", dataclasses.replace(problem, alpha=0, beta=0, temperature=0)] = answer
     outcome = _outcome(cell, problem, context.cache[place])
     outcome.metrics["time/total_s"] = time.perf_counter() - started
     return outcome
-
-
-def threads(context: Context) -> int:
-    """Threads that a timing uses: as asked for, or all cores that this process may use."""
-    if context.loss_threads is not None:
-        return context.loss_threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_yardstick(cell: Cell) -> bool:
@@ -52,40 +37,8 @@ def _problem(cell: Cell, context: Context) -> Problem:
     return Problem(
         backend=cell.backend, rows=cell.option("rows"), classes=cell.option("classes"), dtype=cell.dtype,
         alpha=cell.option("alpha", recipes.DEFAULT_ALPHA), beta=cell.option("beta", recipes.DEFAULT_BETA),
-        temperature=cell.option("temperature", 1.0), device=cell.device, threads=threads(context),
+        temperature=cell.option("temperature", 1.0), device=cell.device, threads=processes.threads(context),
     )  # fmt: skip
-
-
-def _worker(problem: Problem) -> dict[str, Any]:
-    """Measure a problem in a process of its own.
-
-    Raises:
-        CellStopped: the process ran out of memory or time.
-        RuntimeError: it failed otherwise; the message holds the end of what it printed.
-    """
-    # pytest measures there, and must not take what a pytest that started this process says of itself for its own
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(keys.ROOT), environment.get("PYTHONPATH"))))
-    with tempfile.TemporaryDirectory() as folder:
-        request, answer, log = (Path(folder) / name for name in ("request.json", "answer.json", "log.txt"))
-        request.write_text(json.dumps(dataclasses.asdict(problem)))
-        command = [sys.executable, "-m", "suites.loss.worker", str(request), str(answer)]
-        with log.open("w") as printed:
-            process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=environment)
-            try:
-                status = process.wait(timeout=TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired as error:
-                raise CellStopped("timeout", f"the measuring process took more than {TIMEOUT_SECONDS} s") from error
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
-        if status == 0:
-            return json.loads(answer.read_text())
-        text = log.read_text(errors="replace").strip()
-        if status == -9 or any(word in text.lower() for word in MEMORY_WORDS):
-            raise CellStopped("out-of-memory", f"the measuring process ran out of memory (status {status})")
-        raise RuntimeError(f"the measuring process ended with status {status}: {' | '.join(text.splitlines()[-6:])}")
 
 
 def _outcome(cell: Cell, problem: Problem, answer: dict[str, Any]) -> Outcome:

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from suites import keys
+from suites import keys, processes
 from suites.cell import Cell, options
 from suites.loss import measurement
 from suites.loss.problems import SIZES
@@ -37,7 +37,7 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
-    return {"threads": measurement.threads(context)}
+    return {"threads": processes.threads(context)}
 
 
 def _sources(cell: Cell) -> tuple[Path, ...]:

@@ -77,6 +77,10 @@ def take(options: argparse.Namespace) -> Sweep | None:
             raise ValueError(
                 f"{name.replace('_', '-')} {getattr(options, name)!r} is not allowed; it must be at least {least}"
             )
+    if options.repeats:
+        raise ValueError(
+            f"repeats {options.repeats!r} show rounding, and choose no setting: repeat the best one by `distill`"
+        )
     _check_places(options)
     return Sweep(sampler, options.trials, options.sampler_seed or 0, tuple(ranges), options.early_stop)
 

@@ -103,7 +103,7 @@ def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
     known = {}
     for planned in firsts:
         cell = planned.cell
-        group = (cell.dataset, cell.pair, cell.dtype)
+        group = (cell.dataset, cell.pair, cell.dtype, cell.precision)
         groups.setdefault(group, (cell_recipe(cell)["epochs"], []))[1].append(planned.key)
         # a student may be finished and run again all the same, for its weights to be kept
         record = planned.record or context.store.get(planned.suite.name, planned.key)

@@ -1,0 +1,114 @@
+"""The same cell in several frameworks as a figure: step losses over each other, their difference, final figures by seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy
+
+from results import framework_steps, step_losses
+from results.figures import COLOURS, dress, new_figure
+from results.frameworks import Compared, Side, compared, mean_words
+from results.records import Record
+from results.tables import slug
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: more columns than these are read by nobody; cells of the most frameworks come first, then those that share a teacher
+_MOST = 4
+_LEAST = 1e-9  # foot of the logarithmic axis, where differences of exactly 0 are drawn
+_OTHERS = "#555555"
+_STYLES = ("-", "--", ":")
+
+
+def figures(records: list[Record], metric: str = "test/accuracy") -> dict[str, Figure]:
+    """A figure for each pair, data set, scale and dtype that several frameworks have run, by the name of its file.
+
+    Args:
+        records: the newest record of each cell, repeats among them.
+        metric: the final figure.
+    """
+    found = {}
+    cells = compared(records)
+    for section in dict.fromkeys(cell.section for cell in cells):
+        of_section = [cell for cell in cells if cell.section == section]
+        chosen = sorted(of_section, key=lambda c: (-len(c.sides), c.teacher == "own"))[:_MOST]
+        found[f"frameworks-{slug(section)}"] = _figure(section, chosen, metric)
+    return found
+
+
+def _figure(section: str, cells: list[Compared], metric: str) -> Figure:
+    figure = new_figure(max(5.0, 3.4 * len(cells)), 7.6)
+    panels = figure.subplots(3, len(cells), squeeze=False)
+    for (losses, apart, final), cell in zip(panels.T, cells, strict=True):
+        seed = min(cell.sides[0].runs)
+        _losses(losses, cell, seed)
+        _differences(apart, cell, seed)
+        _finals(final, cell, metric)
+    panels[0][0].set_ylabel("loss", fontsize=8)
+    panels[1][0].set_ylabel("relative difference of the loss", fontsize=8)
+    panels[2][0].set_ylabel(metric, fontsize=8)
+    figure.suptitle(section, fontsize=9)
+    return figure
+
+
+def _losses(axes: Axes, cell: Compared, seed: int) -> None:
+    """The loss of every kept step in each framework, one seed."""
+    for side, style in zip(cell.sides, _STYLES * len(cell.sides), strict=False):
+        found = step_losses.read(side.runs[seed][0].details) if seed in side.runs else None
+        if found is not None:
+            axes.plot(*found, color=_colour(side), label=side.name, linewidth=0.9, linestyle=style, alpha=0.8)
+    teacher = {"own": ", own teachers", "shared": ", the same teacher", "none": ""}[cell.teacher]
+    dress(axes, title=f"{cell.label}{teacher}", xlabel="")
+    if axes.lines:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter("")
+        axes.legend(fontsize=7, frameon=False)
+
+
+def _differences(axes: Axes, cell: Compared, seed: int) -> None:
+    """How far losses lie apart, between frameworks and of each with itself; the largest so far, which is readable."""
+    for name, by_seed in framework_steps.of_cell(cell).items():
+        if seed not in by_seed:
+            continue
+        steps, found = by_seed[seed]
+        first, second = name.split(" / ")
+        own = second == "itself"
+        axes.plot(
+            steps, numpy.maximum(numpy.maximum.accumulate(found), _LEAST), label=name, linewidth=1.0,
+            color=COLOURS.get(first.split()[0], _OTHERS), linestyle=":" if own else "-" if "jax" in second else "--",
+        )  # fmt: skip
+    dress(axes, title=f"largest so far, seed {seed}", xlabel="step")
+    axes.set_yscale("log")
+    axes.axhline(framework_steps.PARTED, color=_OTHERS, linewidth=0.6)
+    if len(axes.lines) > 1:
+        axes.set_xscale("log")
+        axes.legend(fontsize=7, frameon=False)
+
+
+def _finals(axes: Axes, cell: Compared, metric: str) -> None:
+    """The final figure of each seed, joined over frameworks; repeats of a seed as small crosses beside it."""
+    seeds = sorted(set().union(*(side.by_seed(metric) for side in cell.sides)))
+    for seed in seeds:
+        points = [(x, side.by_seed(metric)[seed]) for x, side in enumerate(cell.sides) if seed in side.by_seed(metric)]
+        axes.plot(*zip(*points, strict=True), color=_OTHERS, linewidth=0.5, alpha=0.5)
+    for x, side in enumerate(cell.sides):
+        values = list(side.by_seed(metric).values())
+        axes.scatter([x] * len(values), values, color=_colour(side), s=16, linewidths=0, label=mean_words(side, metric))
+        again = [
+            r.metrics[metric]
+            for records in side.runs.values()
+            for r in records[1:]
+            if r.status == "ok" and metric in r.metrics
+        ]
+        axes.scatter([x + 0.12] * len(again), again, color=_colour(side), s=14, marker="x", linewidths=0.8)
+    axes.set_xticks(range(len(cell.sides)), [side.name for side in cell.sides])
+    axes.set_xlim(-0.5, len(cell.sides) - 0.5)
+    dress(axes, title="a line for each seed; crosses: the seed again", xlabel="")
+    axes.legend(fontsize=6.5, frameon=False)
+
+
+def _colour(side: Side) -> str:
+    return COLOURS.get(side.name.split()[0], _OTHERS)

@@ -1,0 +1,60 @@
+"""A measurement in a process of its own: its memory and threads are its own, and what kills it takes no other cell."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from suites import keys
+from suites.suite import CellStopped, Context
+
+#: what out-of-memory errors of the frameworks say
+MEMORY_WORDS = ("out of memory", "resource_exhausted", "cannot allocate memory", "memoryerror", "can't allocate memory")
+
+
+def threads(context: Context) -> int:
+    """Threads that a timing uses: as asked for, or all cores that this process may use."""
+    if context.loss_threads is not None:
+        return context.loss_threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ask(module: str, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    """Run `python -m MODULE REQUEST ANSWER`, two JSON files, and return the answer.
+
+    Args:
+        module: what runs; it reads the request and writes the answer.
+        request: plain data.
+        timeout: seconds after which the process is taken for stuck.
+
+    Raises:
+        CellStopped: the process ran out of memory or time.
+        RuntimeError: it failed otherwise; the message holds the end of what it printed.
+    """
+    # pytest measures there, and must not take what a pytest that started this process says of itself for its own
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(keys.ROOT), environment.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer, log = (Path(folder) / name for name in ("request.json", "answer.json", "log.txt"))
+        asked.write_text(json.dumps(request))
+        command = [sys.executable, "-m", module, str(asked), str(answer)]
+        with log.open("w") as printed:
+            process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=environment)
+            try:
+                status = process.wait(timeout=timeout)
+            except subprocess.TimeoutExpired as error:
+                raise CellStopped("timeout", f"the measuring process took more than {timeout:g} s") from error
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+        if status == 0:
+            return json.loads(answer.read_text())
+        text = log.read_text(errors="replace").strip()
+        if status == -9 or any(word in text.lower() for word in MEMORY_WORDS):
+            raise CellStopped("out-of-memory", f"the measuring process ran out of memory (status {status})")
+        raise RuntimeError(f"the measuring process ended with status {status}: {' | '.join(text.splitlines()[-6:])}")

@@ -1,0 +1,1 @@
+"""Training throughput beside plain training loops of the same framework."""

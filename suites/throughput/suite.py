@@ -1,0 +1,62 @@
+"""Training throughput beside plain training loops of the same framework, on the same networks, images and loss.
+
+`throughput/times_plain` is images a second of the harness' training, batches made on the way, over those of the fastest
+plain loop on batches that lie ready (PyTorch: contiguous and channels-last), with a 95 % interval over the rounds in
+which all of them took turns. `throughput/times_loader` is the same for a loop with a data loader and transforms of each
+image; `throughput/input_times_training` is what the input pipeline makes alone over what training takes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from suites import keys, processes
+from suites.cell import Cell
+from suites.distill import cells
+from suites.selection import Selection
+from suites.suite import Context, Suite
+from suites.throughput import measurement, problems
+
+
+def _cells(selection: Selection, context: Context) -> list[Cell]:
+    """For each pair and method, one comparison."""
+    pairs = tuple(pair.lower().replace("_", "-") for pair in selection.pairs) or (problems.PAIR,)
+    found: dict[Cell, None] = {}
+    for pair in pairs:
+        for method in selection.methods or problems.METHODS:
+            for entry in cells.method_options(selection, problems.DATASET, pair, method):
+                for dtype in selection.dtypes or ("float32",):
+                    cell = Cell(
+                        "throughput", backend=context.backend, pair=pair, dataset=problems.DATASET, method=method,
+                        options=entry, scale=selection.scale, dtype=dtype, device=context.device,
+                    )  # fmt: skip
+                    found[cell] = None
+    return list(found)
+
+
+def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
+    return {"threads": processes.threads(context), "rounds": problems.ROUNDS[cell.scale]}
+
+
+def _sources(cell: Cell) -> tuple[Path, ...]:
+    return keys.source_files(
+        "backends/*.py", f"backends/{cell.backend}/**/*.py", "suites/distill/augmentation.py",
+        "suites/distill/batches.py", "suites/distill/training.py", "suites/throughput/measurement.py",
+        f"suites/throughput/plain_{cell.backend}.py", "suites/throughput/problems.py", "suites/throughput/worker.py",
+    )  # fmt: skip
+
+
+def _guess_seconds(cell: Cell) -> float:
+    rounds, steps = problems.ROUNDS[cell.scale]
+    return 20 + 0.5 * rounds * steps
+
+
+SUITE = Suite(
+    name="throughput",
+    cells=_cells,
+    recipe=_recipe,
+    sources=_sources,
+    run=measurement.run,
+    guess_seconds=_guess_seconds,
+    refusal=lambda cell, context: problems.refusal(cell),
+    timed=True,
+)
