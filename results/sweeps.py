@@ -139,13 +139,11 @@ class Finding:
             "The setting was chosen on the very test images, so the figure is optimistic: on other images expect less."
         )
         if not math.isnan(self.elsewhere):
-            parts.append(
-                f"Chosen on the other seeds and measured on the one left out it would be {self.elsewhere:.4f}: what is "
-                "missing to the figure above was luck of the seeds."
-            )
+            luck = "the rest was luck of the seeds" if self.elsewhere != mean else "the seeds agree"
+            parts.append(f"Chosen on the other seeds and measured on the one left out: {self.elsewhere:.4f}; {luck}.")
         if self.left_out:
             parts.append(
-                f"{self.left_out} settings have not all seeds and are left out (stopped early: {self.stopped})."
+                f"Settings left out, since they have not all seeds: {self.left_out} (stopped early: {self.stopped})."
             )
         return " ".join(parts)
 

@@ -48,7 +48,7 @@ def test_the_best_setting_comes_with_its_uncertainty_and_its_equals():
     assert (found.left_out, found.stopped) == (2, 1)
     said = found.sentences()
     for words in ("0.9575 ± 0.0048", "4 seeds", "1 of the 3 others cannot be told", "0.0008 behind", "optimistic",
-                  "very test images", "2 settings have not all seeds"):  # fmt: skip
+                  "very test images", "not all seeds: 2 (stopped early: 1)"):  # fmt: skip
         assert words in said, said
     table = found.table()
     assert list(table.frame["setting"]) == ["**abkd α 0.2, β 0.8**", "abkd α 0.8, β 0.2"]

@@ -66,14 +66,24 @@ def setting(cell: Cell) -> Cell:
 
 
 def _cells(selection: Selection, context: Context) -> list[Cell]:
-    """Cells of the suite "distill" without its traces: teachers, then the students of each seed."""
+    """Cells of the suite "distill" without its traces: teachers, then the students of each seed.
+
+    Where settings compete they are shuffled, always in the same way: a grid begins with all that is alike.
+    """
     every = dict.fromkeys(
         cell
         for choice in _choices(selection)
         for cell in distill_cells.cells(choice, context)
         if cell.scale == selection.scale
     )
-    return sorted(every, key=lambda cell: -1 if cell.method == distill_cells.TEACHER else cell.seed)
+    shuffled = selection.sweep.early_stop is not None
+
+    def place(cell: Cell) -> tuple[int, str]:
+        if cell.method == distill_cells.TEACHER:
+            return -1, ""
+        return cell.seed, keys.digest(setting(cell).as_dict()) if shuffled else ""
+
+    return sorted(every, key=place)
 
 
 def _choices(selection: Selection) -> Iterator[Selection]:
