@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: a framework with its compiled code takes a gigabyte or two
 MOST = 4
+#: JAX and TensorFlow take all of an accelerator's memory where nobody asks them to share it
+_SHARED_ACCELERATOR = {
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_CPP_MIN_LOG_LEVEL": "2",
+}  # fmt: skip
 Item = TypeVar("Item")
 #: (epochs done, accuracy) → whether the training ends there
 Stop = Callable[[int, float], bool]
@@ -59,6 +63,8 @@ class Setup:
         """Import the framework, set it up as it is there, and describe it."""
         from results.store import Store
 
+        for name, value in _SHARED_ACCELERATOR.items():
+            os.environ.setdefault(name, value)
         harness = import_module(self.harness)
         device = harness.set_up(threads=self.threads, device=self.device)
         return Context(

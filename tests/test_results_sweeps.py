@@ -6,7 +6,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from results_examples import distill, stamp
 
-from results import compare, heat_maps, maps, paired, sweeps, tracking
+from results import Record, Status, baselines, compare, gate, heat_maps, maps, paired, sweeps, tracking
 from results.store import Store
 from suites.sweep.plan import values_in_words
 
@@ -165,3 +165,16 @@ def test_a_cell_that_is_run_again_within_its_sweep_replaces_its_run(tmp_path, mo
     }  # fmt: skip
     assert found[again.key].data.metrics["test/accuracy"] == 0.97
     assert store.queued() == []
+
+
+def test_a_pruned_cell_is_not_finished_and_nothing_that_failed(tmp_path):
+    finished = [distill("abkd", seed, accuracy=0.96 + seed / 1000) for seed in range(5)]
+    baselines.update(finished, "the first recorded run", "abc", tmp_path)
+    cut = distill("abkd", 4, accuracy=0.2, status="pruned", message="stopped after 5 of 20 epochs")
+    (verdict,) = (
+        v for v in gate.judge([*finished[:4], cut], baselines.read_all(tmp_path)) if v.metric == "test/accuracy"
+    )
+    assert verdict.verdict == "missing" and "pruned: stopped after 5 of 20 epochs" in verdict.reason
+    (table,) = compare.methods([*finished[:4], cut])
+    assert "0.9615 ± 0.0006, 1 pruned" in table.to_markdown()
+    assert Record.from_json(cut.to_json()).status is Status.PRUNED

@@ -32,7 +32,7 @@ def cluster(tmp_path_factory):
         patch.setenv("ABKD_TEST_STARTS", str(starts))
         patch.setenv("ABKD_TEST_PAUSE", "0.02")
         patch.setattr(backends, "load", lambda name: fake_harness)
-        size = {"num_cpus": 2, "object_store_memory": 80_000_000}
+        size = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": 80_000_000}  # Ray counts GPUs, there are none
         found = cluster_utils.Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
         found.other, found.starts = found.add_node(**size), starts
         patch.setenv("ABKD_TEST_PAUSE", "0")  # for this process; nodes have started
@@ -59,10 +59,15 @@ def test_an_address_where_nothing_answers_is_an_error(tmp_path, capsys, address)
     assert stopped.value.code == 2 and repr(address) in said and "ray start --head" in said
 
 
-def test_a_share_that_no_node_has_is_an_error(cluster, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        command.main([*SWEEP, "--store", str(tmp_path), "--ray", cluster.address, "--gpus-per-cell", "0.25"])
-    assert "no node has 0.25 GPU" in capsys.readouterr().err
+def test_cells_take_their_share_of_a_node(cluster, tmp_path, capsys):
+    chosen = [*SWEEP, "--store", str(tmp_path), "--ray", cluster.address, "--plan", "--gpus-per-cell"]
+    for share, rooms in (("0.25", 4), ("1", 2)):
+        assert command.main([*chosen, share]) == 0
+        assert f"with {rooms} cells at a time" in capsys.readouterr().out
+    for share, words in (("2", "no node has 2 GPU"), ("1.5", "whole GPUs"), ("-1", "at least 0")):
+        with pytest.raises(SystemExit):
+            command.main([*chosen, share])
+        assert words in capsys.readouterr().err
 
 
 # the last test: it leaves one node

@@ -116,6 +116,10 @@ def _check_places(options: argparse.Namespace) -> None:
         raise ValueError(f"gpus-per-cell {options.gpus_per_cell!r} is the share of a task of Ray: add --ray")
     if options.gpus_per_cell is not None and not options.gpus_per_cell >= 0:
         raise ValueError(f"gpus-per-cell {options.gpus_per_cell!r} is not allowed; it must be at least 0, such as 0.25")
+    if options.gpus_per_cell is not None and options.gpus_per_cell > 1 and options.gpus_per_cell % 1:
+        raise ValueError(
+            f"gpus-per-cell {options.gpus_per_cell!r} is not allowed; above 1 it is a number of whole GPUs"
+        )
     if options.workers is not None and options.ray is not None:
         raise ValueError(f"workers {options.workers!r} are processes of this machine; leave them out, or --ray")
     for package, extra, needed in (

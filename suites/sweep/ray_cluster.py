@@ -86,11 +86,12 @@ def at_once(share: Share) -> int:
     """How many cells the cluster has room for, at least one."""
     import ray
 
-    there = ray.cluster_resources()
-    rooms = [there.get("CPU", 0) / share.cpus]
-    if share.gpus:
-        rooms.append(there.get("GPU", 0) / share.gpus)
-    return max(1, int(min(rooms)))
+    rooms = 0
+    for node in ray.nodes():
+        there = node["Resources"] if node["Alive"] else {}
+        room = there.get("CPU", 0) / share.cpus
+        rooms += int(min(room, there.get("GPU", 0) / share.gpus) if share.gpus else room)
+    return max(1, rooms)
 
 
 def describe_node(setup: Setup, share: Share) -> tuple[str, dict[str, str], dict[str, Any]]:
