@@ -11,6 +11,7 @@ import pytest
 import backends
 from results.store import Store
 from suites import __main__ as command
+from suites.sweep import ray_cluster
 
 pytest.importorskip("ray", reason="Ray is not installed: nox -s tests-ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -23,16 +24,16 @@ SWEEP = ["sweep", "--backend", "torch", "--sampler", "random", "--trials", "23",
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Two nodes of two cells each; the first is this process's own and stays."""
+    """Two nodes of one cell each; the first is this process's own and stays."""
     paths = [str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")]
     with pytest.MonkeyPatch.context() as patch:
         starts = tmp_path_factory.mktemp("starts")
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))  # nodes import the NumPy backend from here
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("ABKD_TEST_STARTS", str(starts))
-        patch.setenv("ABKD_TEST_PAUSE", "0.02")
+        patch.setenv("ABKD_TEST_PAUSE", "0.01")
         patch.setattr(backends, "load", lambda name: fake_harness)
-        size = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": 80_000_000}  # Ray counts GPUs, there are none
+        size = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80_000_000}  # Ray counts GPUs, there are none
         found = cluster_utils.Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
         found.other, found.starts = found.add_node(**size), starts
         patch.setenv("ABKD_TEST_PAUSE", "0")  # for this process; nodes have started
@@ -59,15 +60,18 @@ def test_an_address_where_nothing_answers_is_an_error(tmp_path, capsys, address)
     assert stopped.value.code == 2 and repr(address) in said and "ray start --head" in said
 
 
-def test_cells_take_their_share_of_a_node(cluster, tmp_path, capsys):
+def test_cells_take_their_share_of_a_node(cluster, tmp_path, capsys, monkeypatch):
     chosen = [*SWEEP, "--store", str(tmp_path), "--ray", cluster.address, "--plan", "--gpus-per-cell"]
-    for share, rooms in (("0.25", 4), ("1", 2)):
-        assert command.main([*chosen, share]) == 0
-        assert f"with {rooms} cells at a time" in capsys.readouterr().out
+    assert command.main([*chosen, "0.25"]) == 0
+    assert "with 2 cells at a time" in capsys.readouterr().out
     for share, words in (("2", "no node has 2 GPU"), ("1.5", "whole GPUs"), ("-1", "at least 0")):
         with pytest.raises(SystemExit):
             command.main([*chosen, share])
         assert words in capsys.readouterr().err
+    nodes = [{"Alive": alive, "Resources": {"CPU": 8.0, "GPU": gpus}} for alive, gpus in ((1, 1.0), (1, 2.0), (0, 8.0))]
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    shares = {ray_cluster.Share(1, 0.25): 12, ray_cluster.Share(4, 0.25): 4, ray_cluster.Share(2): 8}
+    assert {share: ray_cluster.at_once(share) for share in shares} == shares
 
 
 # the last test: it leaves one node
