@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(parser, options, arguments)
     finally:
-        if "ray" in sys.modules:
+        if options.ray is not None and "ray" in sys.modules:
             sys.modules["ray"].shutdown()  # leaves the cluster; one that was started for this command ends
 
 

@@ -1,10 +1,16 @@
 """Sweeps: what may be said, proposals, early stopping, resuming, and processes, with a backend of NumPy."""
 
+import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import fake_harness
+import psutil
 import pytest
 
 import backends
@@ -16,6 +22,7 @@ from suites.distill.recipe import Value
 from suites.sweep.space import Range, propose
 from suites.sweep.stopping import Judge, Rules, Wait, rungs
 
+HERE = Path(__file__).resolve().parent
 GRID = ["--backend", "torch", "--alpha", "0,0.1,0.2,1", "--beta", "0.2", "--seeds", "2"]
 EPOCHS = 4
 
@@ -195,6 +202,34 @@ def test_processes_find_the_same_as_one_alone(tmp_path):
     assert run(tmp_path / "beside", *chosen, workers=3) == 0
     assert outcomes(tmp_path / "beside") == outcomes(tmp_path / "alone")
     assert {"ok", "pruned"} == set(statuses(tmp_path / "beside").values())
+
+
+COMMAND = """
+import sys, backends, fake_harness
+from suites.__main__ import main
+backends.load = lambda name: fake_harness
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_a_sweep_that_is_stopped_keeps_what_is_finished_and_leaves_no_process(tmp_path, sent):
+    paths = os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
+    surroundings = os.environ | {"PYTHONPATH": paths, "ABKD_TEST_PAUSE": "0.05"}
+    chosen = [*GRID, "--early-stop", "--workers", "2", "--no-mlflow", "--store", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-c", COMMAND, "sweep", *chosen], stdout=subprocess.PIPE, text=True,
+                               env=surroundings)  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("[2/9]"):
+            break
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(sent)
+    printed = process.stdout.read()
+    assert process.wait(timeout=30) == (130 if sent == signal.SIGINT else -signal.SIGKILL)
+    assert len(children) >= 3 and not psutil.wait_procs(children, timeout=15)[1]  # two workers and the judge
+    finished = Store(tmp_path).records()
+    assert 2 <= len(finished) < 9 and {record.status for record in finished} <= {"ok", "pruned"}
+    assert sent == signal.SIGKILL or "the same command continues" in printed
 
 
 def test_a_failing_cell_is_recorded_and_the_others_run(tmp_path, short):
