@@ -39,6 +39,7 @@ class _Panel:
     """One map: (α, β) to the figures of its seeds; empty where it was stopped early or did not end well."""
 
     title: str
+    section: str
     points: dict[tuple[float, float], list[float]]
     stopped: set[tuple[float, float]]
 
@@ -88,7 +89,8 @@ def alpha_beta(records: list[Record], metric: str = "test/accuracy") -> Figure |
     figure = new_figure(size[0] * columns, size[1] * rows + 0.3)
     places = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, panel in zip(places, shown, strict=False):
-        _draw(figure, axes, panel, metric)
+        alike = [other for other in panels if other.section == panel.section]
+        _draw(figure, axes, panel, metric, _limits(alike, higher_is_better(metric)))
     for axes in places[len(shown) :]:
         axes.set_axis_off()
     left_out = f"; {len(panels) - len(shown)} more maps not shown" if len(panels) > len(shown) else ""
@@ -108,41 +110,44 @@ def _panels(records: list[Record], metric: str) -> list[_Panel]:
             panels = []
             for key, part in parts.items():
                 words = "".join(f", {name.replace('_', ' ')} {value}" for name, value in key)
-                panels.append(_panel(f"{backend} {method}{words}\n{section}", part, metric))
+                panels.append(_panel(f"{backend} {method}{words}", section, part, metric))
             panels = [panel for panel in panels if panel.is_map]
             if not panels:  # searched at random in further parameters
                 words = f", over all {', '.join(name.replace('_', ' ') for name in varying)}" if varying else ""
-                panels = [_panel(f"{backend} {method}{words}\n{section}", group, metric)]
+                panels = [_panel(f"{backend} {method}{words}", section, group, metric)]
             found += [panel for panel in panels if panel.is_map]
     return found
 
 
-def _panel(title: str, records: list[Record], metric: str) -> _Panel:
+def _panel(title: str, section: str, records: list[Record], metric: str) -> _Panel:
     by_point = grouping.grouped(records, lambda r: (float(r.cell["alpha"]), float(r.cell["beta"])))
     stopped = {point for point, group in by_point.items() if any(r.status == Status.PRUNED for r in group)}
     values = {point: [] if point in stopped else grouping.finite(group, metric) for point, group in by_point.items()}
-    return _Panel(title, values, stopped)
+    return _Panel(title, section, values, stopped)
 
 
-def _draw(figure: Figure, axes: Axes, panel: _Panel, metric: str) -> None:
+def _draw(
+    figure: Figure, axes: Axes, panel: _Panel, metric: str, colours: tuple[tuple[float, float], str]
+) -> None:  # fmt: skip
+    """One map; `colours` are what `_limits` gave for all maps of its section."""
     means = {point: mean_and_error(values) for point, values in panel.points.items() if values}
     whole = [point for point in means if len(panel.points[point]) == panel.seeds]
     best = (max if higher_is_better(metric) else min)(whole, key=lambda point: means[point][0])
-    limits, beyond = _limits([mean for mean, _ in means.values()], higher_is_better(metric))
+    limits, beyond = colours
     image = (_squares if panel.is_grid else _points)(axes, panel, means, best, limits)
     figure.colorbar(image, ax=axes, shrink=0.9, extend=beyond).ax.tick_params(labelsize=7)
-    dress(axes, title=panel.title, xlabel="α")
+    dress(axes, title=f"{panel.title}\n{panel.section}", xlabel="α")
     axes.set_ylabel("β", fontsize=8)
     axes.grid(False)
 
 
-def _limits(values: list[float], higher: bool) -> tuple[tuple[float, float], str]:
-    """Limits of the colours, and whether some values lie beyond: failures must not make all others look the same."""
-    low, middle, high = min(values), float(numpy.median(values)), max(values)
-    far = _FAR * max(high - middle if higher else middle - low, 1e-6)
-    if higher:
-        return (max(low, middle - far), high), "min" if low < middle - far else "neither"
-    return (low, min(high, middle + far)), "max" if high > middle + far else "neither"
+def _limits(panels: list[_Panel], higher: bool) -> tuple[tuple[float, float], str]:
+    """Limits of the colours, and whether some means lie beyond: failures must not make all others look the same."""
+    values = [mean_and_error(found)[0] for panel in panels for found in panel.points.values() if found]
+    middle, best = float(numpy.median(values)), (max if higher else min)(values)
+    far = _FAR * max(abs(best - middle), 1e-6)
+    kept = [value for value in values if (middle - value if higher else value - middle) <= far]
+    return (min(kept), max(kept)), ("min" if higher else "max") if len(kept) < len(values) else "neither"
 
 
 def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], limits: tuple[float, float]):
@@ -189,12 +194,21 @@ def _points(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], l
         )
         axes.legend(fontsize=7, loc="best")
     axes.scatter(*best, marker="*", s=260, facecolors="none", edgecolors="#D55E00", linewidths=1.6, zorder=3)
-    texts = means if len(means) <= _MOST_TEXTS else [best]
+    texts: list[tuple[float, float]] = []
+    for point in sorted(means, key=lambda point: point != best):  # the best one has its text in any case
+        if len(texts) < _MOST_TEXTS and all(_apart(point, other, alphas, betas) for other in texts):
+            texts.append(point)
     for point in texts:
         axes.annotate(f"{means[point][0]:.3f}", point, xytext=(0, 7), textcoords="offset points", ha="center", fontsize=6.5,
                       fontweight="bold" if point == best else None)  # fmt: skip
     axes.margins(0.08)
     return image
+
+
+def _apart(point: tuple[float, float], other: tuple[float, float], alphas: tuple, betas: tuple) -> bool:
+    """Whether the texts of two points leave each other room."""
+    width, height = max(alphas) - min(alphas), max(betas) - min(betas)
+    return abs(point[0] - other[0]) > 0.05 * width or abs(point[1] - other[1]) > 0.03 * height
 
 
 def _ink(image, value: float) -> str:

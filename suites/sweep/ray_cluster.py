@@ -110,7 +110,7 @@ def describe_node(setup: Setup, share: Share) -> tuple[str, dict[str, str], dict
                 "smaller share with --threads (CPU) or --gpus-per-cell"
             )
     try:
-        return ray.get(_remote(_describe, share).remote(setup))
+        return ray.get(_remote(_describe, share, "description of a node").remote(setup))
     except ray.exceptions.RayError as error:
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
         raise ValueError(
@@ -123,10 +123,11 @@ def _describe(setup: Setup) -> tuple[str, dict[str, str], dict[str, Any]]:
     return context.device, dict(context.description), dict(context.environment)
 
 
-def _remote(function: Any, share: Share) -> Any:
+def _remote(function: Any, share: Share, name: str) -> Any:
+    """A function as a task with that share and a name for Ray's messages and dashboard."""
     import ray
 
-    return ray.remote(function).options(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES)
+    return ray.remote(function).options(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES, name=name)
 
 
 class _Answers:
@@ -169,15 +170,15 @@ class RayPlace:
         progress.begin(f"{len(items)} cells, up to {at_once(self.share)} at a time")
         judge = None if rules is None else self._judge(rules)
         setup, teachers = ray.put(self.setup), self._teachers(items)
-        task = _remote(_run, self.share)
         waiting: dict[ray.ObjectRef, PlannedCell] = {}
         try:
             for planned in items:
                 stop = None
                 if judge is not None and planned.key not in rules.known:
                     stop = Wait(judge, planned.key, PATIENCE)
-                teacher = _teacher_key(planned.cell, self.context)
-                reference = task.remote(setup, planned.cell, planned.key, stop, teachers.get(teacher))
+                task = _remote(_run, self.share, planned.label)
+                weights = teachers.get(_teacher_key(planned.cell, self.context))
+                reference = task.remote(setup, planned.cell, planned.key, stop, weights)
                 waiting[reference] = planned
             while waiting:
                 (reference,), _ = ray.wait(list(waiting), num_returns=1)
