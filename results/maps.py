@@ -14,6 +14,7 @@ from reference import concentration as analysis
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
 from results.figures import dress, errors, method_label, methods, new_figure, timings
 from results.heat_maps import alpha_beta
+from results.parameter_curves import parameter_curves
 from results.records import Record
 
 if TYPE_CHECKING:
@@ -131,5 +132,10 @@ def near_lines_figure(maps: Mapping[str, ErrorMap]) -> Figure:
 OF_INVOCATION: dict[str, tuple[tuple[str, Callable[[list[Record]], Figure | None]], ...]] = {
     "agreement": (("errors", errors), ("near_lines", near_lines)),
     "loss": (("timings", timings),),
-    "distill": (("methods", methods), ("alpha_beta", alpha_beta), ("concentration", concentration)),
+    "distill": (
+        ("methods", methods),
+        ("alpha_beta", alpha_beta),
+        ("parameters", parameter_curves),
+        ("concentration", concentration),
+    ),
 }

@@ -227,8 +227,12 @@ class _Writer:
     def _finish_parent(self, parent: str, suite: str, invocation: str) -> None:
         """Summarise and close the parent run from all that the store holds of its invocation, or of its sweep."""
         records = self._shown(suite, invocation)
-        for status in dict.fromkeys(record.status for record in records):
-            self.client.set_tag(parent, f"cells.{status}", str(sum(record.status == status for record in records)))
+        counts = {f"cells.{name}": sum(r.status == name for r in records) for name in {r.status for r in records}}
+        for tag, count in counts.items():
+            self.client.set_tag(parent, tag, str(count))
+        for tag in self.client.get_run(parent).data.tags:
+            if tag.startswith("cells.") and tag not in counts:  # of a sweep whose failed cells have been run again
+                self.client.delete_tag(parent, tag)
         for name, draw in maps.OF_INVOCATION.get(suite, ()):
             figure = draw(records)
             if figure is not None:

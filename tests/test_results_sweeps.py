@@ -7,6 +7,7 @@ from mlflow.tracking import MlflowClient
 from results_examples import distill, stamp
 
 from results import Record, Status, baselines, compare, gate, heat_maps, maps, paired, sweeps, tracking
+from results.parameter_curves import parameter_curves
 from results.store import Store
 from suites.sweep.plan import values_in_words
 
@@ -164,6 +165,10 @@ def test_a_cell_that_is_run_again_within_its_sweep_replaces_its_run(tmp_path, mo
         "": "FINISHED", again.key: "FINISHED", stopped.key: "KILLED",
     }  # fmt: skip
     assert found[again.key].data.metrics["test/accuracy"] == 0.97
+    assert {n: v for n, v in found[""].data.tags.items() if n.startswith("cells.")} == {
+        "cells.ok": "1",
+        "cells.pruned": "1",
+    }
     assert store.queued() == []
 
 
@@ -178,3 +183,15 @@ def test_a_pruned_cell_is_not_finished_and_nothing_that_failed(tmp_path):
     (table,) = compare.methods([*finished[:4], cut])
     assert "0.9615 ± 0.0006, 1 pruned" in table.to_markdown()
     assert Record.from_json(cut.to_json()).status is Status.PRUNED
+
+
+def test_one_parameter_is_drawn_as_a_curve():
+    records = [student(0.8, 0.2, s, 0.9 + t / 100 - s / 1000, cell={"temperature": float(t)}) for t in range(1, 6)
+               for s in range(3)]  # fmt: skip
+    stopped = student(0.8, 0.2, 0, 0.5, cell={"temperature": 9.0}, status="pruned")
+    axes = parameter_curves([*records, stopped]).axes[0]
+    assert axes.get_xlabel() == "temperature"
+    curve = axes.containers[0].lines[0]
+    assert list(curve.get_xdata()) == [1, 2, 3, 4, 5] and curve.get_ydata()[4] == pytest.approx(0.949)
+    assert "stopped early" in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert parameter_curves(grid()) is None and parameter_curves(records[:9]) is None
