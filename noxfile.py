@@ -93,7 +93,9 @@ def tests_ray(session: nox.Session) -> None:
         python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{HERE}[ray]",
         external=True,
     )  # fmt: skip
-    session.run(python, "-m", "pytest", str(RAY_TESTS), env={"ABKD_TEST_BACKEND": None}, external=True)
+    session.run(
+        python, "-m", "pytest", str(RAY_TESTS), *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True
+    )
 
 
 @nox.session(name="tests-browser")

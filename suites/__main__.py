@@ -53,7 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"{', '.join(recipes.RECIPES)} (default: the pair's, else the scale's)")  # fmt: skip
     add("--method", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(methods.METHODS)} (default: the recipe's)")  # fmt: skip
-    add("--alpha", type=_numbers, default=(), metavar="A,…", help="default: the recipe's")
+    add("--alpha", type=_numbers, default=(), metavar="A,…", help="default: the recipe's; write --alpha=-0.5,0 where "
+        "the first is negative")  # fmt: skip
     add("--beta", type=_numbers, default=(), metavar="B,…", help="default: the recipe's")
     add("--preset", type=_list(str), default=(), metavar="NAME,…",
         help=f"alpha and beta by name: {', '.join(presets.PRESETS)}")  # fmt: skip
