@@ -199,9 +199,13 @@ def test_an_interrupted_sweep_goes_on_to_the_same_end(tmp_path, capsys, short, b
 def test_processes_find_the_same_as_one_alone(tmp_path):
     chosen = [*GRID[:2], "--alpha", "0.2,1,0.1,0.5,0,0.9", *GRID[4:6], "--seeds", "2", "--early-stop"]
     assert run(tmp_path / "alone", *chosen) == 0
-    assert run(tmp_path / "beside", *chosen, workers=3) == 0
+    assert run(tmp_path / "beside", *chosen, "--keep-students", workers=3) == 0
     assert outcomes(tmp_path / "beside") == outcomes(tmp_path / "alone")
     assert {"ok", "pruned"} == set(statuses(tmp_path / "beside").values())
+    kept = {r.key: r.artifacts for r in Store(tmp_path / "beside").records() if r.cell["method"] == "abkd"}
+    finished = {r.key for r in Store(tmp_path / "beside").records(status="ok") if r.cell["method"] == "abkd"}
+    assert {key for key, files in kept.items() if "student" in files} == finished
+    assert all((tmp_path / "beside" / files["student"]).is_file() for files in kept.values() if files)
 
 
 COMMAND = """
