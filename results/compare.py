@@ -7,7 +7,7 @@ import math
 import numpy
 import pandas
 
-from results import framework_steps, frameworks, grouping, paired, published, traces, yardstick
+from results import framework_steps, frameworks, grouping, paired, precisions, published, traces, yardstick
 from results.figures import mean_and_error
 from results.grouping import TEACHER, TRACE_SCALE
 from results.metrics import higher_is_better
@@ -31,7 +31,13 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
     records = newest(records)
     found = [*methods(records, metric), *data_sets(records, metric), *paired.tables(records, metric, baseline)]
     found += [*frameworks.tables(records, metric), *framework_steps.tables(records)]
-    for table in (published.table(records), traces.table(records), agreement(records), timings(records)):
+    for table in (
+        precisions.table(records, metric),
+        published.table(records),
+        traces.table(records),
+        agreement(records),
+        timings(records),
+    ):
         if table is not None:
             found.append(table)
     return found
@@ -51,8 +57,9 @@ def _methods_table(title: str, records: list[Record], metric: str) -> Table:
 
 def data_sets(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
     """Methods × data sets for each backend; empty where the records are of one pair and data set only."""
-    sections = grouping.sections(records)
-    if len(sections) < 2:
+    # precisions and teachers are no data sets: they have tables of their own
+    sections = grouping.sections([r for r in records if r.cell.get("precision") is None])
+    if len({grouping.words(s[-1], "pair", "dataset", "scale", "dtype") for s in sections.values()}) < 2:
         return []
     places = {id(r): title for title, section in sections.items() for r in section}
     kept = [r for section in sections.values() for r in section if r.cell.get("method") != TEACHER]
@@ -73,18 +80,14 @@ def _means(
     means = {place: grouping.finite(group, metric) for place, group in cells.items()}
     entries = {place: grouping.mean_text(means[place], group) for place, group in cells.items()}
     for name in columns:
-        finite = {
-            row: numpy.mean(means[row, name]) for row in rows if not grouping.is_teacher(row) and means.get((row, name))
-        }
+        finite = {row: numpy.mean(means[row, name]) for row in rows if row != TEACHER and means.get((row, name))}
         if len(finite) < 2:
             continue
         best = (max if higher_is_better(metric) else min)(finite.values())
         for row, mean in finite.items():
             if mean == best:
                 entries[row, name] = f"**{entries[row, name]}**"
-    seeds = sorted(
-        {len(values) for place, values in means.items() if values and not grouping.is_teacher(place[0])}
-    ) or [1]
+    seeds = sorted({len(values) for place, values in means.items() if values and place[0] != TEACHER}) or [1]
     count = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed" + "s" * (seeds[0] > 1)
     better = "larger" if higher_is_better(metric) else "smaller"
     note = f"{metric}, mean ± standard error over {count}; {better} is better."

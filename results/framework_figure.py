@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: more columns than these are read by nobody; cells of the most frameworks, with a shared teacher and repeats, come first
+#: more columns than these are read by nobody; cells of the most frameworks and runs come first
 _MOST = 4
 _LEAST = 1e-9  # foot of the logarithmic axis, where differences of exactly 0 are drawn
 _OTHERS = "#555555"
@@ -39,15 +39,12 @@ def figures(records: list[Record], metric: str = "test/accuracy") -> dict[str, F
 
 
 def _chosen(cells: list[Compared]) -> list[Compared]:
-    """The cells to draw, each method once."""
+    """The cells to draw."""
 
-    def rank(cell: Compared) -> tuple[int, bool, int]:
-        return -len(cell.sides), cell.teacher == "own", -sum(len(runs) for s in cell.sides for runs in s.runs.values())
+    def rank(cell: Compared) -> tuple[int, int]:
+        return -len(cell.sides), -sum(len(runs) for side in cell.sides for runs in side.runs.values())
 
-    methods: dict[str, Compared] = {}
-    for cell in sorted(cells, key=rank):
-        methods.setdefault(cell.label.partition(" teacher ")[0], cell)
-    return list(methods.values())[:_MOST]
+    return sorted(cells, key=rank)[:_MOST]
 
 
 def _figure(section: str, cells: list[Compared], metric: str) -> Figure:

@@ -97,7 +97,8 @@ def _groups(records: list[Record], dataset: str, pair: str, method: str) -> dict
         kept = [r for r in kept if r.cell.get("method") == own and r.cell.get("pair") == pair]
     labels, columns = grouping.row_labels(kept), grouping.columns(kept)
     return grouping.grouped(
-        kept, lambda r: f"{labels[id(r)]}, {columns[id(r)]}, {grouping.words(r, 'scale', 'precision')}"
+        kept,
+        lambda r: f"{labels[id(r)]}, {columns[id(r)]}, {grouping.words(r, 'scale', 'precision', 'teacher_weights')}",
     )
 
 
