@@ -24,11 +24,9 @@ def losses(seed, difference=0.0, steps=200):
 
 def student(backend, seed, accuracy, *, method="kd", repeat=0, difference=0.0, shared=True, **fields):
     cell = (GIVEN if shared else {}) | ({"repeat": repeat} if repeat else {}) | fields.pop("cell", {})
-    return distill(
-        method, seed, backend, accuracy, f"of-{backend}", cell=cell,
-        key=fields.pop("key", f"{method}-{backend}-{seed}-{repeat}-{shared}"), details={"step_losses": step_losses.keep(losses(seed, difference))},
-        **fields,
-    )  # fmt: skip
+    key = fields.pop("key", f"{method}-{backend}-{seed}-{repeat}-{shared}")
+    details = {"step_losses": step_losses.keep(losses(seed, difference))}
+    return distill(method, seed, backend, accuracy, f"of-{backend}", cell=cell, key=key, details=details, **fields)
 
 
 def both(shift, *, scatter=0.001, seeds=8, backend="jax", **fields):

@@ -60,6 +60,7 @@ def test_params_metrics_curves_and_environment_have_the_agreed_names(filled):
     (run,) = [run for run in children(client, "abkd-distill") if run.data.params["method"] == "abkd"]
     expected = {"backend": "torch", "alpha": "0.8", "seed": "0", "scale": "smoke", "dtype": "float32", "device": "cpu"}
     assert expected.items() <= run.data.params.items()
+    assert run.data.params["precision"] == "float32"  # also of records that name none, so that a search finds them
     assert run.data.metrics["test/accuracy"] == 0.97 and run.data.metrics["time/step_ms"] == 4.5
     history = client.get_metric_history(run.info.run_id, "train/loss")
     assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0), (3, 0.25)]
