@@ -56,7 +56,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
             continue  # 20 steps only, to compare frameworks by; the same seed once more
         value = record.metrics.get(metric)
         if record.status == "ok" and value is not None and math.isfinite(value):
-            groups.setdefault((method_label(record), record.backend), []).append(value)
+            groups.setdefault((variant_label(record), record.backend), []).append(value)
     if not groups:
         return None
     labels = _best(groups, metric)
@@ -164,6 +164,16 @@ def method_label(record: Record) -> str:
     if cell.get("alpha") is None or cell.get("beta") is None:
         return name
     return f"{name} ({cell['alpha']:g}, {cell['beta']:g})"
+
+
+def variant_label(record: Record) -> str:
+    """The method's label, and what else makes two trainings of it different things: precision and a given teacher."""
+    words = [method_label(record)]
+    if record.cell.get("precision") is not None:
+        words.append(f"mixed {record.cell['precision']}")
+    if record.cell.get("teacher_weights") is not None:
+        words.append(f"teacher {str(record.cell['teacher_weights']).split()[-1][:6]}")
+    return " ".join(words)
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:

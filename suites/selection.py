@@ -196,7 +196,7 @@ def _check_variants(selection: Selection) -> None:
         raise ValueError(f"repeats {selection.repeats!r} is not allowed; it must be 0 or greater")
     given = {"precision": selection.precisions, "repeats": selection.repeats}
     for name, value in given.items():
-        if value and set(selection.suites) <= {"agreement", "loss"}:
+        if value and set(selection.suites) <= {"agreement", "loss", "throughput"}:
             raise ValueError(
                 f"{name} {value!r} fits none of the chosen suites ({', '.join(selection.suites)}), which train nothing; "
                 "name a suite that does, such as distill"
