@@ -168,12 +168,15 @@ def method_label(record: Record) -> str:
 
 def variant_label(record: Record) -> str:
     """The method's label, and what else makes two trainings of it different things: precision and a given teacher."""
-    words = [method_label(record)]
-    if record.cell.get("precision") is not None:
-        words.append(f"mixed {record.cell['precision']}")
-    if record.cell.get("teacher_weights") is not None:
-        words.append(f"teacher {str(record.cell['teacher_weights']).split()[-1][:6]}")
-    return " ".join(words)
+    own = [field_word(name, record.cell[name]) for name in ("precision", "teacher_weights") if record.cell.get(name)]
+    return " ".join([method_label(record), *own])
+
+
+def field_word(name: str, value: object) -> str:
+    """A field of a cell as a word; of given weights the beginning of their digest, which tells them apart."""
+    if name == "teacher_weights":
+        return f"teacher {str(value).split()[-1][:6]}"
+    return f"mixed {value}" if name == "precision" else str(value)
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from results.figures import COLOURS, mean_and_error, method_label
+from results.figures import COLOURS, field_word, mean_and_error, method_label
 from results.records import Record, Status
 
 TRACE_SCALE = "trace"
@@ -96,14 +96,7 @@ def grouped(records: list[Record], key: Callable[[Record], Any]) -> dict[Any, li
 
 def words(record: Record, *names: str) -> str:
     """Fields of a cell as words, those that it has."""
-    return ", ".join(_word(name, record.cell[name]) for name in names if record.cell.get(name) is not None)
-
-
-def _word(name: str, value: Any) -> str:
-    """A field as a word; of given weights the beginning of their digest, which tells them apart."""
-    if name == "teacher_weights":
-        return f"teacher {str(value).split()[-1][:6]}"
-    return f"mixed {value}" if name == "precision" else str(value)
+    return ", ".join(field_word(name, record.cell[name]) for name in names if record.cell.get(name) is not None)
 
 
 def backend_order(names: Iterable[str]) -> list[str]:
