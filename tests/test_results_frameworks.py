@@ -9,7 +9,17 @@ from mlflow.tracking import MlflowClient
 from mlflow_server import runs_of
 from results_examples import distill
 
-from results import Store, compare, framework_figure, framework_steps, frameworks, precisions, step_losses, tracking
+from results import (
+    Store,
+    compare,
+    framework_figure,
+    framework_steps,
+    frameworks,
+    precisions,
+    selection,
+    step_losses,
+    tracking,
+)
 from results.records import Record, newest
 
 GIVEN = {"teacher_weights": "teacher.safetensors 0123456789abcdef"}
@@ -156,6 +166,20 @@ def test_students_in_mixed_precision_are_compared_seed_by_seed():
     assert line["difference"] == pytest.approx(-0.01) and (line["seeds"], line["worse"]) == (3, 3)
     assert (line["backend"], line["precision"], line["step_ms"]) == ("torch", "bfloat16", 4.5)
     assert precisions.table(both(0.0)) is None
+
+
+def test_what_a_cell_does_not_name_can_be_selected_too():
+    records = [
+        student("torch", 0, 0.9),
+        student("torch", 0, 0.9, repeat=1),
+        student("torch", 1, 0.9, cell={"precision": "bfloat16"}),
+    ]
+    for where, seeds in (
+        ({"precision": {"float32"}}, [0, 0]),
+        ({"precision!": {"float32"}}, [1]),
+        ({"repeat": {"0"}}, [0, 1]),
+    ):
+        assert [record.cell["seed"] for record in selection.select(records, where)] == seeds
 
 
 def test_one_framework_alone_gives_no_table():
