@@ -12,7 +12,9 @@ import numpy
 
 from reference import concentration as analysis
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
+from results.budget import error_budget
 from results.figures import dress, errors, method_label, methods, new_figure, timings
+from results.progress import accuracy_against_time
 from results.records import Record
 
 if TYPE_CHECKING:
@@ -128,7 +130,11 @@ def near_lines_figure(maps: Mapping[str, ErrorMap]) -> Figure:
 
 #: figures of the run of a whole command, by suite: (file name, function of its records)
 OF_INVOCATION: dict[str, tuple[tuple[str, Callable[[list[Record]], Figure | None]], ...]] = {
-    "agreement": (("errors", errors), ("near_lines", near_lines)),
+    "agreement": (("errors", errors), ("error_budget", error_budget), ("near_lines", near_lines)),
     "loss": (("timings", timings),),
-    "distill": (("methods", methods), ("concentration", concentration)),
+    "distill": (
+        ("methods", methods),
+        ("accuracy_against_time", accuracy_against_time),
+        ("concentration", concentration),
+    ),
 }

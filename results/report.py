@@ -15,6 +15,8 @@ from results.tables import Table
 TITLE = "ABKD benchmark: report"
 _CAPTIONS = {
     "errors": "Largest error of each agreement cell against the reference.",
+    "error_budget": "Largest error of each agreement cell as a share of the bound that its row has to keep.",
+    "accuracy_against_time": "Accuracy against time: epoch by epoch, and where the trainings ended.",
     "near_lines": "Relative error near the singular lines α = 0, β = 0 and α + β = 0: the published formula, this "
     "project's reference, and the backends where they have been measured. The published code is right on a line only "
     "where the other parameter is 1.",
