@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     gate.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
     gate.set_defaults(run=_gate)
 
-    report = commands.add_parser("report", help="claims, agreement and comparison as one Markdown file and one page")
+    report = commands.add_parser("report", help="all findings, tables and figures as one page and one Markdown file")
     selection.add_arguments(report)
     report.add_argument("--metric", default="test/accuracy", help="as in compare (default: %(default)s)")
     report.add_argument("--output", metavar="FOLDER", type=Path, help="where to write (default: report in the store)")
@@ -130,10 +130,11 @@ def _report(parsed: argparse.Namespace) -> int:
     from results import report
 
     where = selection.parse(parsed)
-    store, records = _records(parsed, where)
-    if where and not records:
-        return _say_empty(store, where)
-    markdown, page, claims = report.write(records, parsed.metric, parsed.output or store.path / "report")
+    with report.background() as helper:
+        store, records = _records(parsed, where)
+        if where and not records:
+            return _say_empty(store, where)
+        markdown, page, claims = report.write(records, parsed.metric, parsed.output or store.path / "report", helper)
     print(claims)
     print(f"Report: {page}\nas Markdown: {markdown}")
     return 0

@@ -100,12 +100,13 @@ def concentration_figure(
 
 def near_lines(records: list[Record]) -> Figure:
     """The error map near the singular lines: the published formula, ours, and what each backend measured in float32."""
-    maps: dict[str, ErrorMap] = dict(known_maps())
-    for record in records:
-        found = record.details.get("error_map")
-        if found and set(found) == set(LINES):
-            maps[f"{record.backend}, {record.cell.get('dtype')}"] = found
-    return near_lines_figure(maps)
+    return near_lines_figure({**known_maps(), **measured_near_lines(records)})
+
+
+def measured_near_lines(records: list[Record]) -> dict[str, ErrorMap]:
+    """The error maps that agreement records hold, by backend and dtype."""
+    found = {f"{r.backend}, {r.cell.get('dtype')}": r.details.get("error_map") for r in records}
+    return {title: entry for title, entry in found.items() if entry and set(entry) == set(LINES)}
 
 
 def near_lines_figure(maps: Mapping[str, ErrorMap]) -> Figure:
