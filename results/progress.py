@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from results.figures import dress, mean_and_error, method_label, new_figure
+from results.grouping import TEACHER, counts
 from results.metrics import higher_is_better
 from results.records import Record, Status
 
@@ -58,7 +59,7 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
     groups: dict[tuple[str, str], Runs] = {}
     for record in records:
         when = seconds(record, metric)
-        if when is None or record.status != Status.OK or record.cell.get("method") == "teacher":
+        if when is None or record.status != Status.OK or not counts(record) or record.cell.get("method") == TEACHER:
             continue
         values = numpy.array([math.nan if v is None else v for v in record.curves[metric]], float)
         groups.setdefault((method_label(record), record.backend), []).append((when, values))

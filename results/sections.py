@@ -13,7 +13,19 @@ from pathlib import Path
 import pandas
 
 from reference import claims
-from results import compare, environment_table, figures, findings, maps, paired, traces
+from results import (
+    compare,
+    environment_table,
+    figures,
+    findings,
+    framework_figure,
+    framework_steps,
+    frameworks,
+    maps,
+    paired,
+    published,
+    traces,
+)
 from results.page import Block, Bullets, Folded, Picture, Sentences, Text
 from results.records import Record
 from results.report import Background
@@ -113,6 +125,24 @@ def distillation(material: Material) -> list[Block]:
     return [*material.pictures("distill"), *tables]
 
 
+def frameworks_compared(material: Material) -> list[Block]:
+    """The same cells in several frameworks."""
+    blocks: list[Block] = [
+        Picture(
+            figures.save(figure, material.folder / "figures" / f"{name}.png"),
+            "The same cells in several frameworks: losses of every step, how far they lie apart, final figures by seed.",
+        )
+        for name, figure in framework_figure.figures(material.records, material.metric).items()
+    ]
+    tables = frameworks.tables(material.records, material.metric), framework_steps.tables(material.records)
+    return [*blocks, *(table for group in tables for table in group)]
+
+
+def beside_the_paper(material: Material) -> list[Block]:
+    """Published figures and ours, or why there are none to compare."""
+    return [published.table(material.records) or Text(published.NOTHING)]
+
+
 def claims_checked(material: Material) -> list[Block]:
     """A table for each group of claims, folded: there are many."""
     blocks: list[Block] = []
@@ -142,6 +172,8 @@ SECTIONS: tuple[tuple[str, Callable[[Material], list[Block]]], ...] = (
     ("Agreement", agreement),
     ("Speed", speed),
     ("Distillation", distillation),
+    ("Frameworks side by side", frameworks_compared),
+    ("Beside the paper", beside_the_paper),
     ("Claims", claims_checked),
     ("Environment", environment),
 )

@@ -31,9 +31,10 @@ def store(tmp_path_factory):
     measured = agreement(details={"error_map": error_map, "worst": [{"excess": 0.25}]})
     losses = loss(), loss("framework_kl", milliseconds=80.0)
     timed = [distill("kd", seed, accuracy=0.9, second=60) for seed in (0, 1)]
+    in_two = [distill("kd", 0, "jax", accuracy=0.9), distill("kd", 1, "jax", accuracy=0.91)]
     for record in timed:
         record.metrics["time/total_s"] = 7.5
-    for record in (with_logits(0), with_logits(1), *timed, measured, *losses, trace(), trace("jax")):
+    for record in (with_logits(0), with_logits(1), *timed, *in_two, measured, *losses, trace(), trace("jax")):
         store.write(record)
     return store
 
@@ -67,14 +68,18 @@ def test_the_main_findings_come_first_and_every_section_has_its_link(written):
     for finding in (
         "**Errors against the reference**: cells within their bounds: torch 1 of 1 (largest error 25 % of its bound).",
         "agree within their bar in 1 of 1 pairs", "torch 0.50 × at 512×50257", "39 checked",
-        "best on torch **abkd (0.8, 0.2)** (0.9700 ± 0.0000). Against kd (Holm, 5 %): better abkd (0.8, 0.2) (torch).",
+        "best on torch **abkd (0.8, 0.2)** (0.9700 ± 0.0000), jax **kd** (0.9050 ± 0.0050). "
+        "Against kd (Holm, 5 %): better abkd (0.8, 0.2) (torch).",
     ):  # fmt: skip
         assert finding in head, head
     sections = re.findall(r"^## (.*)$", markdown, re.M)
-    assert sections == ["Agreement", "Speed", "Distillation", "Claims", "Environment"]
+    assert sections == [
+        "Agreement", "Speed", "Distillation", "Frameworks side by side", "Beside the paper", "Claims", "Environment"
+    ]  # fmt: skip
     for name in sections:
-        assert f"[{name}](#{name.lower()})" in head
-        assert f'<a href="#{name.lower()}">' in document and f'<h2 id="{name.lower()}">' in document
+        place = name.lower().replace(" ", "-")
+        assert f"[{name}](#{place})" in head
+        assert f'<a href="#{place}">' in document and f'<h2 id="{place}">' in document
 
 
 def test_the_environment_says_commit_hardware_versions_and_threads():
@@ -102,8 +107,8 @@ def test_figures_are_inside_and_nothing_is_loaded(written):
     markdown, document = written
     for text in written:
         pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", text)
-        # errors, their budget, and near the lines; timings; methods, accuracy against time, concentration
-        assert len(pictures) == 7
+        # errors, their budget, and near the lines; timings; methods, accuracy against time, concentration; frameworks
+        assert len(pictures) == 8
         assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
     assert not re.search(r"(src|href)=\"(?!data:|#)", document) and "<script" not in document
     assert "@import" not in document and "url(" not in document
