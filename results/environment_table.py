@@ -40,6 +40,7 @@ _BACKEND, _VARIABLE, _VERSION = "backend.", "variable.", "version."
 #: stand in another row
 _ELSEWHERE = ("git_dirty", "backend.framework", "backend.version")
 _MOST = 3
+_CHANGED = " + changes"
 
 
 def tables(records: list[Record]) -> list[Table]:
@@ -71,8 +72,10 @@ def tables(records: list[Record]) -> list[Table]:
 def _table(title: str, names: list[str], seen: dict[str, dict[str, Counter[Any]]]) -> Table:
     rows = [[_name(name), *(_text(values.get(name), name) for values in seen.values())] for name in names]
     several = any(len(values.get(name, ())) > 1 for values in seen.values() for name in names if name != _LOAD)
-    note = "In brackets: of how many cells, where they differ; the most frequent first." if several else ""
-    return Table(title, pandas.DataFrame(rows, columns=["what", *seen]), note)
+    notes = ["In brackets: of how many cells, where they differ; the most frequent first."] if several else []
+    if any(text.endswith(_CHANGED) for values in seen.values() for text in values.get(_COMMIT, ()) if _COMMIT in names):
+        notes.append(f"“{_CHANGED.strip()}”: files of the clone had changes that were in no commit.")
+    return Table(title, pandas.DataFrame(rows, columns=["what", *seen]), " ".join(notes))
 
 
 def _values(group: list[Record]) -> dict[str, Counter[Any]]:
@@ -81,7 +84,7 @@ def _values(group: list[Record]) -> dict[str, Counter[Any]]:
     for record in group:
         for name, value in record.environment.items():
             if name == _COMMIT:
-                value = str(value)[:10] + (" + changes" if record.environment.get("git_dirty") else "")
+                value = str(value)[:10] + (_CHANGED if record.environment.get("git_dirty") else "")
             found.setdefault(name, Counter())[value if name == _LOAD else str(value)] += 1
     return found
 

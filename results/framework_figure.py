@@ -81,6 +81,9 @@ def _differences(axes: Axes, cell: Compared, seed: int) -> None:
             color=COLOURS.get(first.split()[0], _OTHERS), linestyle=":" if own else "-" if "jax" in second else "--",
         )  # fmt: skip
     dress(axes, title=f"largest so far, seed {seed}", xlabel="step")
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no losses of steps kept", ha="center", fontsize=8, transform=axes.transAxes)
+        return
     axes.set_yscale("log")
     axes.axhline(framework_steps.PARTED, color=_OTHERS, linewidth=0.6)
     if len(axes.lines) > 1:

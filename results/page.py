@@ -72,7 +72,7 @@ _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 64rem; overflow-wrap: anywhere; }
 h1, h2, h3 { line-height: 1.2; }
-h2 { margin-top: 2.5rem; border-bottom: 2px solid var(--line); padding-bottom: .2rem; }
+h2 { margin-top: 2.5rem; scroll-margin-top: .5rem; border-bottom: 2px solid var(--line); padding-bottom: .2rem; }
 nav { display: flex; flex-wrap: wrap; gap: .5rem; margin: 1.5rem 0; }
 nav a { border: 1px solid var(--line); border-radius: 1rem; padding: .35rem .8rem; text-decoration: none; }
 li { margin: .5rem 0; }

@@ -107,9 +107,12 @@ def summary(material: Material) -> list[Block]:
 
 def agreement(material: Material) -> list[Block]:
     """Errors against the reference, and the frameworks against each other."""
-    tables = [compare.agreement(material.records), traces.table(material.records)]
-    near = Picture(material.near_lines, CAPTIONS["near_lines"])
-    return [*filter(None, tables), *material.pictures("agreement"), near]
+    errors, steps = compare.agreement(material.records), traces.table(material.records)
+    blocks: list[Block] = [] if errors is None else [errors]
+    blocks += [*material.pictures("agreement"), Picture(material.near_lines, CAPTIONS["near_lines"])]
+    if steps is not None:
+        blocks.append(Folded("The same first training steps in two frameworks, number by number", (steps,)))
+    return blocks
 
 
 def speed(material: Material) -> list[Block]:
