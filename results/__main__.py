@@ -67,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         help="compare the means of these seeds (10:20 is 10 to 19) with the recorded means; sees much less",
     )  # fmt: skip
     gate.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
+    gate.add_argument(
+        "--repeated", action="store_true",
+        help="gate every run of other seeds in the store for itself, print how they came out, and stop",
+    )  # fmt: skip
     gate.set_defaults(run=_gate)
 
     report = commands.add_parser("report", help="all findings, tables and figures as one page and one Markdown file")
@@ -166,6 +170,8 @@ def _gate(parsed: argparse.Namespace) -> int:
         )
     if not records:
         _say_empty(store, where)
+    if parsed.repeated:
+        return _repeated(records, files)
     judged = gate.judge(records, files, other_seeds=parsed.other_seeds)
     text = verdicts.to_markdown(judged)
     print(text)
@@ -173,6 +179,19 @@ def _gate(parsed: argparse.Namespace) -> int:
     if parsed.junit:
         Path(parsed.junit).write_text(verdicts.to_junit(judged), encoding="utf-8")
     return 1 if gate.fails(judged) else 0
+
+
+def _repeated(records: list[Record], files: list) -> int:
+    from results import gate, gate_repeated, tables
+
+    found = gate_repeated.runs(records, files)
+    if not found:
+        raise ValueError(
+            "--repeated: the store holds no complete run of students. Run as many other seeds as are recorded, such as "
+            "`nox -s torch -- distill --seeds 10:20 --threads 2`."
+        )
+    print(tables.to_markdown(gate_repeated.tables(found)))
+    return 1 if any(gate.fails(run.verdicts) for run in found) else 0
 
 
 def _update(parsed: argparse.Namespace, records: list[Record], folder: Path) -> int:
