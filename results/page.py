@@ -100,6 +100,7 @@ figcaption, .note { font-size: .85rem; opacity: .8; }
 }
 @media print { details > * { display: block; } }
 """
+_BOLD, _CODE = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"`(.+?)`")
 #: from this many pixels a figure keeps its size on a narrow screen, where it scrolls sideways
 _BROAD = 700
 #: from this many letters a cell of a table breaks its lines
@@ -210,8 +211,8 @@ def _cell(mark: str, text: str, cards: bool) -> str:
 
 def _marked(text: str) -> str:
     """Escaped text with Markdown's **bold** and `code` as elements."""
-    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(text))
-    return re.sub(r"`(.+?)`", r"<code>\1</code>", text)
+    text = _BOLD.sub(r"<strong>\1</strong>", html.escape(text))
+    return _CODE.sub(r"<code>\1</code>", text)
 
 
 def _data(content: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from results.figures import dress, mean_and_error, method_label, new_figure
+from results.figures import dress, margins, mean_and_error, method_label, new_figure
 from results.grouping import TEACHER, counts
 from results.metrics import higher_is_better
 from results.records import Record, Status
@@ -72,7 +72,7 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
         best[label] = max(best.get(label, -math.inf), mean)
     chosen = sorted(best, key=lambda label: -best[label])[:MOST_METHODS]
     colours = dict(zip([label for label in best if label in chosen], _COLOURS, strict=False))
-    figure = new_figure(9.2, 3.6)
+    figure = new_figure(9.2, 3.6, layout=None)
     curves, ends = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_curves(curves, groups, colours, metric)
     _draw_ends(ends, groups, colours, metric)
@@ -84,6 +84,7 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
         for name in backends
     ]  # fmt: skip
     curves.legend(handles=handles, fontsize=7.5, frameon=False, loc="lower right" if sign > 0 else "upper right")
+    margins(figure, left=0.45, top=0.5 if len(best) > len(colours) else 0.3)
     if len(best) > len(colours):
         figure.suptitle(f"the best {len(colours)} of {len(best)} methods", fontsize=9)
     return figure

@@ -1,15 +1,16 @@
 """The report: the main findings, then every section with its tables and figures, in one document.
 
-What needs no records (the claims, the error map near the singular lines) is computed by a second process meanwhile.
+A second process checks the claims, which need no records, and draws the figures that need few.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas
 
@@ -18,21 +19,39 @@ from results.page import Block, Contents, Heading, to_html, to_markdown
 from results.records import Record
 from results.tables import Table
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TITLE = "ABKD benchmark: report"
 
 
 class Background:
-    """A second process that checks the claims from the moment it is there, and draws the figure that takes longest."""
+    """A second process that checks the claims from the moment it is there, and draws figures after that."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
+        self._drawn: list[Future[Path]] = []
         self._findings: Future[list[claims.Finding]] = pool.submit(_check)
 
-    def near_lines(self, records: list[Record], path: Path) -> Future[Path]:
-        """Begin to draw the errors near the singular lines."""
-        from results import maps
+    def draw(self, path: Path, function: Callable[..., Figure], *arguments: Any) -> Path:
+        """Begin to draw a figure and to save it.
 
-        return self._pool.submit(_draw, maps.measured_near_lines(records), path)
+        Args:
+            path: of the file, which is there after `wait`.
+            function: at the top of a module, as it travels by its name; returns the figure.
+            *arguments: of the function; they travel as well, so they should be small.
+        """
+        self._drawn.append(self._pool.submit(_save, function, arguments, path))
+        return path
+
+    def wait(self) -> None:
+        """Wait for all figures that were begun.
+
+        Raises:
+            OSError: one could not be saved.
+        """
+        for drawn in self._drawn:
+            drawn.result()
 
     def checked(self) -> list[tuple[claims.Claim, claims.Finding]]:
         """The claims with their findings."""
@@ -67,13 +86,12 @@ def write(records: list[Record], metric: str, folder: Path, helper: Background) 
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         material = sections.Material(records, metric, folder, helper)
-        near_lines = helper.near_lines(records, material.near_lines)
         shown = [(heading, section(material)) for heading, section in sections.SECTIONS]
         blocks: list[Block] = [Heading(TITLE, 1), *sections.summary(material), Contents()]
         for heading, section in shown:
             if section:
                 blocks += [Heading(heading), *section]
-        near_lines.result()
+        helper.wait()
         written = folder / "report.md", folder / "report.html"
         written[0].write_text(to_markdown(blocks), encoding="utf-8")
         written[1].write_text(to_html(blocks, TITLE), encoding="utf-8")
@@ -96,8 +114,7 @@ def _check() -> list[claims.Finding]:
     return [finding for _, finding in claims.check_all()]
 
 
-def _draw(measured: dict, path: Path) -> Path:
-    from reference.error_map import known_maps
-    from results import figures, maps
+def _save(function: Callable[..., Figure], arguments: tuple[Any, ...], path: Path) -> Path:
+    from results import figures
 
-    return figures.save(maps.near_lines_figure({**known_maps(), **measured}), path)
+    return figures.save(function(*arguments), path)

@@ -29,7 +29,7 @@ from results import (
 from results.page import Block, Bullets, Folded, Picture, Sentences, Text
 from results.records import Record
 from results.report import Background
-from results.tables import Table
+from results.tables import Table, slug
 
 #: what stands below a figure, by its file's name
 CAPTIONS = {
@@ -72,19 +72,18 @@ class Material:
         """The claims with their findings; waits for them."""
         return self.helper.checked()
 
-    @property
-    def near_lines(self) -> Path:
-        """The figure of the errors near the singular lines, which needs no records and is drawn by the helper."""
-        return self.folder / "figures" / "near_lines.png"
+    def path(self, name: str) -> Path:
+        """Where the figure of this name goes."""
+        return self.folder / "figures" / f"{name}.png"
 
     def pictures(self, suite: str) -> list[Block]:
         """The figures of a suite's records, drawn and saved."""
         records = [record for record in self.records if record.suite == suite]
         blocks: list[Block] = []
         for name, draw in maps.OF_INVOCATION.get(suite, ()) if records else ():
-            figure = draw(records) if name != "near_lines" else None  # drawn already
+            figure = draw(records) if name != "near_lines" else None  # the helper draws it
             if figure is not None:
-                path = figures.save(figure, self.folder / "figures" / f"{name}.png")
+                path = figures.save(figure, self.path(name))
                 blocks.append(Picture(path, CAPTIONS[name]))
         return blocks
 
@@ -107,9 +106,12 @@ def summary(material: Material) -> list[Block]:
 
 def agreement(material: Material) -> list[Block]:
     """Errors against the reference, and the frameworks against each other."""
+    measured = maps.measured_near_lines(material.records)
+    path = material.helper.draw(material.path("near_lines"), maps.all_near_lines, measured)
+    near_lines = Picture(path, CAPTIONS["near_lines"])
     errors, steps = compare.agreement(material.records), traces.table(material.records)
     blocks: list[Block] = [] if errors is None else [errors]
-    blocks += [*material.pictures("agreement"), Picture(material.near_lines, CAPTIONS["near_lines"])]
+    blocks += [*material.pictures("agreement"), near_lines]
     if steps is not None:
         blocks.append(Folded("The same first training steps in two frameworks, number by number", (steps,)))
     return blocks
@@ -132,10 +134,12 @@ def frameworks_compared(material: Material) -> list[Block]:
     """The same cells in several frameworks."""
     blocks: list[Block] = [
         Picture(
-            figures.save(figure, material.folder / "figures" / f"{name}.png"),
+            material.helper.draw(
+                material.path(f"frameworks-{slug(title)}"), framework_figure.draw, title, cells, material.metric
+            ),
             "The same cells in several frameworks: losses of every step, how far they lie apart, final figures by seed.",
         )
-        for name, figure in framework_figure.figures(material.records, material.metric).items()
+        for title, cells in framework_figure.chosen(material.records).items()
     ]
     tables = frameworks.tables(material.records, material.metric), framework_steps.tables(material.records)
     return [*blocks, *(table for group in tables for table in group)]
