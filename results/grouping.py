@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -41,7 +40,7 @@ def row_labels(records: list[Record]) -> dict[int, str]:
     labels: dict[int, str] = {}
     for label, group in grouped(records, method_label).items():
         fields = sorted({name for r in group for name in r.cell if name not in _APART})
-        varying = [name for name in fields if len({json.dumps(r.cell.get(name), default=str) for r in group}) > 1]
+        varying = [name for name in fields if len({repr(r.cell.get(name)) for r in group}) > 1]
         if "(" in label:
             varying = [name for name in varying if name not in ("alpha", "beta")]
         for record in group:

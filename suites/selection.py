@@ -32,7 +32,8 @@ class Selection:
         presets: names in `reference.presets.PRESETS`, in place of alphas and betas.
         distill_weight, hard_weight: weights of the loss' terms in place of the recipe's.
         settings: (name, values) of further parameters of methods, in place of the recipe's.
-        seeds: number of seeds, from 0 up; None for the recipe's.
+        seeds: number of seeds; None for the recipe's.
+        first_seed: the first of them.
         teacher_weights: a file of weights to take as the teacher's in place of training it.
         scale: a name in `suites.cell.SCALES`.
         dtypes: names in `suites.cell.DTYPES`.
@@ -53,6 +54,7 @@ class Selection:
     hard_weight: float | None = None
     settings: tuple[tuple[str, tuple[float, ...]], ...] = ()
     seeds: int | None = None
+    first_seed: int = 0
     scale: str = "smoke"
     dtypes: tuple[str, ...] = ()
     teacher_weights: str | None = None
@@ -171,6 +173,8 @@ def check(selection: Selection) -> None:
         check_choice("method", method, tuple(methods.METHODS))
     if selection.seeds is not None and selection.seeds < 1:
         raise ValueError(f"seeds {selection.seeds!r} is not allowed; it must be at least 1")
+    if selection.first_seed < 0:
+        raise ValueError(f"first seed {selection.first_seed!r} is not allowed; it must be at least 0")
     for pair in selection.pairs:
         for model in split_pair(pair):
             _named_spec(model, (32, 32, 3), 10)

@@ -25,7 +25,9 @@ def no_server(monkeypatch):
 def filled(tmp_path_factory):
     """A store with records of every suite, sent to its own SQLite file."""
     store = Store(tmp_path_factory.mktemp("filled"))
-    records = [distill("abkd", 0), distill("kd", 1, second=20), diverged(), agreement(), loss(), loss("framework_kl")]
+    records = [distill("abkd", 0), distill("kd", 1, second=20), diverged(), loss(), loss("framework_kl")]
+    records[0].metrics["time/total_s"] = 7.5
+    records.append(agreement(details={"worst": [{"quantity": "value", "excess": 0.25}]}))
     for record in records:
         store.write(record)
     with pytest.MonkeyPatch.context() as patch:
@@ -79,11 +81,12 @@ def test_figures_are_artifacts_under_the_store(filled):
     client = client_of(store)
     for run in runs_of(client, "abkd-distill"):
         names = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "figures")]
-        assert names == ["figures/learning_curves.png" if "abkd.key" in run.data.tags else "figures/methods.png"]
+        whole = ["figures/accuracy_against_time.png", "figures/methods.png"]
+        assert names == (["figures/learning_curves.png"] if "abkd.key" in run.data.tags else whole)
     assert list(store.path.glob("mlartifacts/abkd-distill/*/artifacts/figures/learning_curves.png"))
     (parent,) = [run for run in runs_of(client, "abkd-agreement") if "abkd.key" not in run.data.tags]
     names = [artifact.path for artifact in client.list_artifacts(parent.info.run_id, "figures")]
-    assert names == ["figures/errors.png", "figures/near_lines.png"]
+    assert names == ["figures/error_budget.png", "figures/errors.png", "figures/near_lines.png"]
 
 
 def test_non_finite_figures_are_tags_and_never_numbers(filled):
