@@ -31,7 +31,13 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
     records = newest(records)
     found = [*methods(records, metric), *data_sets(records, metric), *paired.tables(records, metric, baseline)]
     found += [*frameworks.tables(records, metric), *framework_steps.tables(records)]
-    single = (published.table(records), traces.table(records), agreement(records), timings(records), throughput(records))
+    single = (
+        published.table(records),
+        traces.table(records),
+        agreement(records),
+        timings(records),
+        throughput(records),
+    )
     for table in single:
         if table is not None:
             found.append(table)
