@@ -31,13 +31,15 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
     records = newest(records)
     found = [*methods(records, metric), *data_sets(records, metric), *paired.tables(records, metric, baseline)]
     found += [*frameworks.tables(records, metric), *framework_steps.tables(records)]
-    for table in (
+    single = (
         precisions.table(records, metric),
         published.table(records),
         traces.table(records),
         agreement(records),
         timings(records),
-    ):
+        throughput(records),
+    )
+    for table in single:
         if table is not None:
             found.append(table)
     return found
@@ -144,6 +146,34 @@ def timings(records: list[Record]) -> Table | None:
     names = ["problem", "backend", "loss", "forward ms", "forward + backward ms", "% of copy", "× own KL", "peak MB"]
     note = "Median times. `× own KL`: forward + backward as a multiple of the framework's own KL loss on log-softmax."
     return Table("Time of the loss", pandas.DataFrame(rows, columns=names), note)
+
+
+def throughput(records: list[Record]) -> Table | None:
+    """Training throughput of the harness, beside plain loops of the same framework."""
+    kept = [r for r in records if r.suite == "throughput"]
+    if not kept:
+        return None
+    backends = grouping.backend_order({r.backend for r in kept})
+    rows = []
+    for record in sorted(
+        kept, key=lambda r: (str(r.cell.get("pair")), backends.index(r.backend), str(r.cell["method"]))
+    ):
+        rates = [_figure_text(record, f"throughput/{n}images_per_s") for n in ("", "plain_", "loader_", "input_")]
+        ratios = [_ratio_text(record, f"throughput/times_{n}") for n in ("plain", "loader")]
+        rows.append([record.cell.get("pair"), record.backend, record.cell["method"], *rates, *ratios])
+    names = ["pair", "backend", "method", "harness", "plain", "data loader", "input alone", "× plain", "× data loader"]
+    note = (
+        "Images a second. `× plain`: of the harness over the fastest plain loop on batches that lie ready, with the 95 % "
+        "interval; `× data loader`: over a loop with transforms of each image."
+    )
+    return Table("Training throughput", pandas.DataFrame(rows, columns=names), note)
+
+
+def _ratio_text(record: Record, metric: str) -> str:
+    figures = [record.metrics.get(f"{metric}{end}") for end in ("", "_low", "_high")]
+    if record.status != Status.OK or None in figures:
+        return "—"
+    return "{:.2f} ({:.2f} to {:.2f})".format(*figures)
 
 
 def _figure_text(record: Record, metric: str) -> str:
