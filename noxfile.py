@@ -17,6 +17,7 @@ nox.options.sessions = ["torch"]
 
 BACKENDS = ("torch", "jax", "tensorflow")
 HERE = Path(__file__).parent
+RAY_TESTS = HERE / "tests" / "test_suites_ray.py"
 #: as many processes as there are cores, up to four: a framework's tests take a gigabyte each; `-- -n 0` for one alone
 PYTEST = ("-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 
@@ -71,8 +72,8 @@ for name in BACKENDS:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests: those without a framework, then each backend's."""
-    for part in ("tests-shared", *(f"tests-{name}" for name in BACKENDS)):
+    """All tests: those without a framework, on a Ray cluster, then each backend's."""
+    for part in ("tests-shared", "tests-ray", *(f"tests-{name}" for name in BACKENDS)):
         session.notify(part, session.posargs)
 
 
@@ -80,7 +81,21 @@ def tests(session: nox.Session) -> None:
 def tests_shared(session: nox.Session) -> None:
     """Tests of the reference, the records and the suites, without a framework."""
     python = environment(session, "results")
-    session.run(python, *PYTEST, *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True)
+    apart = ("--ignore", str(RAY_TESTS))  # a cluster of its own wants the cores for itself
+    session.run(python, *PYTEST, *apart, *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True)
+
+
+@nox.session(name="tests-ray")
+def tests_ray(session: nox.Session) -> None:
+    """A sweep on a Ray cluster of two local nodes, of which one is killed; installs Ray for it."""
+    python = environment(session, "results")
+    session.run(
+        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{HERE}[ray]",
+        external=True,
+    )  # fmt: skip
+    session.run(
+        python, "-m", "pytest", str(RAY_TESTS), *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True
+    )
 
 
 @nox.session(name="tests-browser")

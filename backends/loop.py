@@ -56,6 +56,18 @@ class Run(Protocol):
         """Threads, device, versions: what decides the last digits."""
 
 
+class StopTraining(Exception):
+    """Raised by `on_epoch` to end a training after that epoch; its result has the status "stopped".
+
+    Args:
+        metrics: what `on_epoch` would have returned.
+    """
+
+    def __init__(self, metrics: Mapping[str, Any] | None = None) -> None:
+        super().__init__("the training was stopped after an epoch")
+        self.metrics = metrics
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a training is to do, in the words of `train_student`.
@@ -66,7 +78,7 @@ class Plan:
         rate: learning rate of each step, None where the optimizer has its own.
         epochs: passes over the batches.
         progress: whether to show a bar.
-        on_epoch: called after each epoch.
+        on_epoch: called after each epoch; ends the training by raising `StopTraining`.
         checkpoint: where to keep the training's state; None for nowhere.
         checkpoint_every: epochs between two checkpoints.
         checkpoint_steps: steps between two further ones within an epoch.
@@ -159,7 +171,10 @@ def _epoch(run: Run, plan: Plan, state: "_Progress", bar: tqdm, path: Path | Non
     run.end_epoch()
     if state.result.status == "diverged":
         return
-    metrics = None if plan.on_epoch is None else plan.on_epoch(state.epoch, state.result.student, mean)
+    try:
+        metrics = None if plan.on_epoch is None else plan.on_epoch(state.epoch, state.result.student, mean)
+    except StopTraining as stop:
+        metrics, state.result.status = stop.metrics, "stopped"
     state.result.epoch_metrics.append(None if metrics is None else dict(metrics))
     state.epoch, state.epoch_start = state.epoch + 1, state.step
     if path and (state.epoch % plan.checkpoint_every == 0 or state.epoch == plan.epochs):

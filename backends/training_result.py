@@ -19,7 +19,7 @@ class TrainingResult:
         epoch_metrics: what `on_epoch` returned, epoch by epoch.
         step_seconds: wall time of each step; steps between two looks at the losses share their mean.
         compile_seconds: time of first steps beyond that of later ones: tracing, compiling, warming up.
-        status: "ok", or "diverged" where a loss was not finite and training stopped.
+        status: "ok", "diverged" where a loss was not finite and training stopped, "stopped" where `on_epoch` asked for it.
         diverged_at: number of that step from 0, else None.
         resumed_at: steps that a checkpoint brought along; 0 where training started anew.
     """

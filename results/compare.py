@@ -7,7 +7,7 @@ import math
 import numpy
 import pandas
 
-from results import framework_steps, frameworks, grouping, paired, precisions, published, traces, yardstick
+from results import framework_steps, frameworks, grouping, paired, precisions, published, sweeps, traces, yardstick
 from results.figures import mean_and_error
 from results.grouping import TEACHER, TRACE_SCALE
 from results.metrics import higher_is_better
@@ -30,6 +30,7 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
     """
     records = newest(records)
     found = [*methods(records, metric), *data_sets(records, metric), *paired.tables(records, metric, baseline)]
+    found += sweeps.tables(records, metric)
     found += [*frameworks.tables(records, metric), *framework_steps.tables(records)]
     single = (
         precisions.table(records, metric),

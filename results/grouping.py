@@ -12,9 +12,9 @@ from results.records import Record, Status
 TRACE_SCALE = "trace"
 TEACHER = "teacher"
 
-# What tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
-_APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype", "precision", "repeat",
-          "teacher_weights")  # fmt: skip
+#: what tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
+APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype", "precision", "repeat",
+         "teacher_weights")  # fmt: skip
 _SHARED = ("dataset", "scale", "dtype", "precision", "teacher_weights")
 
 
@@ -39,7 +39,7 @@ def row_labels(records: list[Record]) -> dict[int, str]:
     """A label for each record, by id(): its method, and those parameters in which cells of that method differ."""
     labels: dict[int, str] = {}
     for label, group in grouped(records, method_label).items():
-        fields = sorted({name for r in group for name in r.cell if name not in _APART})
+        fields = sorted({name for r in group for name in r.cell if name not in APART})
         varying = [name for name in fields if len({repr(r.cell.get(name)) for r in group}) > 1]
         if "(" in label:
             varying = [name for name in varying if name not in ("alpha", "beta")]

@@ -14,6 +14,8 @@ from reference import concentration as analysis
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
 from results.budget import error_budget
 from results.figures import dress, errors, margins, method_label, methods, new_figure, timings
+from results.heat_maps import alpha_beta
+from results.parameter_curves import parameter_curves
 from results.progress import accuracy_against_time
 from results.records import Record
 
@@ -144,6 +146,8 @@ OF_INVOCATION: dict[str, tuple[tuple[str, Callable[[list[Record]], Figure | None
     "distill": (
         ("methods", methods),
         ("accuracy_against_time", accuracy_against_time),
+        ("alpha_beta", alpha_beta),
+        ("parameters", parameter_curves),
         ("concentration", concentration),
     ),
 }

@@ -180,7 +180,7 @@ def _table(title: str, rows: list[_Row], metric: str) -> Table:
         texts = ["—"] * 5
         if found is not None:
             interval = "—" if math.isnan(found.low) else f"{found.low:+.4f} to {found.high:+.4f}"
-            texts = [f"{found.mean:+.4f}", interval, _p_text(found.p), _p_text(row.p),
+            texts = [f"{found.mean:+.4f}", interval, p_text(found.p), p_text(row.p),
                      f"{found.better} / {found.tied} / {found.worse}"]  # fmt: skip
         mean = grouping.mean_text(values, row.group)
         shown.append([row.method, row.column, mean, *texts, *(_cost_text(cost) for cost in costs.values())])
@@ -251,5 +251,6 @@ def _cost_text(value: float) -> str:
     return "—" if math.isnan(value) else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def _p_text(p: float) -> str:
+def p_text(p: float) -> str:
+    """A p-value as tables show it."""
     return "—" if math.isnan(p) else "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"

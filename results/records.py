@@ -28,6 +28,8 @@ class Status(enum.StrEnum):
     MISSING_WEIGHTS = "missing-weights"
     UNSUPPORTED = "unsupported"
     FAILED = "failed"
+    #: stopped on purpose, since other settings of a sweep did better: not finished, and nothing went wrong
+    PRUNED = "pruned"
 
 
 STATUSES = tuple(Status)

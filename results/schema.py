@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-#: 1: the first; 2: `artifacts`, the files that belong to a record
+#: 1: the first; 2: `artifacts`, the files that belong to a record. A new status is no new version: an older checkout
+#: skips the records that have it, with a warning that names it, and reads all others.
 VERSION = 2
 
 Fields = dict[str, Any]

@@ -41,6 +41,9 @@ CAPTIONS = {
     "timings": "Time of the loss, forward and backward.",
     "methods": "Students by method and backend: a dot for each seed, mean ± standard error.",
     "accuracy_against_time": "Accuracy against time: epoch by epoch, and where the trainings ended.",
+    "alpha_beta": "Test accuracy over (α, β), mean over seeds; the star is the best. It was chosen on the test images, "
+    "so its figure is optimistic.",
+    "parameters": "Test accuracy over the one parameter that was searched, mean ± standard error; the star is the best.",
     "concentration": "On which classes a gradient step at each (α, β) would work: size of the errors, confidence of "
     "the student, number of classes.",
 }

@@ -15,10 +15,10 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from results import figures, maps, views
+from results import figures, maps, sweeps, views
 from results import mlflow_entities as entities
 from results.records import Record, Status, newest
 from results.store import Store
@@ -75,7 +75,7 @@ def tracking_uri(store: Store) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(store.path / 'mlflow.db').as_posix()}"
 
 
-def send(records: list[Record], store: Store) -> Sent:
+def send(records: list[Record], store: Store, sweep_names: Sequence[str] = ()) -> Sent:
     """Log records to MLflow; those it has already are left alone.
 
     Best called once at the end of a suite (also an interrupted one): the figure of the parent run is drawn each time.
@@ -83,6 +83,7 @@ def send(records: list[Record], store: Store) -> Sent:
     Args:
         records: records that lie in `store`.
         store: where they lie; with no MLFLOW_TRACKING_URI also where MLflow's own data go.
+        sweep_names: sweeps (`results.sweeps`) that get a run also where all their records are of other commands.
 
     Returns:
         What became of them. Nothing is raised where MLflow is missing, down or refuses: the records stay queued, and
@@ -95,6 +96,8 @@ def send(records: list[Record], store: Store) -> Sent:
             writer = _Writer(store)
             for suite in dict.fromkeys(record.suite for record in records):
                 writer.send_suite(suite, [record for record in records if record.suite == suite], outcome)
+            for name in sweep_names:
+                writer.send_sweep(name)
     except TrackingError as error:
         outcome.problem = str(error)
         waiting = set(store.queued())
@@ -106,7 +109,7 @@ def send(records: list[Record], store: Store) -> Sent:
 
 def sync(store: Store) -> Sent:
     """Send every record of the store that MLflow does not have, whether it was queued or came from another machine."""
-    return send(store.records(), store)
+    return send(store.records(), store, sweeps.names(store))
 
 
 class _Writer:
@@ -133,6 +136,11 @@ class _Writer:
         for invocation in dict.fromkeys(record.invocation for record in records):
             group = [record for record in records if record.invocation == invocation]
             runs = self._runs(experiment, invocation)
+            for record in group:
+                _, status, ended = runs.get(record.key, ("", "RUNNING", 0))
+                # a cell that failed, and was run once more within the same sweep
+                if status != "RUNNING" and ended < entities.milliseconds(record.finished):
+                    self.client.delete_run(runs.pop(record.key)[0])
             new = [record for record in group if runs.get(record.key, (None, "RUNNING"))[1] == "RUNNING"]
             outcome.known += len(group) - len(new)
             keys = {record.key for record in new}
@@ -143,13 +151,22 @@ class _Writer:
                 continue
             parent = runs[""][0] if "" in runs else self._create_parent(experiment, suite, invocation, group)
             for record in new:
-                self._send_record(experiment, parent, record, runs.get(record.key, (None, ""))[0])
+                self._send_record(experiment, parent, record, runs[record.key][0] if record.key in runs else None)
                 self.store.mark_sent(record)
                 outcome.sent += 1
             self._finish_parent(parent, suite, invocation)
             changed = True
         if changed:
             self._compare_frameworks(experiment, suite)
+
+    def send_sweep(self, name: str) -> None:
+        """A run for a sweep whose records all come from other commands; the others have one."""
+        suite = sweeps.SUITE
+        experiment = self._experiment(suite)
+        if "" not in self._runs(experiment, name):
+            records = self._shown(suite, name)
+            if records:
+                self._finish_parent(self._create_parent(experiment, suite, name, records), suite, name)
 
     def _experiment(self, suite: str) -> str:
         """The id of a suite's experiment; made once, restored where someone deleted it in the UI."""
@@ -172,26 +189,26 @@ class _Writer:
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
 
-    def _runs(self, experiment: str, invocation: str) -> dict[str, tuple[str, str]]:
-        """Key to (run id, status) for the runs of an invocation; its parent run has the key ""."""
-        found: dict[str, tuple[str, str]] = {}
+    def _runs(self, experiment: str, invocation: str) -> dict[str, tuple[str, str, int]]:
+        """Key to (run id, status, end in milliseconds) for an invocation's runs; its parent run has the key ""."""
+        found: dict[str, tuple[str, str, int]] = {}
         token = None
         while True:
             page = self.client.search_runs(
                 [experiment], f"tags.`abkd.invocation` = '{invocation}'", max_results=1000, page_token=token
             )
             for run in page:
-                found[run.data.tags.get("abkd.key", "")] = (run.info.run_id, run.info.status)
+                found[run.data.tags.get("abkd.key", "")] = (run.info.run_id, run.info.status, run.info.end_time or 0)
             token = page.token
             if not token:
                 return found
 
     def _create_parent(self, experiment: str, suite: str, invocation: str, records: list[Record]) -> str:
-        first = min(records, key=lambda record: record.started)
+        first, noted = min(records, key=lambda record: record.started), sweeps.read(self.store, invocation)
         backends = ", ".join(dict.fromkeys(record.backend for record in records))
         when = first.started[:16].replace("T", " ")
         tags = {
-            "mlflow.runName": f"{suite} {backends} {when}".strip(),
+            "mlflow.runName": f"{suite if noted is None else 'sweep'} {backends} {when}".strip(),
             "abkd.invocation": invocation,
             "abkd.suite": suite,
             **entities.source_tags(first),
@@ -203,14 +220,19 @@ class _Writer:
             values = dict.fromkeys(str(r.cell[name]) for r in records if r.cell.get(name) is not None)
             if values:
                 params[name] = ", ".join(values)
+        params |= {} if noted is None else noted["words"]
         self._log(run.info.run_id, params, [])
         return run.info.run_id
 
     def _finish_parent(self, parent: str, suite: str, invocation: str) -> None:
-        """Summarise and close the parent run from all that the store holds of its invocation."""
-        records = [record for record in self._of_suite(suite) if record.invocation == invocation]
-        for status in dict.fromkeys(record.status for record in records):
-            self.client.set_tag(parent, f"cells.{status}", str(sum(record.status == status for record in records)))
+        """Summarise and close the parent run from all that the store holds of its invocation, or of its sweep."""
+        records = self._shown(suite, invocation)
+        counts = {f"cells.{name}": sum(r.status == name for r in records) for name in {r.status for r in records}}
+        for tag, count in counts.items():
+            self.client.set_tag(parent, tag, str(count))
+        for tag in self.client.get_run(parent).data.tags:
+            if tag.startswith("cells.") and tag not in counts:  # of a sweep whose failed cells have been run again
+                self.client.delete_tag(parent, tag)
         for name, draw in maps.OF_INVOCATION.get(suite, ()):
             figure = draw(records)
             if figure is not None:
@@ -220,7 +242,8 @@ class _Writer:
                 self.client.log_artifact(parent, str(path), "figures")
         self._log_tables(parent, _summary(records))
         last = max((record.finished for record in records), default="")
-        worst = "FINISHED" if all(record.status == Status.OK for record in records) else "FAILED"
+        well = all(record.status in (Status.OK, Status.PRUNED) for record in records)
+        worst = "FINISHED" if well else "FAILED"
         self.client.set_terminated(parent, status=worst, end_time=entities.milliseconds(last))
 
     def _compare_frameworks(self, experiment: str, suite: str) -> None:
@@ -273,8 +296,14 @@ class _Writer:
         for name, place in record.artifacts.items():
             if (self.store.path / place).is_file():  # a record that came from another machine may have come alone
                 self.client.log_artifact(run_id, str(self.store.path / place), entities.name_of(name))
-        status = "FINISHED" if record.status == Status.OK else "FAILED"
+        status = {Status.OK: "FINISHED", Status.PRUNED: "KILLED"}.get(record.status, "FAILED")
         self.client.set_terminated(run_id, status=status, end_time=entities.milliseconds(record.finished))
+
+    def _shown(self, suite: str, invocation: str) -> list[Record]:
+        """What a parent run summarises: the records of its invocation, or all of its sweep, whichever command made them."""
+        noted = sweeps.read(self.store, invocation)
+        keys = set() if noted is None else set(noted["keys"])
+        return [record for record in self._of_suite(suite) if record.invocation == invocation or record.key in keys]
 
     def _log_tables(self, run_id: str, tables: dict[str, str]) -> None:
         """Tables as MLflow's UI shows them, by path."""

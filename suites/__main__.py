@@ -1,4 +1,4 @@
-"""The command line: `python -m suites [agreement] [loss] [distill] [options]`.
+"""The command line: `python -m suites [agreement] [loss] [distill] [options]`, or `python -m suites sweep [options]`.
 
 Exit status: 0 all cells measured, 1 some were not or were outside their bounds, 2 the command or the store is
 not usable, 130 interrupted.
@@ -11,7 +11,8 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import backends
 from backends import methods
@@ -20,8 +21,15 @@ from reference import presets
 from suites import plan, runner, workers
 from suites.cell import DTYPES, SCALES
 from suites.distill import cells, recipes, teachers
-from suites.selection import SUITES, SUITES_ON_REQUEST, Selection, check, check_choice
+from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Selection, check, check_choice
 from suites.suite import Context
+from suites.sweep import options as sweep_options
+from suites.sweep import plan as sweep_plan
+from suites.sweep import run as sweep_run
+from suites.sweep.space import Range
+
+if TYPE_CHECKING:
+    from results.store import Store
 
 #: small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
@@ -36,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add = parser.add_argument
     add("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)}: all of them where none is named; "
-        f"{', '.join(SUITES_ON_REQUEST)} where it is")  # fmt: skip
+        f"{', '.join(SUITES_ON_REQUEST)} where it is; {SWEEP} alone")  # fmt: skip
     add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
     add("--pair", type=_list(str), default=(), metavar="TEACHER:STUDENT,…",
         help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(recipes.model_names())} "
@@ -45,15 +53,16 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"{', '.join(recipes.RECIPES)} (default: the pair's, else the scale's)")  # fmt: skip
     add("--method", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(methods.METHODS)} (default: the recipe's)")  # fmt: skip
-    add("--alpha", type=_list(float), default=(), metavar="A,…", help="default: the recipe's")
-    add("--beta", type=_list(float), default=(), metavar="B,…", help="default: the recipe's")
+    add("--alpha", type=_numbers, default=(), metavar="A,…", help="default: the recipe's; write --alpha=-0.5,0 where "
+        "the first is negative")  # fmt: skip
+    add("--beta", type=_numbers, default=(), metavar="B,…", help="default: the recipe's")
     add("--preset", type=_list(str), default=(), metavar="NAME,…",
         help=f"alpha and beta by name: {', '.join(presets.PRESETS)}")  # fmt: skip
-    add(
-        "--temperature", type=_list(float), default=(), metavar="T,…", help="default: the recipe's; 1 in the loss suite"
-    )
-    add("--distill-weight", type=float, help="weight of the distillation term (default: the recipe's)")
-    add("--hard-weight", type=float, help="weight of the labels' cross-entropy (default: the recipe's)")
+    add("--temperature", type=_numbers, default=(), metavar="T,…", help="default: the recipe's; 1 in the loss suite")
+    add("--distill-weight", type=_numbers, default=(), metavar="W,…",
+        help="weight of the distillation term (default: the recipe's)")  # fmt: skip
+    add("--hard-weight", type=_numbers, default=(), metavar="W,…",
+        help="weight of the labels' cross-entropy (default: the recipe's)")  # fmt: skip
     add("--set", type=_setting, action="append", default=[], metavar="NAME=V,…", dest="settings",
         help="another parameter of a method, such as gamma=0.2 or non_target_weight=2,8")  # fmt: skip
     add("--seeds", type=_seeds, default=(0, None), metavar="N|FIRST:END",
@@ -82,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
     add("--keep-students", action="store_true", help="keep the students' weights, in the store and in MLflow")
     add("--plan", action="store_true", help="print what would be run, and stop")
+    sweep_options.add_arguments(parser)
     return parser
 
 
@@ -109,12 +119,22 @@ def _seeds(text: str) -> tuple[int, int | None]:
     return numbers[0], numbers[1] - numbers[0]
 
 
-def _setting(text: str) -> tuple[str, tuple[float, ...]]:
+def _numbers(text: str) -> tuple[float, ...] | Range:
+    """Parser of a list of numbers, or of a range low:high."""
+    if ":" not in text:
+        return _list(float)(text)
+    try:
+        return Range.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _setting(text: str) -> tuple[str, tuple[float, ...] | Range]:
     """Parser of NAME=V,…"""
     name, separator, values = text.partition("=")
     if not (name.strip() and separator):
         raise argparse.ArgumentTypeError(f"{text!r} does not read like NAME=VALUE, such as gamma=0.2")
-    return name.strip().replace("-", "_"), _list(float)(values)
+    return name.strip().replace("-", "_"), _numbers(values)
 
 
 def select(options: argparse.Namespace) -> Selection:
@@ -123,16 +143,20 @@ def select(options: argparse.Namespace) -> Selection:
     Raises:
         ValueError: a name or number is not known or not allowed.
     """
+    sweep = sweep_options.take(options)
     selection = Selection(
         suites=tuple(dict.fromkeys(options.suites)) or SUITES,
         backend=options.backend or installed_backend(),
         precisions=options.precision, repeats=options.repeats,
         pairs=options.pair, datasets=options.dataset, methods=options.method, alphas=options.alpha, betas=options.beta,
-        temperatures=options.temperature, presets=options.preset, distill_weight=options.distill_weight,
-        hard_weight=options.hard_weight, settings=tuple(options.settings), scale=options.scale,
-        first_seed=options.seeds[0], seeds=options.seeds[1], dtypes=options.dtype, teacher_weights=options.teacher_weights,
+        temperatures=options.temperature, presets=options.preset, distill_weights=options.distill_weight,
+        hard_weights=options.hard_weight, settings=tuple(options.settings), scale=options.scale,
+        first_seed=options.seeds[0], seeds=options.seeds[1], dtypes=options.dtype,
+        teacher_weights=options.teacher_weights, sweep=sweep,
     )  # fmt: skip
     check(selection)
+    if sweep is not None:
+        sweep_options.check_axes(selection)
     if options.teacher_of is not None:
         selection = replace(selection, teacher_weights=_teacher_of(options, selection))
     cells.file_name(selection.teacher_weights)
@@ -182,54 +206,93 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
     store.check_writable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes to itself, between the cells' lines
     harness = backends.load(selection.backend)
-    threads = options.threads or (SMOKE_THREADS if selection.scale == "smoke" else None)
+    threads = options.threads or (SMOKE_THREADS if selection.scale == "smoke" or options.ray is not None else None)
+    if options.ray is not None:
+        setup = workers.Setup(
+            selection.backend, harness.__name__, threads, options.device, None, None, options.keep_students
+        )
+        return ray_context(setup, selection, options, harness, store)
     device = harness.set_up(threads=threads, device=options.device)
     return Context(
         backend=selection.backend, harness=harness, store=store, device=device,
-        workers=workers.count(threads, device), loss_threads=options.threads,
+        workers=options.workers or workers.count(threads, device), threads=threads, loss_threads=options.threads,
         description=harness.describe(), environment=environment.capture(), teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
     )  # fmt: skip
 
 
+def ray_context(
+    setup: workers.Setup, selection: Selection, options: argparse.Namespace, harness: ModuleType, store: "Store"
+) -> Context:
+    """Join the cluster; the context is that of its nodes, since this machine may have another device.
+
+    Raises:
+        ValueError: the cluster cannot be joined, or no node has room for a cell.
+    """
+    from suites.sweep import ray_cluster
+
+    share = ray_cluster.Share(float(setup.threads), options.gpus_per_cell or 0.0)
+    ray_cluster.connect(options.ray)
+    device, description, surroundings = ray_cluster.describe_node(setup, share)
+    context = Context(
+        backend=selection.backend, harness=harness, store=store, device=device, workers=ray_cluster.at_once(share),
+        threads=setup.threads, description=description, environment=surroundings,
+        teacher_weights=selection.teacher_weights, keep_students=options.keep_students,
+    )  # fmt: skip
+    context.cache[sweep_run.PLACE] = ray_cluster.RayPlace(context, setup, share)
+    return context
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    from results.store import StoreError
-
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = build_parser()
     options = parser.parse_args(arguments)
+    try:
+        return run(parser, options, arguments)
+    finally:
+        if options.ray is not None and "ray" in sys.modules:
+            sys.modules["ray"].shutdown()  # leaves the cluster; one that was started for this command ends
+
+
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Check the options, plan, run the plan and say how it went; returns the exit status."""
+    from results.store import StoreError
+
     try:
         selection = select(options)
         context = prepare(selection, options)
     except (ValueError, StoreError, ModuleNotFoundError) as error:
         parser.error(str(error))
     try:
-        planned = plan.make_plan(selection, context)
+        sweep = None if selection.sweep is None else sweep_plan.make_plan(selection, context)
+        planned = plan.make_plan(selection, context) if sweep is None else sweep.cells
     except ValueError as error:
         parser.error(str(error))
     print(f"Backend {selection.backend} on {context.device}, scale {selection.scale}, records in {context.store.path}")
-    print(plan.describe(planned), flush=True)
+    print(plan.describe(planned) if sweep is None else sweep_plan.describe(sweep, context.workers), flush=True)
     if options.plan:
         return 0
     try:
-        outcome = runner.run_plan(planned, context)
+        outcome = runner.run_plan(planned, context) if sweep is None else sweep_run.run_plan(sweep, context)
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return finish(planned, outcome, context, options, arguments)
+    return finish(planned, sweep, outcome, context, options, arguments)
 
 
 def finish(
-    planned: list[plan.PlannedCell], outcome: runner.Run, context: Context, options: argparse.Namespace,
-    arguments: Sequence[str],
+    planned: list[plan.PlannedCell], sweep: sweep_plan.SweepPlan | None, outcome: runner.Run, context: Context,
+    options: argparse.Namespace, arguments: Sequence[str],
 ) -> int:  # fmt: skip
     """Feed MLflow, say how it went and how to continue; returns the exit status."""
     from results import tracking
 
     earlier = [entry.record for entry in planned if entry.record is not None]
+    if sweep is not None:
+        print(sweep_run.summary(sweep, context))
     if not options.no_mlflow:
-        print(tracking.send([*earlier, *outcome.records], context.store))
+        print(tracking.send([*earlier, *outcome.records], context.store, [] if sweep is None else [sweep.name]))
     counts: dict[str, int] = {}
     for record in outcome.records:
         counts[record.status] = counts.get(record.status, 0) + 1

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class PlannedCell:
         status, reason: of a cell that cannot run.
         record: of a cell that is finished.
         seconds: estimated time, 0 where it is not run.
+        note: further words that tell the cell apart on the screen.
     """
 
     suite: Suite
@@ -46,19 +47,37 @@ class PlannedCell:
     reason: str = ""
     record: "Record | None" = None
     seconds: float = 0.0
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """One short line for people."""
+        return f"{self.cell.label} {self.note}".strip()
 
 
 def make_plan(selection: Selection, context: Context) -> list[PlannedCell]:
     """Look up every cell of a selection in the store."""
-    times = _earlier_times(context)
+    times = earlier_times(context)
     return [
-        _planned(SUITES[name], cell, context, times)
+        look_up(SUITES[name], cell, context, times)
         for name in selection.suites
         for cell in SUITES[name].cells(selection, context)
     ]
 
 
-def _planned(suite: Suite, cell: Cell, context: Context, times: dict[tuple[Any, ...], float]) -> PlannedCell:
+def look_up(
+    suite: Suite, cell: Cell, context: Context, times: dict[tuple[Any, ...], float],
+    counts: "Callable[[Record], bool]" = lambda record: record.status in FINISHED,
+) -> PlannedCell:  # fmt: skip
+    """What will become of a cell.
+
+    Args:
+        suite: whose cell.
+        cell: what is measured.
+        context: what all cells share.
+        times: `earlier_times`.
+        counts: whether a record of the cell is that of a finished one.
+    """
     key = suite.key(cell, context)
     timing_key = keys.timing_key(key, context.description, context.environment)
     refusal = suite.refusal(cell, context)
@@ -67,7 +86,7 @@ def _planned(suite: Suite, cell: Cell, context: Context, times: dict[tuple[Any, 
     record = context.store.get(suite.name, key)
     if (
         record is not None
-        and record.status in FINISHED
+        and counts(record)
         and suite.has_products(record, context)
         and (record.timing_key == timing_key or not suite.timed)
     ):
@@ -84,7 +103,7 @@ def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _earlier_times(context: Context) -> dict[tuple[Any, ...], float]:
+def earlier_times(context: Context) -> dict[tuple[Any, ...], float]:
     """Median time of each kind of cell among the backend's records."""
     found = defaultdict(list)
     for record in context.store.records(backend=context.backend):
@@ -94,11 +113,18 @@ def _earlier_times(context: Context) -> dict[tuple[Any, ...], float]:
     return {kind: statistics.median(seconds) for kind, seconds in found.items()}
 
 
-def describe(plan: list[PlannedCell]) -> str:
-    """The plan as a table, with what cannot run and why, and the estimated time."""
+def describe(
+    plan: list[PlannedCell], group_of: Callable[[PlannedCell], str] = lambda planned: planned.cell.group
+) -> str:
+    """The plan as a table, with what cannot run and why, and the estimated time.
+
+    Args:
+        plan: the cells.
+        group_of: cells of a suite that have the same are counted together.
+    """
     groups: dict[tuple[str, str], list[PlannedCell]] = defaultdict(list)
     for planned in plan:
-        groups[planned.suite.name, planned.cell.group].append(planned)
+        groups[planned.suite.name, group_of(planned)].append(planned)
     rows = [("suite", "cells", "planned", "finished", "to run", "cannot run", "about")]
     for (suite, group), members in groups.items():
         rows.append((suite, group, *_counts(members)))
@@ -115,7 +141,7 @@ def describe(plan: list[PlannedCell]) -> str:
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for planned in plan:
         if planned.state == "impossible":
-            reasons[planned.status, planned.reason].append(f"{planned.suite.name} {planned.cell.label}")
+            reasons[planned.status, planned.reason].append(f"{planned.suite.name} {planned.label}")
     for (status, reason), cells in reasons.items():
         others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
         lines.append(f"cannot run: {cells[0]}{others}: {status} ({reason})")

@@ -5,7 +5,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -41,19 +41,29 @@ class Run:
     interrupted: bool = False
 
 
-def run_plan(plan: list[PlannedCell], context: Context, output: TextIO | None = None) -> Run:
+def run_plan(
+    plan: list[PlannedCell], context: Context, output: TextIO | None = None, *, invocation: str | None = None,
+    order: "Callable[..., Iterator[tuple[PlannedCell, Record]]] | None" = None,
+) -> Run:  # fmt: skip
     """Run every cell of a plan that is not finished.
 
     Ctrl-C ends the run after the cells that are finished; an error in a cell makes its record "failed" and the next
     cell is run.
+
+    Args:
+        plan: the cells.
+        context: what they share.
+        output: where lines go; None for the screen.
+        invocation: identifier of the command; None for a new one.
+        order: called like `side_by_side`, which it replaces: runs the cells and gives each with its record.
     """
     outcome = Run()
-    invocation = uuid.uuid4().hex
+    invocation = invocation or uuid.uuid4().hex
     waiting = [planned for planned in plan if planned.state != "finished"]
     progress = Progress(len(waiting), output or sys.stdout)
     context.report = progress.share
     try:
-        for planned, record in _records(waiting, context, invocation, progress):
+        for planned, record in (order or side_by_side)(waiting, context, invocation, progress):
             context.store.write(record)
             if record.status in FINISHED:
                 planned.suite.clean_up(planned.key, context)
@@ -66,52 +76,72 @@ def run_plan(plan: list[PlannedCell], context: Context, output: TextIO | None = 
     return outcome
 
 
-def _records(
+def side_by_side(
     waiting: list[PlannedCell], context: Context, invocation: str, progress: "Progress"
 ) -> Iterator[tuple[PlannedCell, Record]]:
     """Each cell with its record: at first those that may run side by side, then the others one after the other."""
     together = [planned for planned in waiting if planned.suite.side_by_side and planned.state == "run"]
     done = set()
     if context.workers > 1 and len(together) > 1:
-        started = _now()
         progress.begin(f"{len(together)} cells, {context.workers} at a time")
-        for planned, outcome in workers.outcomes(together, lambda planned: planned.cell, context):
+        for planned, ended in workers.outcomes(together, lambda planned: planned.cell, context):
             done.add(planned.key)
-            yield planned, _record(planned, outcome, {}, started, context, invocation)
+            yield planned, record_of(planned, ended, context, invocation)
     for planned in waiting:
         if planned.key not in done:
-            progress.begin(f"{planned.suite.name} {planned.cell.label}")
+            progress.begin(f"{planned.suite.name} {planned.label}")
             yield planned, run_cell(planned, context, invocation)
 
 
 def run_cell(planned: PlannedCell, context: Context, invocation: str) -> Record:
     """Run one cell and describe how it ended."""
-    started = _now()
-    system: dict[str, list[float]] = {}
     if planned.state == "impossible":
-        outcome = Outcome(planned.status, planned.reason)
+        ended = Ended(Outcome(planned.status, planned.reason), {}, now(), now())
     else:
-        with Monitor() as monitor:
-            outcome = guarded(planned.suite, planned.cell, context)
-        system = monitor.samples()
-    return _record(planned, outcome, system, started, context, invocation)
+        ended = measure(planned.suite, planned.cell, context)
+    return record_of(planned, ended, context, invocation)
 
 
-def _record(
-    planned: PlannedCell, outcome: Outcome, system: dict[str, list[float]], started: str, context: Context,
-    invocation: str,
-) -> Record:  # fmt: skip
-    """The record of a cell that ended now."""
+@dataclass
+class Ended:
+    """A cell that ended, in this process or another one.
+
+    Attributes:
+        outcome: how.
+        system: load of the machine meanwhile.
+        started, finished: when.
+        environment: of the machine it ran on; None where that is this one.
+    """
+
+    outcome: Outcome
+    system: dict[str, list[float]]
+    started: str
+    finished: str
+    environment: dict[str, Any] | None = None
+
+
+def measure(suite: Suite, cell: Cell, context: Context) -> Ended:
+    """Run a cell in this process."""
+    started = now()
+    with Monitor() as monitor:
+        outcome = guarded(suite, cell, context)
+    return Ended(outcome, monitor.samples(), started, now())
+
+
+def record_of(planned: PlannedCell, ended: Ended, context: Context, invocation: str) -> Record:
+    """The record of a cell that ended."""
+    outcome, system = ended.outcome, ended.system
     return Record(
         suite=planned.suite.name, backend=planned.cell.backend, key=planned.key, timing_key=planned.timing_key,
         invocation=invocation, cell=planned.cell.as_dict(), status=outcome.status, message=outcome.message,
         metrics=outcome.metrics, curves={name: values for name, values in outcome.curves.items() if values},
         details=outcome.details | ({"system": system} if system else {}), artifacts=_keep(planned, outcome, context),
-        environment=_environment(context), started=started, finished=_now(),
+        environment=surroundings(context) if ended.environment is None else ended.environment,
+        started=ended.started, finished=ended.finished,
     )  # fmt: skip
 
 
-def _environment(context: Context) -> dict[str, Any]:
+def surroundings(context: Context) -> dict[str, Any]:
     """Hardware and versions, the clocks and the load of this moment, and the backend's own description."""
     described = {f"backend.{name}": value for name, value in context.description.items()}
     return {**context.environment, **environment.state(), **described}
@@ -143,7 +173,8 @@ def guarded(suite: Suite, cell: Cell, context: Context) -> Outcome:
         return Outcome(status, f"{type(error).__name__}: {first_line}", details={"traceback": traceback.format_exc()})
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment as records write it."""
     return datetime.datetime.now(datetime.UTC).isoformat()
 
 
@@ -198,7 +229,7 @@ class Progress:
         seconds = record.metrics.get("time/total_s", time.monotonic() - self.started)
         words = [
             f"[{self.done:>{len(str(self.cells))}}/{self.cells}]",
-            f"{planned.suite.name} {planned.cell.label}:",
+            f"{planned.suite.name} {planned.label}:",
             record.status,
             *figures(record),
         ]

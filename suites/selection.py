@@ -11,11 +11,15 @@ from reference import presets
 from suites import datasets
 from suites.cell import DTYPES, SCALES
 from suites.distill import recipes
+from suites.sweep.space import Sweep
 
 SUITES = ("agreement", "loss", "distill")
 #: those that run where they are named only: they want a quiet machine, and measure the harness
 SUITES_ON_REQUEST = ("throughput",)
-SUITES_TO_COME = ("sweep",)
+#: not a suite of its own: cells of the suite "distill", searched for the best setting
+SWEEP = "sweep"
+#: what a sweep searches where the user names no method
+SWEPT_METHODS = ("abkd",)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Selection:
         methods: names in `backends.methods.METHODS`.
         alphas, betas, temperatures: values for the methods that have them.
         presets: names in `reference.presets.PRESETS`, in place of alphas and betas.
-        distill_weight, hard_weight: weights of the loss' terms in place of the recipe's.
+        distill_weights, hard_weights: weights of the loss' terms in place of the recipe's.
         settings: (name, values) of further parameters of methods, in place of the recipe's.
         seeds: number of seeds; None for the recipe's.
         first_seed: the first of them.
@@ -39,6 +43,7 @@ class Selection:
         dtypes: names in `suites.cell.DTYPES`.
         precisions: names in `backends.loop.PRECISIONS`.
         repeats: how often each student is trained again with the rows of each batch in another order.
+        sweep: how settings are searched, where the command is a sweep.
     """
 
     suites: tuple[str, ...] = SUITES
@@ -50,8 +55,8 @@ class Selection:
     betas: tuple[float, ...] = ()
     temperatures: tuple[float, ...] = ()
     presets: tuple[str, ...] = ()
-    distill_weight: float | None = None
-    hard_weight: float | None = None
+    distill_weights: tuple[float, ...] = ()
+    hard_weights: tuple[float, ...] = ()
     settings: tuple[tuple[str, tuple[float, ...]], ...] = ()
     seeds: int | None = None
     first_seed: int = 0
@@ -60,6 +65,7 @@ class Selection:
     teacher_weights: str | None = None
     precisions: tuple[str, ...] = ()
     repeats: int = 0
+    sweep: Sweep | None = None
 
     @property
     def trainings(self) -> tuple[tuple[str, str], ...]:
@@ -76,6 +82,8 @@ class Selection:
 
     def methods_of(self, dataset: str) -> tuple[str, ...]:
         """The chosen methods, or those that are compared on the data set."""
+        if self.sweep is not None and not self.methods:
+            return SWEPT_METHODS
         return self.methods or recipes.of_dataset(dataset, self.scale).default_methods[self.scale]
 
     def seeds_of(self, dataset: str) -> int:
@@ -87,8 +95,8 @@ class Selection:
         """Values of methods' parameters that the user chose, but for alpha and beta."""
         values = {
             "temperature": self.temperatures,
-            "distill_weight": () if self.distill_weight is None else (self.distill_weight,),
-            "hard_weight": () if self.hard_weight is None else (self.hard_weight,),
+            "distill_weight": self.distill_weights,
+            "hard_weight": self.hard_weights,
             **dict(self.settings),
         }
         return {name: numbers for name, numbers in values.items() if numbers}
@@ -161,7 +169,10 @@ def check(selection: Selection) -> None:
         ValueError: naming the first one that is not known or not allowed, and what is.
     """
     for suite in selection.suites:
-        check_choice("suite", suite, (*SUITES, *SUITES_ON_REQUEST), SUITES_TO_COME)
+        check_choice("suite", suite, (*SUITES, *SUITES_ON_REQUEST, SWEEP))
+    if SWEEP in selection.suites and len(selection.suites) > 1:
+        others = " ".join(name for name in selection.suites if name != SWEEP)
+        raise ValueError(f"suite {SWEEP!r} runs alone; run {others} with a command of its own")
     check_choice("backend", selection.backend, backends.BACKENDS)
     check_choice("scale", selection.scale, SCALES)
     for dtype in selection.dtypes:
@@ -178,7 +189,7 @@ def check(selection: Selection) -> None:
     for pair in selection.pairs:
         for model in split_pair(pair):
             _named_spec(model, (32, 32, 3), 10)
-    if "distill" in selection.suites:
+    if "distill" in selection.suites or SWEEP in selection.suites:
         for dataset, pair in selection.trainings:
             for method in selection.methods_of(dataset):
                 recipes.method_values(dataset, pair, method)
@@ -214,6 +225,8 @@ def _check_numbers(selection: Selection) -> None:
         "beta": selection.betas or tuple(beta for _, beta in selection.points if selection.presets),
         **selection.given,
     }
+    if selection.sweep is not None:
+        chosen |= {name: (bounds.low, bounds.high) for name, bounds in selection.sweep.ranges}
     given = {name: values for name, values in chosen.items() if values}
     used = tuple(dict.fromkeys(m for dataset, _ in selection.trainings for m in selection.methods_of(dataset)))
     for method in used:

@@ -53,10 +53,12 @@ class Context:
         store: where records and weights go.
         device: the device in use, as the backend names it.
         workers: processes that cells which need no quiet machine may use.
+        threads: threads of this process and of each of those; None takes all cores.
         loss_threads: threads of the processes that time the loss; None takes all cores.
         description: the backend's `describe`.
         environment: hardware and library versions.
         teacher_weights: file that the user gave for the teacher.
+        stop: called with the epochs that the present training has done and its accuracy; True ends it there as pruned.
         report: called with a share between 0 and 1 while a long cell runs.
         keep_students: whether the weights of a finished student are kept.
         cache: things that cells of this command hand to each other.
@@ -67,10 +69,12 @@ class Context:
     store: "Store"
     device: str
     workers: int = 1
+    threads: int | None = None
     loss_threads: int | None = None
     description: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     teacher_weights: str | None = None
+    stop: Callable[[int, float], bool] = lambda epochs, accuracy: False
     report: Callable[[float], None] = lambda share: None
     keep_students: bool = False
     cache: dict[Any, Any] = field(default_factory=dict)

@@ -1,12 +1,19 @@
 """A backend made of the NumPy reference, for tests of the suites that need no framework.
 
-Its "network" is one linear layer on the pixels, trained by gradient descent; nothing here is fast or deep.
+Its "network" is one linear layer on the pixels, trained by gradient descent on the labels, the slower the smaller α is;
+nothing here is fast or deep.
 """
+
+import os
+import time
+import uuid
+from pathlib import Path
 
 import numpy as np
 
 from backends import methods
 from backends.batches import epoch_batches
+from backends.loop import StopTraining
 from backends.training_result import TrainingResult
 from reference.catalogue import DIVERGENCES
 
@@ -67,12 +74,16 @@ def train(
 ):  # fmt: skip
     global trainings
     trainings += 1
+    if os.environ.get("ABKD_TEST_STARTS"):  # of trainings in other processes
+        Path(os.environ["ABKD_TEST_STARTS"], uuid.uuid4().hex).touch()
     if on_train is not None:
         on_train(trainings)
     methods.resolve(method, alpha=alpha, beta=beta, temperature=temperature, hard_weight=hard_weight, **own)
     result = TrainingResult(student)
     losses = []
+    slowness = 1.0 if alpha is None else 0.01 + 0.2 * alpha
     for epoch in range(epochs):
+        time.sleep(float(os.environ.get("ABKD_TEST_PAUSE", 0)))
         for images, labels in epoch_batches(batches, epoch):
             inputs = images.reshape(len(images), -1).astype(np.float64)
             logits = inputs @ student["weight"]
@@ -80,10 +91,15 @@ def train(
             q /= q.sum(-1, keepdims=True)
             losses.append(-np.log(q[np.arange(len(labels)), labels]).mean())
             q[np.arange(len(labels)), labels] -= 1
-            student["weight"] -= learning_rate(len(losses) - 1) * inputs.T @ q / len(labels)
+            student["weight"] -= slowness * learning_rate(len(losses) - 1) * inputs.T @ q / len(labels)
         result.epoch_losses.append(float(np.mean(losses[-len(batches) :])))
         if on_epoch is not None:
-            result.epoch_metrics.append(on_epoch(epoch, student, result.epoch_losses[-1]))
+            try:
+                result.epoch_metrics.append(on_epoch(epoch, student, result.epoch_losses[-1]))
+            except StopTraining as stop:
+                result.epoch_metrics.append(stop.metrics)
+                result.status = "stopped"
+                break
     result.step_losses = np.array(losses)
     result.step_seconds = [0.001] * len(losses)
     return result

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from backends import checkpoints
+from backends.loop import StopTraining
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,22 @@ def test_killed_within_an_epoch_and_resumed_is_bit_for_bit_the_uninterrupted_run
     assert again.resumed_at == training_worker.EPOCHS * training_worker.STEPS
     assert_same(training_worker.numbers(again, weights), uninterrupted)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_training_that_is_asked_to_stop_ends_after_the_epoch_and_may_go_on_later(backend, uninterrupted, tmp_path):
+    def stop(epoch, model, loss):
+        found = {"logit": float(backend.predict(model, np.ones((1, *training_worker.SHAPE)))[0, 0])}
+        if epoch == 1:
+            raise StopTraining(found)
+        return found
+
+    path = tmp_path / "training.safetensors"
+    result, _ = training_worker.train(backend, path, on_epoch=stop)
+    assert result.status == "stopped" and len(result.step_losses) == 2 * training_worker.STEPS
+    assert len(result.epoch_metrics) == len(result.epoch_losses) == 2
+    result, weights = training_worker.train(backend, path)
+    assert result.resumed_at == 2 * training_worker.STEPS
+    assert_same(training_worker.numbers(result, weights), uninterrupted)
 
 
 def test_other_settings_are_refused_and_named(backend, tmp_path):

@@ -51,7 +51,7 @@ def results(store):
     ("arguments", "words"),
     [
         (["foo"], ["suite 'foo'", "agreement, loss, distill"]),
-        (["sweep"], ["not built yet"]),
+        (["sweeps"], ["suite 'sweeps'", "did you mean 'sweep'"]),
         (["--backend", "jaxx"], ["backend 'jaxx'", "torch, jax, tensorflow"]),
         (["distill", "--method", "abk"], ["method 'abk'", "did you mean 'abkd'", "sft, kd, rkld, abkd"]),
         (["distill", "--pair", "resnet57:resnet20"], ["resnet57", "digits-teacher"]),

@@ -1,5 +1,6 @@
 """Train the network of a cell and measure it."""
 
+import functools
 import statistics
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backends import architectures, methods, weight_files
+from backends.loop import StopTraining
 from results import step_losses
 from suites import datasets, memory
 from suites.cell import Cell
@@ -97,7 +99,8 @@ def _student(cell: Cell, context: Context) -> Outcome:
     outcome.details["parameters"] = architectures.parameter_count(spec)
     if context.keep_students and result.status == "ok":
         weights = context.harness.export_weights(result.student)
-        outcome.files["student"] = lambda path: weight_files.save_weights(path, weights)
+        # not a lambda: an outcome may come from another process
+        outcome.files["student"] = functools.partial(weight_files.save_weights, arrays=weights)
     return outcome
 
 
@@ -138,10 +141,13 @@ def _train(
 
     def on_epoch(epoch: int, student: Any, epoch_loss: float) -> dict[str, float]:
         logits[:] = [context.harness.predict(student, data.test_images)]
-        return {
+        found = {
             "test/accuracy": metrics.accuracy(logits[0], data.test_labels),
             "test/nll": metrics.negative_log_likelihood(logits[0], data.test_labels),
         }
+        if epoch + 1 < recipe["epochs"] and context.stop(epoch + 1, found["test/accuracy"]):
+            raise StopTraining(found)
+        return found
 
     memory.reset_peak()
     started = time.perf_counter()
@@ -166,7 +172,7 @@ def _train(
     if recipes.RECIPES[cell.dataset].robustness and result.status == "ok":
         measured |= _robustness(context, data, result.student)
     measured |= _timings(context, result, total)
-    message = "" if result.status == "ok" else f"the loss was not finite after {len(result.step_losses)} steps"
+    status, message = _ending(result, len(curves["test/accuracy"]), recipe["epochs"])
     details = {"recipe": recipe.plain(), "sources": recipe.sources(), "steps": len(result.step_losses),
                step_losses.NAME: step_losses.keep(result.step_losses), "data": _described(data),
                "reported": "last epoch; test/best_accuracy is the best one's"}  # fmt: skip
@@ -175,7 +181,15 @@ def _train(
         measured["test/best_epoch"] = float(details["best_epoch"])
     if teacher_logits is not None:
         details["logits"] = _sample(logits[0], teacher_logits)
-    return result, Outcome(result.status, message, measured, curves, details)
+    return result, Outcome(status, message, measured, curves, details)
+
+
+def _ending(result: "TrainingResult", done: int, epochs: int) -> tuple[str, str]:
+    """Status and message of a training's record."""
+    if result.status == "stopped":
+        return "pruned", f"stopped after {done} of {epochs} epochs: other settings of its sweep were better by then"
+    message = "" if result.status == "ok" else f"the loss was not finite after {len(result.step_losses)} steps"
+    return result.status, message
 
 
 def _robustness(context: Context, data: ImageDataset, model: Any) -> dict[str, float]:

@@ -1,0 +1,305 @@
+"""A sweep's cells as tasks of a Ray cluster: each with its share of a node, run again elsewhere when its node dies.
+
+Nodes need the project and its data at the same state, and share no disk with this machine: a task gets the teacher's
+weights with it and gives back how its cell ended. This process alone writes records, one for each cell.
+"""
+
+import atexit
+import dataclasses
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suites import runner
+from suites.cell import Cell
+from suites.distill import cells as distill_cells
+from suites.plan import PlannedCell
+from suites.runner import Ended, Progress
+from suites.suite import CellStopped, Context, Outcome
+from suites.sweep import stopping
+from suites.sweep.options import ANY_CLUSTER
+from suites.sweep.stopping import Rules, Wait
+from suites.workers import Setup
+
+if TYPE_CHECKING:
+    pass
+
+#: how often a cell is run again after its node or its process died
+RETRIES = 5
+#: seconds that a training waits for the verdict of one that comes before it, whose node may have died
+PATIENCE = 120.0
+#: seconds after which an address that does not answer is given up
+_ANSWER = 5.0
+
+_contexts: dict[Setup, Context] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What a cell takes of its node."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+def connect(address: str) -> None:
+    """Join the cluster at `address`; "auto" takes one that runs on this machine, or starts one of this machine alone.
+
+    Raises:
+        ValueError: nothing answers there, or it is another version of Ray or Python.
+    """
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address != ANY_CLUSTER:
+        _check_answers(address)
+    try:
+        if address == ANY_CLUSTER:
+            ray.init(include_dashboard=False, **quiet)  # $RAY_ADDRESS, a cluster of this machine, or a new one
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        first_line = next(iter(str(error).splitlines()), "")
+        raise ValueError(f"ray {address!r} cannot be joined: {first_line}. {_NEXT_STEP}") from error
+
+
+_NEXT_STEP = "Start it there with `ray start --head`, and give the address that this prints"
+
+
+def _check_answers(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if not host or not port.isdigit():
+            raise OSError("it does not read like HOST:PORT")
+        socket.create_connection((host, int(port)), timeout=_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"ray {address!r} does not answer ({error}). {_NEXT_STEP}") from error
+
+
+def at_once(share: Share) -> int:
+    """How many cells the cluster has room for, at least one."""
+    import ray
+
+    rooms = 0
+    for node in ray.nodes():
+        there = node["Resources"] if node["Alive"] else {}
+        room = there.get("CPU", 0) / share.cpus
+        rooms += int(min(room, there.get("GPU", 0) / share.gpus) if share.gpus else room)
+    return max(1, rooms)
+
+
+def describe_node(setup: Setup, share: Share) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Device, description of the backend and environment of a node: keys are made of those, not of this machine's.
+
+    Raises:
+        ValueError: no node has that share, or the backend cannot be set up on it.
+    """
+    import ray
+
+    there = ray.cluster_resources()
+    for name, wanted in (("CPU", share.cpus), ("GPU", share.gpus)):
+        if wanted > max((node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"]), default=0):
+            raise ValueError(
+                f"ray: no node has {wanted:g} {name} for a cell; the cluster has {there.get(name, 0):g} in all. Ask for a "
+                "smaller share with --threads (CPU) or --gpus-per-cell"
+            )
+    try:
+        return ray.get(_remote(_describe, share, "description of a node").remote(setup))
+    except ray.exceptions.RayError as error:
+        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
+        raise ValueError(
+            f"ray: a node cannot set the backend up ({reason.strip()}). Install the project there"
+        ) from error
+
+
+def _describe(setup: Setup) -> tuple[str, dict[str, str], dict[str, Any]]:
+    context = _context(setup)
+    return context.device, dict(context.description), dict(context.environment)
+
+
+def _remote(function: Any, share: Share, name: str) -> Any:
+    """A function as a task with that share and a name for Ray's messages and dashboard."""
+    import ray
+
+    return ray.remote(function).options(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES, name=name)
+
+
+class _Answers:
+    """A judge in an actor, as `Wait` and the driver ask it."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def ask(self, name: str, epochs: int, accuracy: float, now: bool = False) -> bool | None:
+        import ray
+
+        return ray.get(self.actor.ask.remote(name, epochs, accuracy, now))
+
+    def end(self, name: str) -> None:
+        self.actor.end.remote(name)
+
+
+@dataclasses.dataclass
+class RayPlace:
+    """Runs cells on the cluster that this process has joined (`suites.sweep.run.Place`).
+
+    Attributes:
+        context: what the cells share.
+        setup: what a node makes its own context from.
+        share: what each takes of a node.
+    """
+
+    context: Context
+    setup: Setup
+    share: Share
+
+    def __call__(
+        self, items: list[PlannedCell], rules: Rules | None, progress: Progress
+    ) -> Iterator[tuple[PlannedCell, Ended]]:
+        """Each cell with how it ended, as they end."""
+        import ray
+
+        if not items:
+            return
+        progress.begin(f"{len(items)} cells, up to {at_once(self.share)} at a time")
+        judge = None if rules is None else self._judge(rules)
+        setup, teachers = ray.put(self.setup), self._teachers(items)
+        waiting: dict[ray.ObjectRef, PlannedCell] = {}
+        try:
+            for planned in items:
+                stop = None
+                if judge is not None and planned.key not in rules.known:
+                    stop = Wait(judge, planned.key, PATIENCE)
+                task = _remote(_run, self.share, planned.label)
+                weights = teachers.get(_teacher_key(planned.cell, self.context))
+                reference = task.remote(setup, planned.cell, planned.key, stop, weights)
+                waiting[reference] = planned
+            while waiting:
+                (reference,), _ = ray.wait(list(waiting), num_returns=1)
+                planned = waiting.pop(reference)
+                ended = self._fetch(reference, planned)
+                if judge is not None:
+                    judge.end(planned.key)
+                yield planned, ended
+        finally:
+            for reference in waiting:
+                ray.cancel(reference, force=True)
+
+    def _judge(self, rules: Rules) -> _Answers:
+        """On this node: it lives as long as the sweep does."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        return _Answers(ray.remote(stopping.Judge).options(num_cpus=0, scheduling_strategy=here).remote(rules))
+
+    def _teachers(self, items: list[PlannedCell]) -> dict[str, Any]:
+        """Weights of the teachers that these cells learn from, or are, once each in the cluster's memory; by key."""
+        import ray
+
+        found = {}
+        if any(planned.cell.method == distill_cells.TEACHER for planned in items) and self.context.teacher_weights:
+            found[None] = ray.put(Path(self.context.teacher_weights).expanduser().read_bytes())
+        for key in {_teacher_key(planned.cell, self.context) for planned in items} - {None}:
+            path = self.context.store.weights_path(key)
+            if path.is_file():
+                found[key] = ray.put(path.read_bytes())
+        return found
+
+    def _fetch(self, reference: Any, planned: PlannedCell) -> Ended:
+        """What a task gave back; a teacher's weights go into the store."""
+        import ray
+
+        started = runner.now()
+        try:
+            ended, weights = ray.get(reference)
+        except ray.exceptions.OutOfMemoryError as error:
+            return Ended(Outcome("out-of-memory", _first_line(error)), {}, started, runner.now())
+        except ray.exceptions.RayError as error:
+            reason = f"its task was lost {RETRIES + 1} times: {type(error).__name__}: {_first_line(error)}"
+            return Ended(Outcome("failed", reason), {}, started, runner.now())
+        if weights is not None:
+            _write(self.context.store.weights_path(planned.key), weights)
+        return ended
+
+
+def _teacher_key(cell: Cell, context: Context) -> str | None:
+    return distill_cells.teacher_key(cell, context) if distill_cells.uses_teacher(cell) else None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def _context(setup: Setup) -> Context:
+    """The context of this worker process, made once, with a store of its own that ends with it."""
+    from results import environment
+
+    if setup not in _contexts:
+        folder = tempfile.mkdtemp(prefix="abkd-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        context = dataclasses.replace(setup, store=Path(folder)).context()
+        context.environment = environment.capture()
+        _contexts[setup] = context
+    return _contexts[setup]
+
+
+def _run(setup: Setup, cell: Cell, key: str, stop: Wait | None, teacher: bytes | None) -> tuple[Ended, bytes | None]:
+    """On a node: run a cell; how it ended, and the weights of a teacher."""
+    from suites.plan import SUITES
+
+    context, suite = _context(setup), SUITES[cell.suite]
+    started = runner.now()
+    try:
+        _check_same(cell, key, context)
+    except CellStopped as stopped:
+        return Ended(Outcome(stopped.status, str(stopped)), {}, started, runner.now(), _surroundings(context)), None
+    if teacher is not None:
+        given = cell.method == distill_cells.TEACHER
+        path = context.store.path / "given.safetensors" if given else context.store.weights_path(
+            distill_cells.teacher_key(cell, context)
+        )  # fmt: skip
+        if not path.is_file():
+            _write(path, teacher)
+        context.teacher_weights = str(path) if given else None
+    context.stop = stop or Context.stop
+    ended = runner.measure(suite, cell, context)
+    ended.environment = _surroundings(context)
+    weights = context.store.weights_path(key)
+    is_teacher = cell.method == distill_cells.TEACHER and weights.is_file()
+    return ended, weights.read_bytes() if is_teacher else None
+
+
+def _check_same(cell: Cell, key: str, context: Context) -> None:
+    """The result must be what its key says: of the same code, data, device and settings.
+
+    Raises:
+        CellStopped: this node has others, or the data is not there.
+    """
+    refusal = distill_cells.refusal(cell, context)
+    if refusal is not None:
+        raise CellStopped(*refusal)
+    if context.device != cell.device or distill_cells.own_key(cell, context) != key:
+        raise CellStopped(
+            "failed", f"node {socket.gethostname()} has another state of the project, its data, device "
+            f"({context.device}) or settings than this sweep ({cell.device}): install the same commit and data there"
+        )  # fmt: skip
+
+
+def _surroundings(context: Context) -> dict[str, Any]:
+    """Those of this node, with its name in the cluster."""
+    import ray
+
+    return runner.surroundings(context) | {"now.ray_node": ray.get_runtime_context().get_node_id()}

@@ -1,0 +1,170 @@
+"""Run a sweep: teachers, then the first seed of every setting, then the other seeds of those that were not stopped."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO
+
+from results import figures, heat_maps, sweeps
+from results.records import Record
+from suites import runner, workers
+from suites.distill.cells import TEACHER, cell_recipe
+from suites.plan import FINISHED, PlannedCell
+from suites.runner import Ended, Progress
+from suites.suite import Context, Outcome
+from suites.sweep import stopping
+from suites.sweep.plan import SweepPlan, setting, values_in_words
+from suites.sweep.stopping import Rules, Wait
+
+#: (cells, rules of early stopping, progress) → each cell with how it ended
+Place = Callable[[list[PlannedCell], Rules | None, Progress], Iterable[tuple[PlannedCell, Ended]]]
+
+#: where a context's cache holds the place; processes of this machine where it holds none
+PLACE = "place of a sweep"
+
+
+def run_plan(sweep: SweepPlan, context: Context, output: TextIO | None = None) -> runner.Run:
+    """Run what a sweep's plan has left.
+
+    Args:
+        sweep: the plan.
+        context: what the cells share.
+        output: where lines go; None for the screen.
+    """
+
+    words = {"search": f"{sweep.name}, {sweep.sweep.sampler}"} | {
+        name: values_in_words(values) for name, values in sweep.varying.items()
+    }
+    sweeps.write(context.store, sweep.name, [planned.key for planned in sweep.cells], words)
+
+    def order(
+        waiting: list[PlannedCell], context: Context, invocation: str, progress: Progress
+    ) -> Iterator[tuple[PlannedCell, Record]]:
+        for planned, ended in _ended(sweep, waiting, context, context.cache.get(PLACE) or _here(context), progress):
+            record = runner.record_of(planned, ended, context, invocation)
+            if record.status == "pruned":
+                done = len(record.curves.get("test/accuracy", ()))
+                record.details["pruned"] = {"sweep": sweep.name, "epochs": done}
+            yield planned, record
+
+    return runner.run_plan(sweep.cells, context, output, invocation=sweep.name, order=order)
+
+
+def summary(sweep: SweepPlan, context: Context) -> str:
+    """The best setting of all that has finished, with its uncertainty; and where the map over (α, β) is."""
+    keys = {planned.key for planned in sweep.cells}
+    records = [record for record in context.store.records(suite=sweeps.SUITE) if record.key in keys]
+    found = sweeps.findings(records, least=2)
+    if not found:
+        return "No setting has finished yet."
+    lines = [finding.table().to_markdown() for finding in found]
+    figure = heat_maps.alpha_beta(records)
+    if figure is not None:
+        path = context.store.path / "artifacts" / sweeps.SUITE / f"invocation-{sweep.name}" / "alpha_beta.png"
+        lines.append(f"Map over (α, β): {figures.save(figure, path)}\n")
+    return "\n".join(lines)
+
+
+def _ended(
+    sweep: SweepPlan, waiting: list[PlannedCell], context: Context, place: Place, progress: Progress
+) -> Iterator[tuple[PlannedCell, Ended]]:
+    """Each cell that was not finished, as it ends."""
+    for planned in waiting:
+        if planned.state == "impossible":
+            yield planned, _not_run(planned.status, planned.reason)
+    waiting = [planned for planned in waiting if planned.state == "run"]
+    yield from place([planned for planned in waiting if planned.cell.method == TEACHER], None, progress)
+    students = [planned for planned in waiting if planned.cell.method != TEACHER]
+    if sweep.sweep.early_stop is None:
+        yield from place(students, None, progress)
+        return
+    firsts = [planned for planned in sweep.students if planned.cell.seed == 0]
+    rules = _rules(firsts, sweep.sweep.early_stop, context)
+    stopped = {
+        setting(planned.cell) for planned in firsts if planned.record is not None and planned.record.status == "pruned"
+    }
+    for planned, ended in place([planned for planned in students if planned.cell.seed == 0], rules, progress):
+        if ended.outcome.status == "pruned":
+            stopped.add(setting(planned.cell))
+        yield planned, ended
+    rest = [planned for planned in students if planned.cell.seed != 0]
+    for planned in rest:
+        if setting(planned.cell) in stopped:
+            progress.begin(planned.label)
+            yield planned, _not_run("pruned", "not run: its setting was stopped early with seed 0")
+    yield from place([planned for planned in rest if setting(planned.cell) not in stopped], None, progress)
+
+
+def _not_run(status: str, reason: str) -> Ended:
+    return Ended(Outcome(status, reason), {}, runner.now(), runner.now())
+
+
+def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
+    """Who competes with whom, with the curves of those that have been trained to the end or were stopped before."""
+    groups: dict[tuple[str | None, ...], tuple[int, list[str]]] = {}
+    known = {}
+    for planned in firsts:
+        cell = planned.cell
+        group = (cell.dataset, cell.pair, cell.dtype, cell.precision)
+        groups.setdefault(group, (cell_recipe(cell)["epochs"], []))[1].append(planned.key)
+        # a student may be finished and run again all the same, for its weights to be kept
+        record = planned.record or context.store.get(planned.suite.name, planned.key)
+        if planned.state == "impossible":
+            known[planned.key] = []
+        elif record is not None and (planned.record is not None or record.status in FINISHED):
+            known[planned.key] = record.curves.get("test/accuracy", [])
+    return Rules(list(groups.values()), factor, known)
+
+
+def _here(context: Context) -> Place:
+    """Processes of this machine; this one alone where that is all there is room for."""
+
+    def place(
+        items: list[PlannedCell], rules: Rules | None, progress: Progress
+    ) -> Iterator[tuple[PlannedCell, Ended]]:  # fmt: skip
+        done: set[str] = set()
+        if context.workers > 1 and len(items) > 1:
+            progress.begin(f"{len(items)} cells, {context.workers} at a time")
+            for planned, ended in _side_by_side(items, rules, context):
+                done.add(planned.key)
+                yield planned, ended
+        judge = None if rules is None else stopping.Judge(rules)
+        for planned in items:
+            if planned.key in done:
+                continue
+            progress.begin(f"{planned.suite.name} {planned.label}")
+            stop = _stop_of(planned, rules, judge)
+            context.stop = stop or Context.stop
+            try:
+                ended = runner.measure(planned.suite, planned.cell, context)
+            finally:
+                context.stop = Context.stop
+            _note_end(planned, ended, rules, judge)
+            yield planned, ended
+
+    return place
+
+
+def _side_by_side(
+    items: list[PlannedCell], rules: Rules | None, context: Context
+) -> Iterator[tuple[PlannedCell, Ended]]:  # fmt: skip
+    if rules is None:
+        yield from workers.outcomes(items, lambda planned: planned.cell, context)
+        return
+    with stopping.served(rules) as judge:
+        ended_cells = workers.outcomes(
+            items, lambda planned: planned.cell, context, lambda planned: _stop_of(planned, rules, judge)
+        )
+        for planned, ended in ended_cells:
+            _note_end(planned, ended, rules, judge)
+            yield planned, ended
+
+
+def _stop_of(planned: PlannedCell, rules: Rules | None, judge: stopping.Verdicts | None) -> Wait | None:
+    """What may stop a training; nothing may where it has been finished before."""
+    return None if judge is None or planned.key in rules.known else Wait(judge, planned.key)
+
+
+def _note_end(planned: PlannedCell, ended: Ended, rules: Rules | None, judge: stopping.Verdicts | None) -> None:
+    """A training that ended is waited for no more, and a new judge would know its curve."""
+    if judge is not None:
+        judge.end(planned.key)
+        rules.known[planned.key] = ended.outcome.curves.get("test/accuracy", [])
