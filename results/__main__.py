@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import warnings
 from pathlib import Path
@@ -67,9 +68,13 @@ def _parser() -> argparse.ArgumentParser:
         help="compare the means of these seeds (10:20 is 10 to 19) with the recorded means; sees much less",
     )  # fmt: skip
     gate.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
+    gate.add_argument(
+        "--repeated", action="store_true",
+        help="gate every run of other seeds in the store for itself, print how they came out, and stop",
+    )  # fmt: skip
     gate.set_defaults(run=_gate)
 
-    report = commands.add_parser("report", help="claims, agreement and comparison as one Markdown file and one page")
+    report = commands.add_parser("report", help="all findings, tables and figures as one page and one Markdown file")
     selection.add_arguments(report)
     report.add_argument("--metric", default="test/accuracy", help="as in compare (default: %(default)s)")
     report.add_argument("--output", metavar="FOLDER", type=Path, help="where to write (default: report in the store)")
@@ -95,7 +100,14 @@ def _seeds(text: str) -> range:
 
 def _records(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[Store, list[Record]]:
     store = Store(parsed.store)
-    return store, selection.select(newest(store.records()), where)
+    # All records are kept to the end: looking through them for garbage again and again takes a third of the reading.
+    gc.disable()
+    try:
+        records = store.records()
+    finally:
+        gc.enable()
+    gc.freeze()
+    return store, selection.select(newest(records), where)
 
 
 def _say_empty(store: Store, where: dict[str, set[str]]) -> int:
@@ -130,10 +142,11 @@ def _report(parsed: argparse.Namespace) -> int:
     from results import report
 
     where = selection.parse(parsed)
-    store, records = _records(parsed, where)
-    if where and not records:
-        return _say_empty(store, where)
-    markdown, page, claims = report.write(records, parsed.metric, parsed.output or store.path / "report")
+    with report.background() as helper:
+        store, records = _records(parsed, where)
+        if where and not records:
+            return _say_empty(store, where)
+        markdown, page, claims = report.write(records, parsed.metric, parsed.output or store.path / "report", helper)
     print(claims)
     print(f"Report: {page}\nas Markdown: {markdown}")
     return 0
@@ -165,6 +178,8 @@ def _gate(parsed: argparse.Namespace) -> int:
         )
     if not records:
         _say_empty(store, where)
+    if parsed.repeated:
+        return _repeated(records, files)
     judged = gate.judge(records, files, other_seeds=parsed.other_seeds)
     text = verdicts.to_markdown(judged)
     print(text)
@@ -172,6 +187,19 @@ def _gate(parsed: argparse.Namespace) -> int:
     if parsed.junit:
         Path(parsed.junit).write_text(verdicts.to_junit(judged), encoding="utf-8")
     return 1 if gate.fails(judged) else 0
+
+
+def _repeated(records: list[Record], files: list) -> int:
+    from results import gate, gate_repeated, tables
+
+    found = gate_repeated.runs(records, files)
+    if not found:
+        raise ValueError(
+            "--repeated: the store holds no complete run of students. Run as many other seeds as are recorded, such as "
+            "`nox -s torch -- distill --seeds 10:20 --threads 2`."
+        )
+    print(tables.to_markdown(gate_repeated.tables(found)))
+    return 1 if any(gate.fails(run.verdicts) for run in found) else 0
 
 
 def _update(parsed: argparse.Namespace, records: list[Record], folder: Path) -> int:

@@ -7,7 +7,7 @@ import math
 import numpy
 import pandas
 
-from results import framework_steps, frameworks, grouping, paired, published, sweeps, traces, yardstick
+from results import framework_steps, frameworks, grouping, paired, precisions, published, sweeps, traces, yardstick
 from results.figures import mean_and_error
 from results.grouping import TEACHER, TRACE_SCALE
 from results.metrics import higher_is_better
@@ -32,7 +32,15 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
     found = [*methods(records, metric), *data_sets(records, metric), *paired.tables(records, metric, baseline)]
     found += sweeps.tables(records, metric)
     found += [*frameworks.tables(records, metric), *framework_steps.tables(records)]
-    for table in (published.table(records), traces.table(records), agreement(records), timings(records)):
+    single = (
+        precisions.table(records, metric),
+        published.table(records),
+        traces.table(records),
+        agreement(records),
+        timings(records),
+        throughput(records),
+    )
+    for table in single:
         if table is not None:
             found.append(table)
     return found
@@ -52,8 +60,9 @@ def _methods_table(title: str, records: list[Record], metric: str) -> Table:
 
 def data_sets(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
     """Methods × data sets for each backend; empty where the records are of one pair and data set only."""
-    sections = grouping.sections(records)
-    if len(sections) < 2:
+    # precisions and teachers are no data sets: they have tables of their own
+    sections = grouping.sections([r for r in records if r.cell.get("precision") is None])
+    if len({grouping.words(s[-1], "pair", "dataset", "scale", "dtype") for s in sections.values()}) < 2:
         return []
     places = {id(r): title for title, section in sections.items() for r in section}
     kept = [r for section in sections.values() for r in section if r.cell.get("method") != TEACHER]
@@ -74,18 +83,14 @@ def _means(
     means = {place: grouping.finite(group, metric) for place, group in cells.items()}
     entries = {place: grouping.mean_text(means[place], group) for place, group in cells.items()}
     for name in columns:
-        finite = {
-            row: numpy.mean(means[row, name]) for row in rows if not grouping.is_teacher(row) and means.get((row, name))
-        }
+        finite = {row: numpy.mean(means[row, name]) for row in rows if row != TEACHER and means.get((row, name))}
         if len(finite) < 2:
             continue
         best = (max if higher_is_better(metric) else min)(finite.values())
         for row, mean in finite.items():
             if mean == best:
                 entries[row, name] = f"**{entries[row, name]}**"
-    seeds = sorted(
-        {len(values) for place, values in means.items() if values and not grouping.is_teacher(place[0])}
-    ) or [1]
+    seeds = sorted({len(values) for place, values in means.items() if values and place[0] != TEACHER}) or [1]
     count = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed" + "s" * (seeds[0] > 1)
     better = "larger" if higher_is_better(metric) else "smaller"
     note = f"{metric}, mean ± standard error over {count}; {better} is better."
@@ -142,6 +147,34 @@ def timings(records: list[Record]) -> Table | None:
     names = ["problem", "backend", "loss", "forward ms", "forward + backward ms", "% of copy", "× own KL", "peak MB"]
     note = "Median times. `× own KL`: forward + backward as a multiple of the framework's own KL loss on log-softmax."
     return Table("Time of the loss", pandas.DataFrame(rows, columns=names), note)
+
+
+def throughput(records: list[Record]) -> Table | None:
+    """Training throughput of the harness, beside plain loops of the same framework."""
+    kept = [r for r in records if r.suite == "throughput"]
+    if not kept:
+        return None
+    backends = grouping.backend_order({r.backend for r in kept})
+    rows = []
+    for record in sorted(
+        kept, key=lambda r: (str(r.cell.get("pair")), backends.index(r.backend), str(r.cell["method"]))
+    ):
+        rates = [_figure_text(record, f"throughput/{n}images_per_s") for n in ("", "plain_", "loader_", "input_")]
+        ratios = [_ratio_text(record, f"throughput/times_{n}") for n in ("plain", "loader")]
+        rows.append([record.cell.get("pair"), record.backend, record.cell["method"], *rates, *ratios])
+    names = ["pair", "backend", "method", "harness", "plain", "data loader", "input alone", "× plain", "× data loader"]
+    note = (
+        "Images a second. `× plain`: of the harness over the fastest plain loop on batches that lie ready, with the 95 % "
+        "interval; `× data loader`: over a loop with transforms of each image."
+    )
+    return Table("Training throughput", pandas.DataFrame(rows, columns=names), note)
+
+
+def _ratio_text(record: Record, metric: str) -> str:
+    figures = [record.metrics.get(f"{metric}{end}") for end in ("", "_low", "_high")]
+    if record.status != Status.OK or None in figures:
+        return "—"
+    return "{:.2f} ({:.2f} to {:.2f})".format(*figures)
 
 
 def _figure_text(record: Record, metric: str) -> str:

@@ -31,15 +31,14 @@ def learning_curves(record: Record) -> Figure | None:
     # Loss first, then what most people look for; more than three panels are hard to read in the MLflow UI.
     order = {"train/loss": 0, "test/accuracy": 1, "test/nll": 2}
     names = sorted(curves, key=lambda name: (order.get(name, len(order)), name))[:3]
-    # Fixed margins: measuring the text for them takes as long as drawing the figure, and a suite draws dozens.
     figure = new_figure(3.6 * len(names), 3.0, layout=None)
-    figure.subplots_adjust(left=0.5 / (3.6 * len(names)), right=0.985, bottom=0.15, top=0.82, wspace=0.2)
     colour = COLOURS.get(record.backend, _GREY)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         values = [value if value is not None and math.isfinite(value) else math.nan for value in curves[name]]
         axes.plot(range(1, len(values) + 1), values, color=colour, marker="o" if len(values) < 40 else "", markersize=3)
         dress(axes, title=name, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
+    margins(figure, left=0.5, bottom=0.45, top=0.55, between=0.5)
     figure.suptitle(record.title + ("" if record.status == "ok" else f" ({record.status})"), fontsize=9)
     return figure
 
@@ -56,12 +55,12 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
             continue  # 20 steps only, to compare frameworks by; the same seed once more
         value = record.metrics.get(metric)
         if record.status == "ok" and value is not None and math.isfinite(value):
-            groups.setdefault((method_label(record), record.backend), []).append(value)
+            groups.setdefault((variant_label(record), record.backend), []).append(value)
     if not groups:
         return None
     labels = _best(groups, metric)
     backends = sorted({backend for _, backend in groups}, key=[*COLOURS, *(b for _, b in groups)].index)
-    figure = new_figure(max(4.5, 1.1 * len(labels) * max(1, len(backends) / 2) + 1.5), 3.4)
+    figure = new_figure(max(4.5, 1.1 * len(labels) * max(1, len(backends) / 2) + 1.5), 3.4, layout=None)
     axes = figure.subplots()
     for row, backend in enumerate(backends):
         shift = (row - (len(backends) - 1) / 2) * 0.22
@@ -78,6 +77,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
     axes.set_xlim(-0.6, len(labels) - 0.4)
     dress(axes, title=f"{metric}: seeds, mean ± standard error", xlabel="")
     axes.legend(fontsize=8, frameon=False)
+    margins(figure, bottom=0.35)
     return figure
 
 
@@ -98,7 +98,7 @@ def errors(records: list[Record]) -> Figure | None:
     if not kept:
         return None
     dtypes = sorted({str(r.cell.get("dtype")) for r in kept})
-    figure = new_figure(8.0, 3.2)
+    figure = new_figure(8.0, 3.2, layout=None)
     for axes, name in zip(figure.subplots(1, 2, sharey=True), names, strict=True):
         for row, backend in enumerate(sorted({r.backend for r in kept})):
             points = [
@@ -121,6 +121,7 @@ def errors(records: list[Record]) -> Figure | None:
         axes.set_xlim(-0.6, len(dtypes) - 0.4)
         dress(axes, title=f"{name} (relative)", xlabel="")
         axes.legend(fontsize=8, frameon=False)
+    margins(figure, bottom=0.35, between=0.15)
     return figure
 
 
@@ -137,13 +138,14 @@ def timings(records: list[Record], metric: str = "loss/forward_backward_ms") -> 
             record.metrics[metric],
             record.backend,
         )
-    figure = new_figure(7.5, 0.32 * len(bars) + 1.2)
+    figure = new_figure(7.5, 0.32 * len(bars) + 1.0, layout=None)
     axes = figure.subplots()
     labels = sorted(bars, reverse=True)
     drawn = axes.barh(labels, [bars[n][0] for n in labels], color=[COLOURS.get(bars[n][1], _GREY) for n in labels])
     axes.bar_label(drawn, fmt="%.3g", fontsize=8, padding=2)
     axes.set_xscale("log")
     dress(axes, title=metric, xlabel="milliseconds")
+    margins(figure, left=0.25 + 0.065 * max(map(len, labels)), right=0.5)
     return figure
 
 
@@ -166,6 +168,19 @@ def method_label(record: Record) -> str:
     return f"{name} ({cell['alpha']:g}, {cell['beta']:g})"
 
 
+def variant_label(record: Record) -> str:
+    """The method's label, and what else makes two trainings of it different things: precision and a given teacher."""
+    own = [field_word(name, record.cell[name]) for name in ("precision", "teacher_weights") if record.cell.get(name)]
+    return " ".join([method_label(record), *own])
+
+
+def field_word(name: str, value: object) -> str:
+    """A field of a cell as a word; of given weights the beginning of their digest, which tells them apart."""
+    if name == "teacher_weights":
+        return f"teacher {str(value).split()[-1][:6]}"
+    return f"mixed {value}" if name == "precision" else str(value)
+
+
 def mean_and_error(values: list[float]) -> tuple[float, float]:
     """Mean and standard error of the mean (nan for a single value)."""
     mean = math.fsum(values) / len(values)
@@ -180,6 +195,28 @@ def new_figure(width: float, height: float, layout: str | None = "constrained") 
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)
+
+
+def margins(
+    figure: Figure, *, left: float = 0.65, right: float = 0.15, bottom: float = 0.5, top: float = 0.35,
+    between: float = 0.6, rows: float = 0.6,
+) -> None:  # fmt: skip
+    """Fixed margins in inches, for figures with `layout=None`: measuring the text for them takes as long as drawing.
+
+    Args:
+        figure: with its panels.
+        left, right, bottom, top: around all panels.
+        between, rows: between panels side by side, and one above the other.
+    """
+    # topmost: a colour bar splits the place of its panel
+    down, across = figure.axes[0].get_subplotspec().get_topmost_subplotspec().get_gridspec().get_geometry()
+    width, height = figure.get_size_inches()
+    panel_width = (width - left - right - (across - 1) * between) / across
+    panel_height = (height - bottom - top - (down - 1) * rows) / down
+    figure.subplots_adjust(
+        left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height,
+        wspace=between / max(panel_width, 0.1), hspace=rows / max(panel_height, 0.1),
+    )  # fmt: skip
 
 
 def dress(axes: Axes, *, title: str, xlabel: str) -> None:

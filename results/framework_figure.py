@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from results import framework_steps, step_losses
-from results.figures import COLOURS, dress, new_figure
+from results.figures import COLOURS, dress, margins, new_figure
 from results.frameworks import Compared, Side, compared, mean_words
 from results.records import Record
 from results.tables import slug
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: more columns than these are read by nobody; cells of the most frameworks come first, then those that share a teacher
+#: more columns than these are read by nobody; cells of the most frameworks and runs come first
 _MOST = 4
 _LEAST = 1e-9  # foot of the logarithmic axis, where differences of exactly 0 are drawn
 _OTHERS = "#555555"
@@ -30,17 +30,25 @@ def figures(records: list[Record], metric: str = "test/accuracy") -> dict[str, F
         records: the newest record of each cell, repeats among them.
         metric: the final figure.
     """
-    found = {}
-    cells = compared(records)
-    for section in dict.fromkeys(cell.section for cell in cells):
-        of_section = [cell for cell in cells if cell.section == section]
-        chosen = sorted(of_section, key=lambda c: (-len(c.sides), c.teacher == "own"))[:_MOST]
-        found[f"frameworks-{slug(section)}"] = _figure(section, chosen, metric)
-    return found
+    return {f"frameworks-{slug(section)}": draw(section, cells, metric) for section, cells in chosen(records).items()}
 
 
-def _figure(section: str, cells: list[Compared], metric: str) -> Figure:
-    figure = new_figure(max(5.0, 3.4 * len(cells)), 7.6)
+def chosen(records: list[Record]) -> dict[str, list[Compared]]:
+    """The cells that are drawn, by pair, data set, scale and dtype."""
+    by_section: dict[str, list[Compared]] = {}
+    for cell in compared(records):
+        by_section.setdefault(cell.section, []).append(cell)
+    return {section: sorted(cells, key=_rank)[:_MOST] for section, cells in by_section.items()}
+
+
+def _rank(cell: Compared) -> tuple[int, int]:
+    """Cells of more frameworks first, then those of more runs."""
+    return -len(cell.sides), -sum(len(runs) for side in cell.sides for runs in side.runs.values())
+
+
+def draw(section: str, cells: list[Compared], metric: str) -> Figure:
+    """The figure of a section: a column for each cell."""
+    figure = new_figure(max(5.0, 3.4 * len(cells)), 7.6, layout=None)
     panels = figure.subplots(3, len(cells), squeeze=False)
     for (losses, apart, final), cell in zip(panels.T, cells, strict=True):
         seed = min(cell.sides[0].runs)
@@ -50,6 +58,7 @@ def _figure(section: str, cells: list[Compared], metric: str) -> Figure:
     panels[0][0].set_ylabel("loss", fontsize=8)
     panels[1][0].set_ylabel("relative difference of the loss", fontsize=8)
     panels[2][0].set_ylabel(metric, fontsize=8)
+    margins(figure, left=0.75, bottom=0.35, top=0.55, between=0.5, rows=0.55)
     figure.suptitle(section, fontsize=9)
     return figure
 
@@ -81,6 +90,9 @@ def _differences(axes: Axes, cell: Compared, seed: int) -> None:
             color=COLOURS.get(first.split()[0], _OTHERS), linestyle=":" if own else "-" if "jax" in second else "--",
         )  # fmt: skip
     dress(axes, title=f"largest so far, seed {seed}", xlabel="step")
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no losses of steps kept", ha="center", fontsize=8, transform=axes.transAxes)
+        return
     axes.set_yscale("log")
     axes.axhline(framework_steps.PARTED, color=_OTHERS, linewidth=0.6)
     if len(axes.lines) > 1:

@@ -83,7 +83,11 @@ def compared(records: list[Record]) -> list[Compared]:
     Args:
         records: the newest record of each cell, repeats among them.
     """
-    repeats = grouping.grouped([r for r in records if r.cell.get("repeat")], lambda r: identity(r.cell, ("repeat",)))
+    again = grouping.grouped([r for r in records if r.cell.get("repeat")], lambda r: identity(r.cell, ("repeat",)))
+
+    def repeats(record: Record) -> list[Record]:
+        return again.get(identity(record.cell), []) if again else []
+
     found = []
     for section, members in grouping.sections(records).items():
         students = [r for r in members if r.cell.get("method") != grouping.TEACHER]
@@ -93,7 +97,7 @@ def compared(records: list[Record]) -> list[Compared]:
         for group in sorted(cells.values(), key=lambda g, places=(order, labels): places[0][places[1][id(g[0])]]):
             by_column = grouping.grouped(group, lambda r, c=columns: c[id(r)])
             sides = tuple(
-                Side(name, {r.cell.get("seed"): [r, *repeats.get(identity(r.cell), [])] for r in by_column[name]})
+                Side(name, {r.cell.get("seed"): [r, *repeats(r)] for r in by_column[name]})
                 for name in grouping.backend_order(by_column)
             )
             if len(sides) > 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from results import noninferiority, yardstick
 from results.baselines import Baseline, Entry
@@ -57,7 +58,9 @@ class Verdict:
         return self.verdict in (REGRESSED, MISSING)
 
 
-def judge(records: list[Record], baselines: list[Baseline], *, other_seeds: range | None = None) -> list[Verdict]:
+def judge(
+    records: list[Record], baselines: list[Baseline], *, other_seeds: Sequence[int] | None = None
+) -> list[Verdict]:
     """A verdict for every metric of every baseline entry, and NEW for each record without an entry.
 
     Args:
@@ -124,7 +127,9 @@ def _error(baseline: Baseline, entry: Entry, metric: str, record: Record | None)
     return Verdict(*place, PASS, figure, limit)
 
 
-def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record], other_seeds: range | None) -> Verdict:
+def _seeds(
+    baseline: Baseline, entry: Entry, metric: str, records: list[Record], other_seeds: Sequence[int] | None
+) -> Verdict:
     place = _place(baseline, entry, metric)
     margin, confidence = baseline.margins[metric], baseline.confidence
     recorded: dict[str, float] = entry.metrics[metric]

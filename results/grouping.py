@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from results.figures import COLOURS, mean_and_error, method_label
+from results.figures import COLOURS, field_word, mean_and_error, method_label
 from results.records import Record, Status
 
 TRACE_SCALE = "trace"
 TEACHER = "teacher"
 
 #: what tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
-APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype", "precision", "repeat")
-_SHARED = ("dataset", "scale", "dtype", "precision")
+APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype", "precision", "repeat",
+         "teacher_weights")  # fmt: skip
+_SHARED = ("dataset", "scale", "dtype", "precision", "teacher_weights")
 
 
 def sections(records: list[Record]) -> dict[str, list[Record]]:
-    """Students by pair, data set, scale and dtype, each section with its teacher's records at its head.
+    """Students by pair, data set, scale, dtype, precision and given teacher, each section with its teacher at its head.
 
     Traces and repeats are left out. Where there are teachers only, each is a section of its own.
     """
     kept = [r for r in records if r.suite == "distill" and counts(r)]
     teachers = grouped([r for r in kept if r.cell.get("method") == TEACHER], lambda r: words(r, "pair", *_SHARED))
     students = grouped([r for r in kept if r.cell.get("method") != TEACHER], lambda r: words(r, "pair", *_SHARED))
+    shared = [name for name in _SHARED if name != "precision"]
     for section in students.values():
         # A teacher's pair is its own name; it is shown above each student that learns from it.
         teacher = str(section[0].cell.get("pair")).partition(":")[0]
         # it is trained in float32, also for students of another precision
-        section[:0] = teachers.get(", ".join(filter(None, [teacher, words(section[0], *_SHARED[:-1])])), [])
+        section[:0] = teachers.get(", ".join(filter(None, [teacher, words(section[0], *shared)])), [])
     return students or teachers
 
 
@@ -39,18 +40,13 @@ def row_labels(records: list[Record]) -> dict[int, str]:
     labels: dict[int, str] = {}
     for label, group in grouped(records, method_label).items():
         fields = sorted({name for r in group for name in r.cell if name not in APART})
-        varying = [name for name in fields if len({json.dumps(r.cell.get(name), default=str) for r in group}) > 1]
+        varying = [name for name in fields if len({repr(r.cell.get(name)) for r in group}) > 1]
         if "(" in label:
             varying = [name for name in varying if name not in ("alpha", "beta")]
         for record in group:
-            parts = [_part(name, record.cell[name]) for name in varying if record.cell.get(name) is not None]
-            labels[id(record)] = " ".join([label, *parts]).replace(f"{TEACHER} {TEACHER} ", f"{TEACHER} ")
+            parts = [f"{name}={record.cell[name]}" for name in varying if record.cell.get(name) is not None]
+            labels[id(record)] = " ".join([label, *parts])
     return labels
-
-
-def _part(name: str, value: Any) -> str:
-    """A field in a label; of given weights the beginning of their digest, which tells them apart."""
-    return f"teacher {str(value).split()[-1][:6]}" if name == "teacher_weights" else f"{name}={value}"
 
 
 def counts(record: Record) -> bool:
@@ -65,14 +61,10 @@ def columns(records: list[Record]) -> dict[int, str]:
     return {id(r): f"{r.backend} ({r.cell.get('device')})" if r.backend in several else r.backend for r in records}
 
 
-def is_teacher(label: str) -> bool:
-    """Whether a row is of teachers: they are shown, and compared with nothing."""
-    return label.split()[0] == TEACHER
-
-
 def row_order(records: list[Record], labels: dict[int, str]) -> list[str]:
     """The labels in the order in which tables show them."""
-    return list(dict.fromkeys(labels[id(r)] for r in sorted(records, key=_method_order)))
+    ordered = sorted(records, key=lambda r: (*_method_order(r), labels[id(r)]))
+    return list(dict.fromkeys(labels[id(r)] for r in ordered))
 
 
 def mean_text(values: list[float], group: list[Record]) -> str:
@@ -103,7 +95,7 @@ def grouped(records: list[Record], key: Callable[[Record], Any]) -> dict[Any, li
 
 def words(record: Record, *names: str) -> str:
     """Fields of a cell as words, those that it has."""
-    return ", ".join(str(record.cell[name]) for name in names if record.cell.get(name) is not None)
+    return ", ".join(field_word(name, record.cell[name]) for name in names if record.cell.get(name) is not None)
 
 
 def backend_order(names: Iterable[str]) -> list[str]:

@@ -12,9 +12,11 @@ import numpy
 
 from reference import concentration as analysis
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
-from results.figures import dress, errors, method_label, methods, new_figure, timings
+from results.budget import error_budget
+from results.figures import dress, errors, margins, method_label, methods, new_figure, timings
 from results.heat_maps import alpha_beta
 from results.parameter_curves import parameter_curves
+from results.progress import accuracy_against_time
 from results.records import Record
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def concentration_figure(
     found = analysis.concentration_map(student_logits, teacher_logits, _AXIS, _AXIS, temperature=temperature)
     from matplotlib.patheffects import withStroke
 
-    figure = new_figure(10.0, 3.3)
+    figure = new_figure(10.0, 3.3, layout=None)
     for axes, (name, words) in zip(figure.subplots(1, 3, sharey=True), _PANELS.items(), strict=True):
         image = axes.pcolormesh(_AXIS, _AXIS, found[name], shading="nearest", cmap="viridis")
         figure.colorbar(image, ax=axes, shrink=0.85).ax.tick_params(labelsize=7)
@@ -94,23 +96,30 @@ def concentration_figure(
         dress(axes, title=words, xlabel="α")
         axes.grid(False)
     figure.axes[0].set_ylabel("β", fontsize=8)
+    margins(figure, left=0.65, right=0.1, bottom=0.4, top=0.55, between=0.1)
     figure.suptitle(title, fontsize=9)
     return figure
 
 
 def near_lines(records: list[Record]) -> Figure:
     """The error map near the singular lines: the published formula, ours, and what each backend measured in float32."""
-    maps: dict[str, ErrorMap] = dict(known_maps())
-    for record in records:
-        found = record.details.get("error_map")
-        if found and set(found) == set(LINES):
-            maps[f"{record.backend}, {record.cell.get('dtype')}"] = found
-    return near_lines_figure(maps)
+    return all_near_lines(measured_near_lines(records))
+
+
+def all_near_lines(measured: Mapping[str, ErrorMap]) -> Figure:
+    """The same from the maps that backends have measured, by title."""
+    return near_lines_figure({**known_maps(), **measured})
+
+
+def measured_near_lines(records: list[Record]) -> dict[str, ErrorMap]:
+    """The error maps that agreement records hold, by backend and dtype."""
+    found = {f"{r.backend}, {r.cell.get('dtype')}": r.details.get("error_map") for r in records}
+    return {title: entry for title, entry in found.items() if entry and set(entry) == set(LINES)}
 
 
 def near_lines_figure(maps: Mapping[str, ErrorMap]) -> Figure:
     """A row for each map, a panel for each line; colour is the relative error, bright where it is 1 or more."""
-    figure = new_figure(8.6, 1.0 + 1.75 * len(maps))
+    figure = new_figure(8.6, 1.0 + 1.75 * len(maps), layout=None)
     panels = figure.subplots(len(maps), len(LINES), sharex=True, sharey=True, squeeze=False)
     labels = ["0", *(f"{distance:.0e}" for distance in DISTANCES[1:])]
     for row, (title, found) in zip(panels, maps.items(), strict=True):
@@ -123,17 +132,20 @@ def near_lines_figure(maps: Mapping[str, ErrorMap]) -> Figure:
         row[0].set_ylabel("distance from the line", fontsize=7)
     for axes in panels[-1]:
         axes.set_xlabel("the other parameter", fontsize=7)
-    bar = figure.colorbar(image, ax=panels, shrink=0.6, label="log10 of the relative error")
+    margins(figure, left=0.75, right=0.9, bottom=0.4, top=0.3, between=0.12, rows=0.3)
+    place = figure.add_axes((1 - 0.75 / figure.get_figwidth(), 0.2, 0.15 / figure.get_figwidth(), 0.6))
+    bar = figure.colorbar(image, cax=place, label="log10 of the relative error")
     bar.ax.tick_params(labelsize=7)
     return figure
 
 
 #: figures of the run of a whole command, by suite: (file name, function of its records)
 OF_INVOCATION: dict[str, tuple[tuple[str, Callable[[list[Record]], Figure | None]], ...]] = {
-    "agreement": (("errors", errors), ("near_lines", near_lines)),
+    "agreement": (("errors", errors), ("error_budget", error_budget), ("near_lines", near_lines)),
     "loss": (("timings", timings),),
     "distill": (
         ("methods", methods),
+        ("accuracy_against_time", accuracy_against_time),
         ("alpha_beta", alpha_beta),
         ("parameters", parameter_curves),
         ("concentration", concentration),

@@ -68,8 +68,8 @@ def difference(method: dict[int, float], baseline: dict[int, float], sign: float
     mean, error = mean_and_error(values)
     if len(values) < 2:
         return Difference(mean, math.nan, math.nan, math.nan, *signs)
-    if error == 0:  # every seed differs by the same amount: no scatter to test against
-        return Difference(mean, mean, mean, 1.0 if mean == 0 else 0.0, *signs)
+    if error == 0:  # every seed differs by the same amount: no scatter to test against, but signs
+        return Difference(mean, mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - len(values)), *signs)
     freedom = len(values) - 1
     half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     return Difference(mean, mean - half, mean + half, float(2 * stdtr(freedom, -abs(mean) / error)), *signs)

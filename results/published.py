@@ -96,9 +96,17 @@ def _groups(records: list[Record], dataset: str, pair: str, method: str) -> dict
         own = "sft" if method == "student" else method
         kept = [r for r in kept if r.cell.get("method") == own and r.cell.get("pair") == pair]
     labels, columns = grouping.row_labels(kept), grouping.columns(kept)
-    return grouping.grouped(
-        kept, lambda r: f"{labels[id(r)]}, {columns[id(r)]}, {grouping.words(r, 'scale', 'precision')}"
-    )
+
+    def label(record: Record) -> str:
+        if not _comparable(record):  # one line for all that are of no use here for the same reason
+            return f"scale {_scale(record)}, {_extent(record)}"
+        return f"{labels[id(record)]}, {columns[id(record)]}, {grouping.words(record, 'scale', 'precision', 'teacher_weights')}"
+
+    return grouping.grouped(kept, label)
+
+
+def _comparable(record: Record) -> bool:
+    return _scale(record) == PAPER and not _stand_in(record)
 
 
 def _row(
@@ -106,7 +114,7 @@ def _row(
 ) -> tuple[list[str], dict[str, object]]:
     """One line of the table, and its numbers."""
     values = [number.value for number in published]
-    comparable = bool(group) and _scale(group[0]) == PAPER and not _stand_in(group[0])
+    comparable = bool(group) and _comparable(group[0])
     best = [100 * value for value in grouping.finite(group, BEST)] if comparable else []
     last = [100 * value for value in grouping.finite(group, LAST)] if comparable else []
     difference = mean_and_error(best)[0] - values[0] if best and values else math.nan
@@ -129,7 +137,7 @@ def _about(group: list[Record], comparable: bool, label: str) -> str:
         return "not run"
     first = group[0]
     if not comparable:
-        return f"**not comparable**: {label}: {_extent(first)}"
+        return f"**not comparable**: {label} ({', '.join(grouping.backend_order({r.backend for r in group}))})"
     ended = [r for r in group if r.status == Status.OK]
     words = [label, f"{len(ended)} seed" + "s" * (len(ended) != 1)]
     words += [f"{sum(r.status == s for r in group)} {s}" for s in dict.fromkeys(r.status for r in group) if s != "ok"]
@@ -156,10 +164,10 @@ def _extent(record: Record) -> str:
     if data.get("train") and not _stand_in(record):
         words.append(f"{data['train']:,} training images of {data.get('classes')} classes")
     if recipe.get("epochs") is not None:
-        words.append(f"{recipe['epochs']} epochs")
+        words.append(f"{recipe['epochs']} epochs" if recipe["epochs"] else "given weights")
     if recipe.get("steps"):
         words.append(f"{recipe['steps']} steps an epoch")
-    return ", ".join(words) or f"scale {_scale(record)}"
+    return ", ".join(words) or "of unknown data and length"
 
 
 def _scale(record: Record) -> str:

@@ -191,7 +191,11 @@ def plain(value: Any) -> Any:
 def identity(cell: dict[str, Any], without: tuple[str, ...] = ()) -> str:
     """A cell as one comparable string: its fields in order, those of `without` and the empty ones left out."""
     kept = {name: value for name, value in cell.items() if name not in without and value is not None}
-    return json.dumps(kept, sort_keys=True, default=plain)
+    return _IDENTITY.encode(kept)
+
+
+#: made once: thousands of cells are compared
+_IDENTITY = json.JSONEncoder(sort_keys=True, default=plain)
 
 
 def newest(records: list[Record]) -> list[Record]:

@@ -1,40 +1,79 @@
-"""The report: claims and their verdicts, errors against the reference, what the store holds, in one document."""
+"""The report: the main findings, then every section with its tables and figures, in one document.
+
+A second process checks the claims, which need no records, and draws the figures that need few.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas
 
 from reference import claims
-from results import compare, figures, maps, published
-from results.page import Block, Heading, Picture, Sentences, Text, to_html, to_markdown
-from results.records import Record, newest
+from results.page import Block, Contents, Heading, to_html, to_markdown
+from results.records import Record
 from results.tables import Table
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TITLE = "ABKD benchmark: report"
-_CAPTIONS = {
-    "errors": "Largest error of each agreement cell against the reference.",
-    "near_lines": "Relative error near the singular lines α = 0, β = 0 and α + β = 0: the published formula, this "
-    "project's reference, and the backends where they have been measured. The published code is right on a line only "
-    "where the other parameter is 1.",
-    "timings": "Time of the loss, forward and backward.",
-    "methods": "Students by method and backend: a dot for each seed, mean ± standard error.",
-    "alpha_beta": "Test accuracy over (α, β), mean over seeds; the star is the best. It was chosen on the test images, so its "
-    "figure is optimistic.",
-    "parameters": "Test accuracy over the one parameter that was searched, mean ± standard error; the star is the best.",
-    "concentration": "On which classes a gradient step at each (α, β) would work: size of the errors, confidence of "
-    "the student, number of classes.",
-}
 
 
-def write(records: list[Record], metric: str, folder: Path) -> tuple[Path, Path, str]:
+class Background:
+    """A second process that checks the claims from the moment it is there, and draws figures after that."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+        self._drawn: list[Future[Path]] = []
+        self._findings: Future[list[claims.Finding]] = pool.submit(_check)
+
+    def draw(self, path: Path, function: Callable[..., Figure], *arguments: Any) -> Path:
+        """Begin to draw a figure and to save it.
+
+        Args:
+            path: of the file, which is there after `wait`.
+            function: at the top of a module, as it travels by its name; returns the figure.
+            *arguments: of the function; they travel as well, so they should be small.
+        """
+        self._drawn.append(self._pool.submit(_save, function, arguments, path))
+        return path
+
+    def wait(self) -> None:
+        """Wait for all figures that were begun.
+
+        Raises:
+            OSError: one could not be saved.
+        """
+        for drawn in self._drawn:
+            drawn.result()
+
+    def checked(self) -> list[tuple[claims.Claim, claims.Finding]]:
+        """The claims with their findings."""
+        return list(zip(claims.CLAIMS.values(), self._findings.result(), strict=True))
+
+
+@contextlib.contextmanager
+def background() -> Iterator[Background]:
+    """Start the second process; it ends with the block."""
+    # "spawn": a copy of a process with threads (NumPy's) may hang, and the other systems know nothing else.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield Background(pool)
+
+
+def write(records: list[Record], metric: str, folder: Path, helper: Background) -> tuple[Path, Path, str]:
     """Write `report.md` and `report.html`.
 
     Args:
-        records: what to report on; may be empty, the claims need none.
+        records: the newest record of each cell to report on; may be empty, the claims need none.
         metric: of the table of methods.
         folder: where the two files go; made where it is missing.
+        helper: of `background`.
 
     Returns:
         Both paths, and the table of claims as short Markdown for a terminal.
@@ -42,59 +81,23 @@ def write(records: list[Record], metric: str, folder: Path) -> tuple[Path, Path,
     Raises:
         ValueError: the folder cannot be written.
     """
-    checked = claims.check_all()
+    from results import sections
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        blocks = _blocks(checked, records, metric, folder)
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        material = sections.Material(records, metric, folder, helper)
+        shown = [(heading, section(material)) for heading, section in sections.SECTIONS]
+        blocks: list[Block] = [Heading(TITLE, 1), *sections.summary(material), Contents()]
+        for heading, section in shown:
+            if section:
+                blocks += [Heading(heading), *section]
+        helper.wait()
         written = folder / "report.md", folder / "report.html"
         written[0].write_text(to_markdown(blocks), encoding="utf-8")
         written[1].write_text(to_html(blocks, TITLE), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"--output {folder}: {error.strerror or error}. Name a folder that can be written.") from error
-    return *written, _short(checked).to_markdown()
-
-
-def _blocks(
-    checked: list[tuple[claims.Claim, claims.Finding]], records: list[Record], metric: str, folder: Path
-) -> list[Block]:
-    """The whole document, claims first: they need no records."""
-    blocks = [Heading(TITLE, 1), *_summary(checked, records), *_claims(checked)]
-    blocks += _figures(records, folder, None)
-    if records:
-        blocks.append(Heading("What the store holds"))
-        tables = compare.tables(records, metric)
-        blocks += tables
-        if not any(table.title == published.TITLE for table in tables):
-            blocks.append(Text(published.NOTHING))
-        for suite in dict.fromkeys(record.suite for record in records):
-            blocks += _figures(records, folder, suite)
-    return blocks
-
-
-def _summary(checked: list[tuple[claims.Claim, claims.Finding]], records: list[Record]) -> list[Block]:
-    counts = ", ".join(f"{verdict} {count}" for verdict, count in claims.counts(checked).items())
-    blocks: list[Block] = [Text(f"{len(checked)} claims checked: {counts}.")]
-    if records:
-        ended = max(record.finished for record in records)[:16].replace("T", " ")
-        backends = ", ".join(dict.fromkeys(record.backend for record in newest(records)))
-        blocks.append(Text(f"{len(newest(records))} cells of {backends}; the last ended {ended} UTC."))
-    else:
-        blocks.append(Text("The store holds no records yet: `nox -s torch` (or jax, tensorflow) makes them."))
-    return blocks
-
-
-def _claims(checked: list[tuple[claims.Claim, claims.Finding]]) -> list[Block]:
-    """A table for each group of claims."""
-    blocks: list[Block] = [Heading("Claims")]
-    for group in dict.fromkeys(claim.group for claim, _ in checked):
-        rows = [
-            [_mark(finding), claim.statement, f"{finding.figure:.3g}: {finding.meaning}", finding.remark, claim.source]
-            for claim, finding in checked
-            if claim.group == group
-        ]
-        frame = pandas.DataFrame(rows, columns=["verdict", "claim", "figure", "what is true", "source"])
-        blocks.append(Sentences(Table(group, frame)))
-    return blocks
+    return *written, _short(helper.checked()).to_markdown()
 
 
 def _short(checked: list[tuple[claims.Claim, claims.Finding]]) -> Table:
@@ -106,20 +109,12 @@ def _short(checked: list[tuple[claims.Claim, claims.Finding]]) -> Table:
     return Table("Claims", pandas.DataFrame(rows, columns=["verdict", "figure", "about", "claim"]))
 
 
-def _mark(finding: claims.Finding) -> str:
-    return finding.verdict if finding.verdict == claims.HOLDS else f"**{finding.verdict}**"
+def _check() -> list[claims.Finding]:
+    """What the second process does first. Findings only: the checks of claims need not travel."""
+    return [finding for _, finding in claims.check_all()]
 
 
-def _figures(records: list[Record], folder: Path, suite: str | None) -> list[Block]:
-    """The figures of a suite; the error map, which needs no records, where no suite is named."""
-    if suite is None:
-        agreement = [record for record in newest(records) if record.suite == "agreement"]
-        drawn = [("near_lines", maps.near_lines(agreement))]
-    else:
-        kept = [record for record in newest(records) if record.suite == suite]
-        drawn = [(name, draw(kept)) for name, draw in maps.OF_INVOCATION.get(suite, ()) if name != "near_lines"]
-    blocks: list[Block] = []
-    for name, figure in drawn:
-        if figure is not None:
-            blocks.append(Picture(figures.save(figure, folder / "figures" / f"{name}.png"), _CAPTIONS[name]))
-    return blocks
+def _save(function: Callable[..., Figure], arguments: tuple[Any, ...], path: Path) -> Path:
+    from results import figures
+
+    return figures.save(function(*arguments), path)

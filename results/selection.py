@@ -7,6 +7,9 @@ from typing import Any
 
 from results.records import Record
 
+#: what a cell means by not naming a field
+UNSAID = {"precision": "float32", "repeat": 0}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that all commands on records share."""
@@ -41,7 +44,7 @@ def parse(arguments: argparse.Namespace) -> dict[str, set[str]]:
 
 def matches(suite: str, backend: str, cell: dict[str, Any], where: dict[str, set[str]]) -> bool:
     """Whether a cell has an allowed value in every selected field; numbers compare as numbers (0.80 is 0.8)."""
-    fields = {**cell, "suite": suite, "backend": backend}
+    fields = {**UNSAID, **cell, "suite": suite, "backend": backend}
     return all(
         any(_same(fields.get(name.removesuffix("!")), text) for text in values) != name.endswith("!")
         for name, values in where.items()

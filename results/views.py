@@ -14,11 +14,13 @@ _PARAMS = {
     "agreement": ("backend", "divergence", "alpha", "beta", "dtype", "classes", "spread"),
     "loss": ("backend", "implementation", "alpha", "beta", "rows", "classes", "dtype"),
     "distill": ("backend", "method", "alpha", "beta", "seed"),
+    "throughput": ("backend", "pair", "method", "scale"),
 }
 _METRICS = {
     "agreement": ("agreement/value_error", "agreement/gradient_error"),
     "loss": ("loss/forward_ms", "loss/forward_backward_ms", "loss/percent_of_copy", "memory/peak_mb"),
     "distill": ("test/accuracy", "test/nll", "train/loss", "time/step_ms"),
+    "throughput": ("throughput/images_per_s", "throughput/times_plain", "throughput/input_times_training"),
 }
 
 

@@ -65,7 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="weight of the labels' cross-entropy (default: the recipe's)")  # fmt: skip
     add("--set", type=_setting, action="append", default=[], metavar="NAME=V,…", dest="settings",
         help="another parameter of a method, such as gamma=0.2 or non_target_weight=2,8")  # fmt: skip
-    add("--seeds", type=int, metavar="N", help="seeds 0 to N − 1 (default: the recipe's)")
+    add("--seeds", type=_seeds, default=(0, None), metavar="N|FIRST:END",
+        help="seeds 0 to N − 1, or FIRST to END − 1 (default: from 0, as many as the recipe says)")  # fmt: skip
     add("--scale", default=SCALES[0],
         help=f"{', '.join(SCALES)}: embedded data, real data and a short schedule, the paper's recipe "
         "(default %(default)s)")  # fmt: skip
@@ -109,6 +110,15 @@ def _list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     return parse
 
 
+def _seeds(text: str) -> tuple[int, int | None]:
+    """Parser of N or FIRST:END: the first seed and how many there are."""
+    first, colon, end = text.rpartition(":")
+    numbers = [int(word) for word in (first or "0", end) if word.removeprefix("-").isdecimal()]
+    if len(numbers) < 2 or (colon and numbers[0] >= numbers[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} names no seeds; write 10, or 10:20 for 10 to 19")
+    return numbers[0], numbers[1] - numbers[0]
+
+
 def _numbers(text: str) -> tuple[float, ...] | Range:
     """Parser of a list of numbers, or of a range low:high."""
     if ":" not in text:
@@ -140,8 +150,9 @@ def select(options: argparse.Namespace) -> Selection:
         precisions=options.precision, repeats=options.repeats,
         pairs=options.pair, datasets=options.dataset, methods=options.method, alphas=options.alpha, betas=options.beta,
         temperatures=options.temperature, presets=options.preset, distill_weights=options.distill_weight,
-        hard_weights=options.hard_weight, settings=tuple(options.settings), seeds=options.seeds, scale=options.scale,
-        dtypes=options.dtype, teacher_weights=options.teacher_weights, sweep=sweep,
+        hard_weights=options.hard_weight, settings=tuple(options.settings), scale=options.scale,
+        first_seed=options.seeds[0], seeds=options.seeds[1], dtypes=options.dtype,
+        teacher_weights=options.teacher_weights, sweep=sweep,
     )  # fmt: skip
     check(selection)
     if sweep is not None:

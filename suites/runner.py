@@ -262,6 +262,10 @@ SHOWN = {
     "loss/forward_ms": "forward {:.3g} ms",
     "loss/forward_backward_ms": "forward + backward {:.3g} ms",
     "loss/percent_of_copy": "{:.0f} % of copy",
+    "throughput/images_per_s": "{:.0f} images/s",
+    "throughput/times_plain": "{:.3f} × plain loop",
+    "throughput/times_loader": "{:.3f} × data loader",
+    "throughput/input_times_training": "input alone {:.0f} × training",
     "memory/peak_mb": "peak {:.0f} MB",
 }
 

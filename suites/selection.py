@@ -36,7 +36,8 @@ class Selection:
         presets: names in `reference.presets.PRESETS`, in place of alphas and betas.
         distill_weights, hard_weights: weights of the loss' terms in place of the recipe's.
         settings: (name, values) of further parameters of methods, in place of the recipe's.
-        seeds: number of seeds, from 0 up; None for the recipe's.
+        seeds: number of seeds; None for the recipe's.
+        first_seed: the first of them.
         teacher_weights: a file of weights to take as the teacher's in place of training it.
         scale: a name in `suites.cell.SCALES`.
         dtypes: names in `suites.cell.DTYPES`.
@@ -58,6 +59,7 @@ class Selection:
     hard_weights: tuple[float, ...] = ()
     settings: tuple[tuple[str, tuple[float, ...]], ...] = ()
     seeds: int | None = None
+    first_seed: int = 0
     scale: str = "smoke"
     dtypes: tuple[str, ...] = ()
     teacher_weights: str | None = None
@@ -182,6 +184,8 @@ def check(selection: Selection) -> None:
         check_choice("method", method, tuple(methods.METHODS))
     if selection.seeds is not None and selection.seeds < 1:
         raise ValueError(f"seeds {selection.seeds!r} is not allowed; it must be at least 1")
+    if selection.first_seed < 0:
+        raise ValueError(f"first seed {selection.first_seed!r} is not allowed; it must be at least 0")
     for pair in selection.pairs:
         for model in split_pair(pair):
             _named_spec(model, (32, 32, 3), 10)
@@ -207,7 +211,7 @@ def _check_variants(selection: Selection) -> None:
         raise ValueError(f"repeats {selection.repeats!r} is not allowed; it must be 0 or greater")
     given = {"precision": selection.precisions, "repeats": selection.repeats}
     for name, value in given.items():
-        if value and set(selection.suites) <= {"agreement", "loss"}:
+        if value and set(selection.suites) <= {"agreement", "loss", "throughput"}:
             raise ValueError(
                 f"{name} {value!r} fits none of the chosen suites ({', '.join(selection.suites)}), which train nothing; "
                 "name a suite that does, such as distill"

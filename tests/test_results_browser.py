@@ -1,4 +1,4 @@
-"""What a person sees: the MLflow UI of a store in headless Chromium, from run table to compare page to figure.
+"""What a person sees in headless Chromium: the MLflow UI from run table to compare page to figure, and the report.
 
 Needs the package playwright (group `browser`) and a Chromium of the system, which ABKD_CHROMIUM may name.
 """
@@ -15,9 +15,10 @@ from urllib.parse import quote
 
 import pytest
 from mlflow_server import free_port
-from results_examples import distill
+from results_examples import agreement, distill, loss, trace
 
 from results import Store, tracking
+from results.__main__ import main
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (`nox -s tests-browser`)")
 
@@ -127,3 +128,47 @@ def test_the_load_of_the_machine_and_the_data_set_are_seen(ui, page, runs):
     page.get_by_text("cpu_utilization_percentage").first.wait_for()
     page.goto(address, wait_until="domcontentloaded")
     page.get_by_text(re.compile(r"digits.*5e09f536|5e09f536")).first.wait_for()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The address of a report with every section, wide tables and long names."""
+    store = Store(tmp_path_factory.mktemp("report") / "store")
+    for backend in BACKENDS:
+        for seed in range(3):
+            store.write(distill("abkd", seed, backend, 0.95 + seed / 100))
+            store.write(distill("kd", seed, backend, 0.94, environment={"variable.XLA_FLAGS": "--xla_flag=true " * 9}))
+        store.write(agreement("float64", backend, details={"worst": [{"excess": 0.2}]}))
+        store.write(trace(backend))
+    for implementation in ("ours", "framework_kl"):
+        store.write(loss(implementation))
+    assert main(["report", "--store", str(store.path)]) == 0
+    return (store.path / "report" / "report.html").as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(390, 844), (1280, 900)])
+def test_the_report_fits_the_screen_and_asks_the_network_for_nothing(page, report, size, scheme):
+    viewport = {"width": size[0], "height": size[1]}
+    context = page.context.browser.new_context(viewport=viewport, color_scheme=scheme)
+    opened = context.new_page()
+    asked = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(report)
+    opened.evaluate("document.querySelectorAll('details').forEach(entry => entry.open = true)")
+    for name in ("Agreement", "Speed", "Distillation", "Claims", "Environment"):
+        opened.get_by_role("navigation").get_by_role("link", name=name).click()
+        heading = opened.get_by_role("heading", name=name, exact=True)
+        assert -1 <= heading.bounding_box()["y"] < size[1]
+    width = opened.evaluate("document.documentElement.scrollWidth")
+    beyond = opened.evaluate(
+        "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 "
+        "&& !e.closest('.wide')).map(e => e.tagName + ' ' + e.textContent.slice(0, 40))"
+    )
+    assert width == size[0] and beyond == []
+    images = opened.evaluate("[...document.images].map(image => image.naturalWidth)")
+    assert len(images) > 5 and min(images) > 300
+    assert [url for url in asked if not url.startswith("data:")][1:] == [], asked  # but the page itself
+    letters = opened.evaluate("getComputedStyle(document.body).color")
+    assert letters == ("rgb(255, 255, 255)" if scheme == "dark" else "rgb(0, 0, 0)")
+    context.close()

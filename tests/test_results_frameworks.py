@@ -9,7 +9,17 @@ from mlflow.tracking import MlflowClient
 from mlflow_server import runs_of
 from results_examples import distill
 
-from results import Store, compare, framework_figure, framework_steps, frameworks, step_losses, tracking
+from results import (
+    Store,
+    compare,
+    framework_figure,
+    framework_steps,
+    frameworks,
+    precisions,
+    selection,
+    step_losses,
+    tracking,
+)
 from results.records import Record, newest
 
 GIVEN = {"teacher_weights": "teacher.safetensors 0123456789abcdef"}
@@ -24,11 +34,9 @@ def losses(seed, difference=0.0, steps=200):
 
 def student(backend, seed, accuracy, *, method="kd", repeat=0, difference=0.0, shared=True, **fields):
     cell = (GIVEN if shared else {}) | ({"repeat": repeat} if repeat else {}) | fields.pop("cell", {})
-    return distill(
-        method, seed, backend, accuracy, f"of-{backend}", cell=cell,
-        key=f"{method}-{backend}-{seed}-{repeat}-{shared}", details={"step_losses": step_losses.keep(losses(seed, difference))},
-        **fields,
-    )  # fmt: skip
+    key = fields.pop("key", f"{method}-{backend}-{seed}-{repeat}-{shared}")
+    details = {"step_losses": step_losses.keep(losses(seed, difference))}
+    return distill(method, seed, backend, accuracy, f"of-{backend}", cell=cell, key=key, details=details, **fields)
 
 
 def both(shift, *, scatter=0.001, seeds=8, backend="jax", **fields):
@@ -138,6 +146,42 @@ def test_the_teacher_is_named_and_the_note_says_what_it_means():
     assert set(frameworks.tables(both(0.0, method="sft", shared=False))[0].data["teacher"]) == {"none"}
 
 
+def test_two_seeds_that_happen_to_differ_by_the_same_prove_nothing():
+    """Accuracies are whole numbers of images: equal differences come by chance."""
+    records = [
+        student(name, seed, 0.95 + shift) for name, shift in (("torch", 0.0), ("jax", -0.02)) for seed in range(2)
+    ]
+    found = row(records)
+    assert found["p"] == pytest.approx(0.5) and "differs" not in found["verdict"]
+
+
+def test_students_in_mixed_precision_are_compared_seed_by_seed():
+    records = both(0.0, seeds=4) + [
+        student(
+            "torch", seed, record.metrics["test/accuracy"] - 0.01, cell={"precision": "bfloat16"}, key=f"narrow-{seed}"
+        )
+        for seed, record in enumerate(both(0.0, seeds=4)[:3])
+    ]
+    (line,) = precisions.table(records).data.to_dict("records")
+    assert line["difference"] == pytest.approx(-0.01) and (line["seeds"], line["worse"]) == (3, 3)
+    assert (line["backend"], line["precision"], line["step_ms"]) == ("torch", "bfloat16", 4.5)
+    assert precisions.table(both(0.0)) is None
+
+
+def test_what_a_cell_does_not_name_can_be_selected_too():
+    records = [
+        student("torch", 0, 0.9),
+        student("torch", 0, 0.9, repeat=1),
+        student("torch", 1, 0.9, cell={"precision": "bfloat16"}),
+    ]
+    for where, seeds in (
+        ({"precision": {"float32"}}, [0, 0]),
+        ({"precision!": {"float32"}}, [1]),
+        ({"repeat": {"0"}}, [0, 1]),
+    ):
+        assert [record.cell["seed"] for record in selection.select(records, where)] == seeds
+
+
 def test_one_framework_alone_gives_no_table():
     records = [student("torch", seed, 0.95) for seed in range(3)]
     assert frameworks.tables(records) == [] == framework_steps.tables(records)
@@ -147,7 +191,7 @@ def test_one_framework_alone_gives_no_table():
 def test_precisions_are_sections_of_their_own():
     records = both(0.0) + both(0.02, cell={"precision": "bfloat16"})
     titles = [table.title for table in frameworks.tables(records)]
-    assert len(titles) == 2 and titles[1].endswith("float32, bfloat16")
+    assert len(titles) == 2 and titles[1].endswith("float32, mixed bfloat16, teacher 012345")
     assert len(compare.methods(records)) == 2
 
 

@@ -300,6 +300,41 @@ def test_planted_regressions_of_the_committed_baselines_are_caught_and_named(com
         assert text.count("| regressed") + text.count("| missing") == len(failures)
 
 
+def repeated(first, drop=0.0, threads="1", methods=("abkd", "kd"), count=10):
+    """A run of other seeds of the students that are in the baselines."""
+    return [
+        dataclasses.replace(record, key=f"{method}-{seed}", cell=record.cell | {"seed": seed},
+                            environment={"backend.threads": threads})
+        for method in methods
+        for seed, record in zip(range(first, first + count), students(drop, method=method), strict=False)
+    ]  # fmt: skip
+
+
+def test_every_complete_run_of_other_seeds_is_gated_for_itself(tmp_path, folder, capsys):
+    store = Store(tmp_path / "store")
+    write(store, [*repeated(10), *repeated(20, threads="2"), *repeated(30, methods=("abkd",)), *repeated(40, count=4)])
+    words = ["gate", "--store", str(store.path), "--baselines", str(folder), "--repeated"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "2 runs (2 of torch), 0 false alarms" in printed
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if "| torch " in line]
+    assert lines == [["torch", "10 to 19", "1", *"20000"], ["torch", "20 to 29", "2", *"20000"]]
+    # what the baselines hold is compared seed with seed; a run that is worse is an alarm
+    write(store, [*repeated(0), *repeated(50, drop=0.03, methods=("kd",)), *repeated(50, methods=("abkd",))])
+    assert main(words) == 1
+    printed = capsys.readouterr().out
+    assert "4 runs (4 of torch), 1 false alarms" in printed and "0 to 9, paired" in printed
+    row = next(line for line in printed.splitlines() if line.startswith("| kd "))
+    assert [cell.strip() for cell in row.split("|")][3:7] == ["4", "+0.0075", "0.0150", "+0.0300"]
+
+
+def test_without_a_complete_run_of_other_seeds_the_next_step_is_said(tmp_path, folder, capsys):
+    store = Store(tmp_path / "store")
+    write(store, repeated(10, count=4))
+    assert main(["gate", "--store", str(store.path), "--baselines", str(folder), "--repeated"]) == 2
+    assert "--seeds 10:20" in capsys.readouterr().err
+
+
 def test_other_seeds_are_compared_by_their_means_on_request(tmp_path, folder, capsys):
     teacher = distill("sft", 0, accuracy=0.98, key="teacher", cell={"method": "teacher", "pair": "digits-teacher"})
     baselines.update([teacher], "the teacher, with one seed", folder=folder)

@@ -60,6 +60,12 @@ def test_scales_of_one_method_are_rows_of_their_own():
     assert sorted(row["about ours"].startswith("**not comparable**") for row in found) == [False, True]
 
 
+def test_what_cannot_be_compared_for_one_reason_is_one_line():
+    records = [student("kd", seed, "small", backend=backend) for seed in range(2) for backend in ("jax", "torch")]
+    (row,) = rows(records)["kd"]
+    assert row["about ours"].endswith("(torch, jax)")
+
+
 def test_one_seed_is_few_and_what_did_not_end_is_counted():
     (row,) = rows([student("dkd", 0, "paper"), student("dkd", 1, "paper", status="diverged")])["dkd"]
     assert "1 seed, 1 diverged, few" in row["about ours"] and row["ours, best epoch"] == "70.00"

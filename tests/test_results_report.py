@@ -1,6 +1,7 @@
 """The report: every claim and table in one file each, figures inside, nothing loaded from anywhere."""
 
 import base64
+import html
 import html.parser
 import re
 
@@ -11,7 +12,7 @@ from results_examples import agreement, distill, loss, trace
 from reference import claims
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
 from reference.grid import draw_logits
-from results import Store, maps, page
+from results import Store, compare, environment_table, maps, page
 from results.__main__ import main
 from results.tables import Table
 
@@ -23,12 +24,24 @@ def with_logits(seed=0, **fields):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """The report of a store with records of every kind."""
+def store(tmp_path_factory):
+    """A store with records of every kind."""
     store = Store(tmp_path_factory.mktemp("report"))
-    measured = agreement(details={"error_map": {line: [[1e-7] * len(PLACES)] * len(DISTANCES) for line in LINES}})
-    for record in (with_logits(0), with_logits(1), distill("kd"), measured, loss(), trace(), trace("jax")):
+    error_map = {line: [[1e-7] * len(PLACES)] * len(DISTANCES) for line in LINES}
+    measured = agreement(details={"error_map": error_map, "worst": [{"excess": 0.25}]})
+    losses = loss(), loss("framework_kl", milliseconds=80.0)
+    timed = [distill("kd", seed, accuracy=0.9, second=60) for seed in (0, 1)]
+    in_two = [distill("kd", 0, "jax", accuracy=0.9), distill("kd", 1, "jax", accuracy=0.91)]
+    for record in timed:
+        record.metrics["time/total_s"] = 7.5
+    for record in (with_logits(0), with_logits(1), *timed, *in_two, measured, *losses, trace(), trace("jax")):
         store.write(record)
+    return store
+
+
+@pytest.fixture(scope="module")
+def written(store):
+    """The report of the store, as Markdown and as a page."""
     assert main(["report", "--store", str(store.path)]) == 0
     folder = store.path / "report"
     return (folder / "report.md").read_text(encoding="utf-8"), (folder / "report.html").read_text(encoding="utf-8")
@@ -39,17 +52,65 @@ def test_both_files_have_every_claim_with_verdict_and_source(written):
     for claim in claims.CLAIMS.values():
         assert claim.statement.replace("|", "\\|") in markdown and claim.source in markdown
     assert markdown.count("**fails**") == document.count("<strong>fails</strong>") == 14
-    for heading in ("Errors against the reference", "Agreement of the frameworks", "Methods: ", "Time of the loss"):
-        assert f"### {heading}" in markdown and f"<h3>{heading}" in document
+
+
+def test_every_table_of_the_comparison_is_in_the_report(written, store):
+    markdown, document = written
+    titles = [table.title for table in compare.tables(store.records())]
+    assert len(titles) > 5
+    for title in titles:
+        assert f"### {title}\n" in markdown and f"<h3>{html.escape(title)}</h3>" in document
+
+
+def test_the_main_findings_come_first_and_every_section_has_its_link(written):
+    markdown, document = written
+    head = markdown[: markdown.index("\n## ")]
+    for finding in (
+        "**Errors against the reference**: cells within their bounds: torch 1 of 1 (largest error 25 % of its bound).",
+        "agree within their bar in 1 of 1 pairs", "torch 0.50 × at 512×50257", "39 checked",
+        "best on torch **abkd (0.8, 0.2)** (0.9700 ± 0.0000), jax **kd** (0.9050 ± 0.0050). "
+        "Against kd (Holm, 5 %): better abkd (0.8, 0.2) (torch).",
+    ):  # fmt: skip
+        assert finding in head, head
+    sections = re.findall(r"^## (.*)$", markdown, re.M)
+    assert sections == [
+        "Agreement", "Speed", "Distillation", "Frameworks side by side", "Beside the paper", "Claims", "Environment"
+    ]  # fmt: skip
+    for name in sections:
+        place = name.lower().replace(" ", "-")
+        assert f"[{name}](#{place})" in head
+        assert f'<a href="#{place}">' in document and f'<h2 id="{place}">' in document
+
+
+def test_the_environment_says_commit_hardware_versions_and_threads():
+    def measured_on(backend, seed=0, **environment):
+        return distill("kd", seed, backend, environment={"cpu": "a processor", "now.load": 0.5, **environment})
+
+    records = [
+        measured_on("torch", git_commit="0123456789abcdef", git_dirty=True, **{"backend.threads": "2"}),
+        measured_on("torch", 1, git_commit="0123456789abcdef", git_dirty=False, **{"now.load": 2.5}),
+        measured_on(
+            "torch", 2, git_commit="0123456789abcdef", git_dirty=False, **{"backend.jax": "1", "version.jax": "1"}
+        ),
+        measured_on("jax", **{"variable.XLA_FLAGS": "--x"}),
+    ]
+    hardware, flags, versions = environment_table.tables(records)
+    rows = {row[0]: row[1:] for table in (hardware, flags) for row in table.frame.itertuples(index=False, name=None)}
+    assert rows["commit"] == ("0123456789 (2), 0123456789 + changes (1)", "—")
+    assert rows["load when a cell began"] == ("0.5 to 2.5", "0.5") and rows["processor"] == ("a processor",) * 2
+    assert rows["threads"] == ("2", "—") and rows["XLA_FLAGS"] == ("—", "--x") and "jax" not in rows
+    assert versions.frame.values.tolist() == [["jax", "1", "—"]]
+    assert environment_table.tables([distill("kd", environment={})]) == []
 
 
 def test_figures_are_inside_and_nothing_is_loaded(written):
     markdown, document = written
     for text in written:
         pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", text)
-        assert len(pictures) == 5  # errors near the lines, concentration, methods, agreement, timings
+        # errors, their budget, and near the lines; timings; methods, accuracy against time, concentration; frameworks
+        assert len(pictures) == 8
         assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
-    assert not re.search(r"(src|href)=\"(?!data:)", document) and "<script" not in document
+    assert not re.search(r"(src|href)=\"(?!data:|#)", document) and "<script" not in document
     assert "@import" not in document and "url(" not in document
     assert set(re.findall(r"!\[.*?\]\[(.*?)\]", markdown)) == set(
         re.findall(r"^\[(figure-\d)\]: data:", markdown, re.M)
@@ -63,7 +124,7 @@ def test_the_page_is_well_formed_and_made_for_a_phone(written):
             self.open = []
 
         def handle_starttag(self, tag, attributes):
-            if tag not in ("meta", "img"):
+            if tag not in ("meta", "img", "link"):
                 self.open.append(tag)
 
         def handle_endtag(self, tag):

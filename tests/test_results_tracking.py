@@ -25,7 +25,9 @@ def no_server(monkeypatch):
 def filled(tmp_path_factory):
     """A store with records of every suite, sent to its own SQLite file."""
     store = Store(tmp_path_factory.mktemp("filled"))
-    records = [distill("abkd", 0), distill("kd", 1, second=20), diverged(), agreement(), loss(), loss("framework_kl")]
+    records = [distill("abkd", 0), distill("kd", 1, second=20), diverged(), loss(), loss("framework_kl")]
+    records[0].metrics["time/total_s"] = 7.5
+    records.append(agreement(details={"worst": [{"quantity": "value", "excess": 0.25}]}))
     for record in records:
         store.write(record)
     with pytest.MonkeyPatch.context() as patch:
@@ -60,6 +62,7 @@ def test_params_metrics_curves_and_environment_have_the_agreed_names(filled):
     (run,) = [run for run in children(client, "abkd-distill") if run.data.params["method"] == "abkd"]
     expected = {"backend": "torch", "alpha": "0.8", "seed": "0", "scale": "smoke", "dtype": "float32", "device": "cpu"}
     assert expected.items() <= run.data.params.items()
+    assert run.data.params["precision"] == "float32"  # also of records that name none, so that a search finds them
     assert run.data.metrics["test/accuracy"] == 0.97 and run.data.metrics["time/step_ms"] == 4.5
     history = client.get_metric_history(run.info.run_id, "train/loss")
     assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0), (3, 0.25)]
@@ -78,11 +81,12 @@ def test_figures_are_artifacts_under_the_store(filled):
     client = client_of(store)
     for run in runs_of(client, "abkd-distill"):
         names = [artifact.path for artifact in client.list_artifacts(run.info.run_id, "figures")]
-        assert names == ["figures/learning_curves.png" if "abkd.key" in run.data.tags else "figures/methods.png"]
+        whole = ["figures/accuracy_against_time.png", "figures/methods.png"]
+        assert names == (["figures/learning_curves.png"] if "abkd.key" in run.data.tags else whole)
     assert list(store.path.glob("mlartifacts/abkd-distill/*/artifacts/figures/learning_curves.png"))
     (parent,) = [run for run in runs_of(client, "abkd-agreement") if "abkd.key" not in run.data.tags]
     names = [artifact.path for artifact in client.list_artifacts(parent.info.run_id, "figures")]
-    assert names == ["figures/errors.png", "figures/near_lines.png"]
+    assert names == ["figures/error_budget.png", "figures/errors.png", "figures/near_lines.png"]
 
 
 def test_non_finite_figures_are_tags_and_never_numbers(filled):

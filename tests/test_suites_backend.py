@@ -19,6 +19,7 @@ from suites.distill.recipe import Value
 from suites.plan import SUITES, PlannedCell
 from suites.selection import Selection
 from suites.suite import Context
+from suites.throughput import problems
 
 
 @pytest.fixture
@@ -130,6 +131,23 @@ def test_a_loss_timing_is_checked_and_set_beside_the_yardstick(context):
         assert record.metrics["loss/forward_backward_ms"] > 0
         assert len(record.details["samples_s"]["forward_backward"]) >= 9
     assert processes.threads(context) == 1
+
+
+def test_throughput_is_measured_beside_plain_loops_that_do_the_same(context, monkeypatch):
+    monkeypatch.setitem(problems.ROUNDS, "smoke", (3, 1))
+    monkeypatch.setenv("ABKD_DATA", str(context.store.path))  # random images do
+    cell = Cell(
+        "throughput", backend=context.backend, pair="resnet8:resnet8", dataset="cifar100", method="abkd",
+        options=options(alpha=0.5, beta=-0.25, temperature=2.0, distill_weight=3.0, hard_weight=1.0),
+    )  # fmt: skip
+    record = run(cell, context)  # a plain loop whose loss or size is another one ends as failed
+    assert record.details["data"]["stand_in"] and record.details["loss_error"] < 1e-5
+    loops = record.details["samples_s"]
+    assert set(loops) >= {"harness"} and len(loops) == (4 if context.backend == "torch" else 2)
+    assert all(len(seconds) == 3 and min(seconds) > 0 for seconds in loops.values())
+    for name in ("images_per_s", "plain_images_per_s", "times_plain", "input_times_training"):
+        assert record.metrics[f"throughput/{name}"] > 0
+    assert ("throughput/times_loader" in record.metrics) == (context.backend == "torch")
 
 
 def test_peak_memory_counts_what_was_there_for_a_moment(backend):

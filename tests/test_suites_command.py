@@ -68,6 +68,9 @@ def results(store):
         (["--alpha", "x"], ["--alpha", "'x'"]),
         (["--temperature", "0"], ["temperature=0.0", "greater than 0"]),
         (["--seeds", "0"], ["seeds 0", "at least 1"]),
+        (["--seeds", "20:10"], ["'20:10'", "10:20 for 10 to 19"]),
+        (["--seeds", "ten"], ["'ten'", "write 10"]),
+        (["--seeds=-2:3"], ["first seed -2", "at least 0"]),
         (["distill", "--method", "kd", "--alpha", "0.8"], ["alpha 0.8", "abkd"]),
         (["--threads", "0"], ["threads 0"]),
         (["--preset", "paper-gpt3"], ["preset 'paper-gpt3'", "did you mean 'paper-gpt2'", "article-classification"]),
@@ -107,6 +110,14 @@ def test_the_plan_counts_cells_and_runs_none(tmp_path, capsys):
     assert fake_harness.trainings == 0
     last = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
     assert last[1:5] == ["9", "0", "9", "0"]  # a teacher, four traces, two methods with two seeds
+
+
+def test_seeds_are_a_number_or_a_range(tmp_path):
+    assert run(tmp_path, *SMALL[:5], "--seeds", "10:12", "--no-mlflow") == 0
+    students = [record.cell for record in Store(tmp_path).records() if record.cell["scale"] == "smoke"]
+    assert sorted(cell["seed"] for cell in students if cell["method"] == "sft") == [10, 11]
+    assert run(tmp_path, *SMALL[:5], "--seeds", "11", "--no-mlflow") == 0
+    assert fake_harness.trainings == 1 + 2 * (2 + 10)  # seed 10 was there; all of them have one teacher
 
 
 def test_every_cell_ends_in_a_record_and_is_not_run_again(tmp_path, capsys):

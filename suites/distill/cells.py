@@ -27,9 +27,10 @@ def cells(selection: Selection, context: Context) -> list[Cell]:
         shared = {"backend": context.backend, "pair": pair, "dataset": dataset, "device": context.device}
         names = selection.methods_of(dataset)
         chosen = [(m, entry) for m in names for entry in method_options(selection, dataset, pair, m)]
+        seeds = range(selection.first_seed, selection.first_seed + selection.seeds_of(dataset))
         students = [
             Cell("distill", method=method, options=entry, scale=selection.scale, seed=seed, dtype=dtype, **shared)
-            for seed, (method, entry) in product(range(selection.seeds_of(dataset)), chosen)
+            for seed, (method, entry) in product(seeds, chosen)
         ]
         # a trace has a teacher of its own, which nobody trained
         first_of_method = {m: tuple(o for o in entry if o[0] != "teacher_weights") for m, entry in reversed(chosen)}

@@ -29,6 +29,10 @@ TRACE = {
     "weight_decay": Value(5e-4, PAPER),
     "schedule": Value("cosine"),
 }
+#: Deep networks that nobody has trained give large logits: from resnet56 a first loss of 73. At the rate above rounding
+#: of float64 then reaches a percent of the loss within 15 steps; at this one it stays below 1e-14, while the loss falls
+#: to half.
+GENTLER = {"cifar100": {"learning_rate": Value(1e-4)}}
 TRACE_TEACHER_SEED = 1000
 TRACE_IMAGES = 16
 
@@ -93,7 +97,7 @@ def student_recipe(
         method: one that the data set has a recipe for.
         overrides: parameters of the method that the user set.
     """
-    values = TRACE if scale == "trace" else of_dataset(dataset, scale).students[scale]
+    values = TRACE | GENTLER.get(dataset, {}) if scale == "trace" else of_dataset(dataset, scale).students[scale]
     changed = {name: Value(value, "command line") for name, value in overrides.items()}
     values = dict(values) | method_values(dataset, pair, method) | changed
     return Recipe(values, TRACE_STEPS if scale == "trace" else None)

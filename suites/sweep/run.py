@@ -76,20 +76,21 @@ def _ended(
     if sweep.sweep.early_stop is None:
         yield from place(students, None, progress)
         return
-    firsts = [planned for planned in sweep.students if planned.cell.seed == 0]
+    first = min(planned.cell.seed for planned in sweep.students)
+    firsts = [planned for planned in sweep.students if planned.cell.seed == first]
     rules = _rules(firsts, sweep.sweep.early_stop, context)
     stopped = {
         setting(planned.cell) for planned in firsts if planned.record is not None and planned.record.status == "pruned"
     }
-    for planned, ended in place([planned for planned in students if planned.cell.seed == 0], rules, progress):
+    for planned, ended in place([planned for planned in students if planned.cell.seed == first], rules, progress):
         if ended.outcome.status == "pruned":
             stopped.add(setting(planned.cell))
         yield planned, ended
-    rest = [planned for planned in students if planned.cell.seed != 0]
+    rest = [planned for planned in students if planned.cell.seed != first]
     for planned in rest:
         if setting(planned.cell) in stopped:
             progress.begin(planned.label)
-            yield planned, _not_run("pruned", "not run: its setting was stopped early with seed 0")
+            yield planned, _not_run("pruned", f"not run: its setting was stopped early with seed {first}")
     yield from place([planned for planned in rest if setting(planned.cell) not in stopped], None, progress)
 
 

@@ -27,9 +27,10 @@ class Block(nnx.Module):
     def __init__(self, channels: int, width: int, stride: int, rngs: nnx.Rngs) -> None:
         self.conv1, self.bn1 = _conv(channels, width, 3, stride, rngs), _norm(width, rngs)
         self.conv2, self.bn2 = _conv(width, width, 3, 1, rngs), _norm(width, rngs)
-        self.shortcut = None
-        if stride != 1 or channels != width:
-            self.shortcut = nnx.Sequential(_conv(channels, width, 1, stride, rngs), _norm(width, rngs))
+        shortcut = stride != 1 or channels != width
+        self.shortcut = (
+            nnx.Sequential(_conv(channels, width, 1, stride, rngs), _norm(width, rngs)) if shortcut else None
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features of `[batch, …]` images."""

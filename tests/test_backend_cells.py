@@ -1,0 +1,52 @@
+"""A cell whose process is killed at a random step, and the same command again."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cell_worker
+import pytest
+from conftest import CHOSEN
+
+from results.store import Store
+from suites.distill import cells, checkpoint
+
+
+def decided(record):
+    """All of a record that must be the same bit for bit: not the times, not the memory."""
+    kept = {name: value for name, value in record.metrics.items() if not name.startswith(("time/", "memory/"))}
+    return record.key, record.status, kept, record.curves, record.details
+
+
+@pytest.fixture
+def few_images(monkeypatch):
+    cell_worker.shorten(monkeypatch.setitem, monkeypatch.setattr)
+
+
+def test_killed_and_run_again_gives_the_record_of_an_uninterrupted_run(backend, tmp_path, few_images, monkeypatch):
+    cell = cell_worker.student_cell(backend)
+    context = cell_worker.context_of(backend, Store(tmp_path / "killed"))
+    assert cell_worker.run(cells.teacher_cell(cell), context).status == "ok"
+    shutil.copytree(tmp_path / "killed", tmp_path / "whole")
+    total = cell_worker.EPOCHS * cell_worker.STEPS
+    step = random.SystemRandom().randrange(cell_worker.STEPS, total)
+    worker = Path(cell_worker.__file__)
+    ended = subprocess.run(
+        [sys.executable, str(worker), CHOSEN, str(tmp_path / "killed"), str(step)],
+        env={**os.environ, "PYTHONPATH": str(worker.parent.parent)}, check=False,
+    )  # fmt: skip
+    assert ended.returncode == -signal.SIGKILL
+    kept = checkpoint.path_of(cells.own_key(cell, context), context)
+    assert kept.is_file() and len(context.store.records()) == 1
+
+    made = cell_worker.counted(monkeypatch.setattr)
+    again = cell_worker.run(cell, context)
+    assert made[-1].asked == total - step // cell_worker.STEPS * cell_worker.STEPS  # on from the last epoch's end
+    assert not kept.exists()
+    whole = cell_worker.run(cell, cell_worker.context_of(backend, Store(tmp_path / "whole")))
+    assert made[-1].asked == total
+    assert whole.status == "ok" and decided(again) == decided(whole), f"killed at step {step}"
