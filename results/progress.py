@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from results.figures import dress, margins, mean_and_error, method_label, new_figure
+from results.figures import dress, margins, mean_and_error, new_figure, variant_label
 from results.grouping import TEACHER, counts
 from results.metrics import higher_is_better
 from results.records import Record, Status
@@ -62,7 +62,7 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
         if when is None or record.status != Status.OK or not counts(record) or record.cell.get("method") == TEACHER:
             continue
         values = numpy.array([math.nan if v is None else v for v in record.curves[metric]], float)
-        groups.setdefault((method_label(record), record.backend), []).append((when, values))
+        groups.setdefault((variant_label(record), record.backend), []).append((when, values))
     if not groups:
         return None
     sign = 1.0 if higher_is_better(metric) else -1.0

@@ -23,6 +23,7 @@ from results import (
     frameworks,
     maps,
     paired,
+    precisions,
     published,
     traces,
 )
@@ -130,7 +131,8 @@ def distillation(material: Material) -> list[Block]:
     """Students: methods, data sets, differences to the baseline."""
     tables = [*compare.methods(material.records, material.metric), *material.against]
     tables += compare.data_sets(material.records, material.metric)
-    return [*material.pictures("distill"), *tables]
+    narrow = precisions.table(material.records, material.metric)
+    return [*material.pictures("distill"), *tables, *([] if narrow is None else [narrow])]
 
 
 def frameworks_compared(material: Material) -> list[Block]:
