@@ -75,7 +75,10 @@ def train(
     global trainings
     trainings += 1
     if os.environ.get("ABKD_TEST_STARTS"):  # of trainings in other processes
-        Path(os.environ["ABKD_TEST_STARTS"], uuid.uuid4().hex).touch()
+        Path(os.environ["ABKD_TEST_STARTS"], f"{os.getpid()}-{uuid.uuid4().hex}").touch()
+    gate = os.environ.get("ABKD_TEST_GATE")  # while this file is there, students wait at their start
+    while gate and alpha is not None and Path(gate).exists():
+        time.sleep(0.02)
     if on_train is not None:
         on_train(trainings)
     methods.resolve(method, alpha=alpha, beta=beta, temperature=temperature, hard_weight=hard_weight, **own)

@@ -24,7 +24,8 @@ from suites.throughput import problems
 
 @pytest.fixture
 def context(backend, tmp_path):
-    return Context(backend.NAME, backend, Store(tmp_path), "cpu", loss_threads=1, description=backend.describe())
+    described = backend.describe()
+    return Context(backend.NAME, backend, Store(tmp_path), "cpu", threads=1, loss_threads=1, description=described)
 
 
 @pytest.fixture
@@ -108,6 +109,20 @@ def test_a_repeat_rounds_otherwise_and_is_otherwise_the_same(context, short):
     losses = [step_losses.read(run(cell, context).details)[1] for cell in (usual, again)]
     apart = np.abs(losses[0] / losses[1] - 1)
     assert apart[0] < 1e-6 and 0 < apart.max() < 1e-2
+
+
+def test_a_training_that_is_to_stop_is_pruned_with_its_curves_up_to_there(context, short):
+    selection = Selection(suites=("distill",), backend=context.backend, methods=("abkd",), seeds=1)
+    teacher, *_, student = cells.cells(selection, context)
+    run(teacher, context)
+    asked = []
+    context.stop = lambda epochs, accuracy: asked.append((epochs, accuracy)) or True
+    planned = PlannedCell(SUITES["distill"], student, "key", "", "run")
+    record = runner.run_cell(planned, context, "test")
+    assert record.status == "pruned" and "after 1 of 2 epochs" in record.message
+    assert [len(curve) for curve in record.curves.values()] == [1, 1, 1]
+    assert asked == [(1, record.curves["test/accuracy"][0])]
+    assert record.metrics["test/accuracy"] == record.curves["test/accuracy"][0]
 
 
 def test_a_trace_holds_the_first_steps(context):

@@ -2,10 +2,13 @@
 
 import os
 import re
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 import fake_harness
+import psutil
 import pytest
 
 import backends
@@ -31,6 +34,7 @@ def cluster(tmp_path_factory):
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))  # nodes import the NumPy backend from here
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("ABKD_TEST_STARTS", str(starts))
+        patch.setenv("ABKD_TEST_GATE", str(starts / "gate"))
         patch.setenv("ABKD_TEST_PAUSE", "0.01")
         patch.setattr(backends, "load", lambda name: fake_harness)
         size = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80_000_000}  # Ray counts GPUs, there are none
@@ -74,15 +78,36 @@ def test_cells_take_their_share_of_a_node(cluster, tmp_path, capsys, monkeypatch
     assert {share: ray_cluster.at_once(share) for share in shares} == shares
 
 
+def wait_for(condition, seconds=30):
+    """Wait until something is true; goes on after a while in any case, and the test's assertions say what is wrong."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def started_on(cluster, node):
+    """How many trainings have begun in processes of a node."""
+    of_node = {child.pid for child in psutil.Process(node.all_processes["raylet"][0].process.pid).children()}
+    return sum(int(path.name.partition("-")[0]) in of_node for path in cluster.starts.glob("*-*"))
+
+
 # the last test: it leaves one node
 def test_a_node_is_killed_during_a_sweep_and_every_cell_has_one_record(cluster, tmp_path, capsys, monkeypatch):
     writes, nodes, killed, write = Counter(), Counter(), [], Store.write
-    before = len(list(cluster.starts.iterdir()))
+    before, gate = len(list(cluster.starts.glob("*-*"))), cluster.starts / "gate"
+
+    def open_gate():
+        wait_for(lambda: len(list(cluster.starts.glob("*-*"))) >= before + 3)  # the teacher and two students
+        gate.unlink()
+
+    gate.touch()  # students wait, so that both nodes get some
+    threading.Thread(target=open_gate, daemon=True).start()
 
     def counted(store, record):
         writes[record.key] += 1
         nodes[record.environment["now.ray_node"]] += 1
-        if nodes[cluster.other.node_id] == 2 and len(killed) == 0:  # by now it has got others to train
+        if nodes[cluster.other.node_id] == 1 and not killed:
+            wait_for(lambda: started_on(cluster, cluster.other) > 1)  # it trains another one by now
             killed.append(cluster.other.node_id)
             cluster.remove_node(cluster.other, allow_graceful=False)
         return write(store, record)
@@ -98,7 +123,7 @@ def test_a_node_is_killed_during_a_sweep_and_every_cell_has_one_record(cluster, 
     assert len(list((store / "records" / "distill").glob("*.json"))) == 24
     assert len(re.findall(r"^\[ *\d+/24\] ", printed, re.MULTILINE)) == 24
     assert len(nodes) == 2 and killed
-    assert len(list(cluster.starts.iterdir())) - before > 24  # what was lost with the node was run again
+    assert len(list(cluster.starts.glob("*-*"))) - before > 24  # what was lost with the node was run again
 
     # the same cells, alone: finished already; and from the start: the same results
     assert command.main([*SWEEP, "--store", str(store), "--workers", "1"]) == 0

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--trials", type=int, metavar="N", help="number of settings of a random search")
     add("--sampler-seed", type=int, metavar="N", help="the same seed proposes the same settings (default 0)")
     add("--early-stop", type=int, nargs="?", const=FACTOR, metavar="FACTOR",
-        help="successive halving on the first seed: after 1/FACTOR² and 1/FACTOR of its epochs a setting goes on only if it is "
-        f"among the best 1/FACTOR (default {FACTOR}); the other seeds of stopped settings are not run")  # fmt: skip
+        help="successive halving on the first seed: after 1/FACTOR² and 1/FACTOR of its epochs a setting goes on only if "
+        f"it is among the best 1/FACTOR (default {FACTOR}); the other seeds of stopped settings are not run")  # fmt: skip
     add(
         "--workers",
         type=int,

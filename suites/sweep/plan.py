@@ -127,8 +127,8 @@ def describe(sweep: SweepPlan, at_once: int) -> str:
         lines.append(f"  {name.replace('_', ' ')}: {values_in_words(values, ranges.get(name))}")
     if sweep.sweep.early_stop:
         lines.append(
-            f"  early stopping: on the first seed the best 1/{sweep.sweep.early_stop} of the settings go on at a rung; the other "
-            "seeds of stopped settings are not run"
+            f"  early stopping: on the first seed the best 1/{sweep.sweep.early_stop} of the settings go on at a rung; the "
+            "other seeds of stopped settings are not run"
         )
     lines.append(plan.describe(sweep.cells, _group))
     seconds = _seconds(sweep.cells, at_once)
