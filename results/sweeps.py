@@ -1,16 +1,9 @@
-"""What a search over settings found: the best one, how sure that is, and which others cannot be told from it.
-
-A sweep leaves `<store>/sweeps/<name>.json`, which names its records: some may have been made by other commands.
-"""
+"""What a search over settings found: the best one, how sure that is, and which others cannot be told from it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import os
-import uuid
-from pathlib import Path
 from typing import Any
 
 import pandas
@@ -19,53 +12,11 @@ from results import grouping, paired
 from results.figures import mean_and_error
 from results.metrics import higher_is_better
 from results.records import Record, Status
-from results.store import Store, StoreError
 from results.tables import Table
 
-#: sweeps are made of cells of this suite
-SUITE = "distill"
 #: so many settings of one method are a search, fewer a comparison
 SEARCH = 4
 _MOST_ROWS = 12
-
-
-def write(store: Store, name: str, keys: list[str], words: dict[str, str]) -> None:
-    """Note which records belong to a sweep.
-
-    Args:
-        store: where the records lie.
-        name: of the sweep; the invocation of the records that it makes.
-        keys: of all its cells.
-        words: what it searches, for people, by name.
-
-    Raises:
-        StoreError: the store cannot be written.
-    """
-    path = _path(store, name)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"name": name, "keys": keys, "words": words}, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise StoreError(f"The sweep's note {path} cannot be written: {error.strerror or error}.") from error
-
-
-def read(store: Store, name: str) -> dict[str, Any] | None:
-    """What `write` noted of a sweep; None where there is no such sweep."""
-    try:
-        return json.loads(_path(store, name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-
-
-def names(store: Store) -> list[str]:
-    """Of all sweeps of a store."""
-    return sorted(path.stem for path in (store.path / "sweeps").glob("*.json") if not path.name.startswith("."))
-
-
-def _path(store: Store, name: str) -> Path:
-    return store.path / "sweeps" / f"{name}.json"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from results import figures, maps, sweeps, views
+from results import figures, maps, sweep_notes, views
 from results import mlflow_entities as entities
 from results.records import Record, Status, newest
 from results.store import Store
@@ -109,7 +109,7 @@ def send(records: list[Record], store: Store, sweep_names: Sequence[str] = ()) -
 
 def sync(store: Store) -> Sent:
     """Send every record of the store that MLflow does not have, whether it was queued or came from another machine."""
-    return send(store.records(), store, sweeps.names(store))
+    return send(store.records(), store, sweep_notes.names(store))
 
 
 class _Writer:
@@ -161,7 +161,7 @@ class _Writer:
 
     def send_sweep(self, name: str) -> None:
         """A run for a sweep whose records all come from other commands; the others have one."""
-        suite = sweeps.SUITE
+        suite = sweep_notes.SUITE
         experiment = self._experiment(suite)
         if "" not in self._runs(experiment, name):
             records = self._shown(suite, name)
@@ -204,7 +204,7 @@ class _Writer:
                 return found
 
     def _create_parent(self, experiment: str, suite: str, invocation: str, records: list[Record]) -> str:
-        first, noted = min(records, key=lambda record: record.started), sweeps.read(self.store, invocation)
+        first, noted = min(records, key=lambda record: record.started), sweep_notes.read(self.store, invocation)
         backends = ", ".join(dict.fromkeys(record.backend for record in records))
         when = first.started[:16].replace("T", " ")
         tags = {
@@ -301,7 +301,7 @@ class _Writer:
 
     def _shown(self, suite: str, invocation: str) -> list[Record]:
         """What a parent run summarises: the records of its invocation, or all of its sweep, whichever command made them."""
-        noted = sweeps.read(self.store, invocation)
+        noted = sweep_notes.read(self.store, invocation)
         keys = set() if noted is None else set(noted["keys"])
         return [record for record in self._of_suite(suite) if record.invocation == invocation or record.key in keys]
 

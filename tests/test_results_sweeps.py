@@ -6,7 +6,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from results_examples import distill, stamp
 
-from results import Record, Status, baselines, compare, gate, heat_maps, maps, paired, sweeps, tracking
+from results import Record, Status, baselines, compare, gate, heat_maps, maps, paired, sweep_notes, sweeps, tracking
 from results.parameter_curves import parameter_curves
 from results.store import Store
 from suites.sweep.plan import values_in_words
@@ -134,7 +134,7 @@ def test_a_sweep_has_a_run_with_its_map_whoever_made_the_records(tmp_path, monke
     store, records = Store(tmp_path), grid()
     for record in records:
         store.write(record)
-    sweeps.write(store, "sweep-1", [r.key for r in records], {"alpha": values_in_words([0.2, 0.8])})
+    sweep_notes.write(store, "sweep-1", [r.key for r in records], {"alpha": values_in_words([0.2, 0.8])})
     for _ in range(2):
         assert not tracking.send(records, store, ["sweep-1"]).problem
     client, found = runs(store, "sweep-1")
@@ -154,7 +154,7 @@ def test_a_cell_that_is_run_again_within_its_sweep_replaces_its_run(tmp_path, mo
     stopped = distill("kd", 1, invocation="sweep-2", status="pruned", message="stopped")
     for record in (failed, stopped):
         store.write(record)
-    sweeps.write(store, "sweep-2", [failed.key, stopped.key], {})
+    sweep_notes.write(store, "sweep-2", [failed.key, stopped.key], {})
     tracking.send([failed, stopped], store)
     again = distill("abkd", 0, invocation="sweep-2", finished=stamp(99))
     store.write(again)

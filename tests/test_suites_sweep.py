@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import backends
-from results import sweeps
+from results import sweep_notes
 from results.store import Store
 from suites import __main__ as command
 from suites.distill import recipes
@@ -293,7 +293,7 @@ def test_rungs_lie_before_the_last_epoch(epochs, factor, wanted):
 
 def test_a_sweep_notes_its_records(tmp_path, short):
     assert run(tmp_path, *GRID) == 0
-    (name,) = sweeps.names(Store(tmp_path))
-    noted = sweeps.read(Store(tmp_path), name)
+    (name,) = sweep_notes.names(Store(tmp_path))
+    noted = sweep_notes.read(Store(tmp_path), name)
     assert sorted(noted["keys"]) == sorted(record.key for record in Store(tmp_path).records())
     assert {record.invocation for record in Store(tmp_path).records()} == {name}

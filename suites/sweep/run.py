@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from results import figures, heat_maps, sweeps
+from results import figures, heat_maps, sweep_notes, sweeps
 from results.records import Record
 from suites import runner, workers
 from suites.distill.cells import TEACHER, cell_recipe
@@ -33,7 +33,7 @@ def run_plan(sweep: SweepPlan, context: Context, output: TextIO | None = None) -
     words = {"search": f"{sweep.name}, {sweep.sweep.sampler}"} | {
         name: values_in_words(values) for name, values in sweep.varying.items()
     }
-    sweeps.write(context.store, sweep.name, [planned.key for planned in sweep.cells], words)
+    sweep_notes.write(context.store, sweep.name, [planned.key for planned in sweep.cells], words)
 
     def order(
         waiting: list[PlannedCell], context: Context, invocation: str, progress: Progress
@@ -51,14 +51,14 @@ def run_plan(sweep: SweepPlan, context: Context, output: TextIO | None = None) -
 def summary(sweep: SweepPlan, context: Context) -> str:
     """The best setting of all that has finished, with its uncertainty; and where the map over (α, β) is."""
     keys = {planned.key for planned in sweep.cells}
-    records = [record for record in context.store.records(suite=sweeps.SUITE) if record.key in keys]
+    records = [record for record in context.store.records(suite=sweep_notes.SUITE) if record.key in keys]
     found = sweeps.findings(records, least=2)
     if not found:
         return "No setting has finished yet."
     lines = [finding.table().to_markdown() for finding in found]
     figure = heat_maps.alpha_beta(records)
     if figure is not None:
-        path = context.store.path / "artifacts" / sweeps.SUITE / f"invocation-{sweep.name}" / "alpha_beta.png"
+        path = context.store.path / "artifacts" / sweep_notes.SUITE / f"invocation-{sweep.name}" / "alpha_beta.png"
         lines.append(f"Map over (α, β): {figures.save(figure, path)}\n")
     return "\n".join(lines)
 
