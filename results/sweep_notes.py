@@ -1,4 +1,4 @@
-"""Which records belong to a sweep: `<store>/sweeps/<name>.json`. Some may have been made by other commands."""
+"""Which records belong to a sweep: `<store>/sweeps/<name>.json` names them, since some may be other commands' records."""
 
 from __future__ import annotations
 

@@ -24,9 +24,6 @@ BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
 #: the same for eager code on a CPU, whose many temporaries should stay in the cache and be reused by the allocator
 EAGER_BLOCK_ELEMENTS = 1 << 19
 
-#: the same for eager code on a CPU, whose many temporaries should stay in the cache and be reused by the allocator
-EAGER_BLOCK_ELEMENTS = 1 << 19
-
 _eager_because: str | None = "ABKD_TORCH_COMPILE=0" if os.environ.get("ABKD_TORCH_COMPILE") == "0" else None
 
 
