@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import pandas
+
 from reference import claims
 from results import budget, grouping, traces, yardstick
 from results.records import Record, Status
@@ -111,16 +113,17 @@ def _span(ratios: list[float]) -> str:
     return f"{low} ×" if low == high else f"{low} to {high} ×"
 
 
-def _row(rows, baseline: str, ranked):
+def _row(rows: pandas.DataFrame, baseline: str, ranked: pandas.DataFrame) -> pandas.Series:
+    """The baseline's own row, or the first of the ranked ones where it was not run there."""
     own = rows[rows["method"] == baseline]
     return ranked.iloc[0] if own.empty else own.iloc[0]
 
 
-def _mean(row) -> str:
+def _mean(row: pandas.Series) -> str:
     error = row["standard_error"]
     return f"{row['mean']:.4f}" + (f" ± {error:.4f}" if math.isfinite(error) else "")
 
 
-def _named(rows) -> str:
+def _named(rows: pandas.DataFrame) -> str:
     """Methods with the backends in which they differ: "sft (torch, jax)"."""
     return ", ".join(f"{method} ({', '.join(group['column'])})" for method, group in rows.groupby("method", sort=False))

@@ -27,9 +27,9 @@ from results import (
     published,
     traces,
 )
+from results.background import Background
 from results.page import Block, Bullets, Folded, Picture, Sentences, Text
 from results.records import Record
-from results.report import Background
 from results.tables import Table, slug
 
 #: what stands below a figure, by its file's name
