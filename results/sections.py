@@ -25,6 +25,7 @@ from results import (
     paired,
     precisions,
     published,
+    sweeps,
     traces,
 )
 from results.background import Background
@@ -122,15 +123,16 @@ def agreement(material: Material) -> list[Block]:
 
 
 def speed(material: Material) -> list[Block]:
-    """Timings of the loss."""
-    table = compare.timings(material.records)
-    return [] if table is None else [*material.pictures("loss"), table]
+    """Timings of the loss, and images a second of the whole training."""
+    tables = compare.timings(material.records), compare.throughput(material.records)
+    return [*material.pictures("loss"), *(table for table in tables if table is not None)]
 
 
 def distillation(material: Material) -> list[Block]:
-    """Students: methods, data sets, differences to the baseline."""
+    """Students: methods, data sets, differences to the baseline, searches, narrower types."""
     tables = [*compare.methods(material.records, material.metric), *material.against]
     tables += compare.data_sets(material.records, material.metric)
+    tables += sweeps.tables(material.records, material.metric)
     narrow = precisions.table(material.records, material.metric)
     return [*material.pictures("distill"), *tables, *([] if narrow is None else [narrow])]
 
