@@ -80,7 +80,8 @@ def students(against: list[Table]) -> list[str]:
         outcomes = table.data[table.data["method"] != baseline].groupby("outcome", sort=False)
         named = {name: _named(rows) for name, rows in outcomes}
         said = [f"{word} {named[name]}" for name, word in (("win", "better"), ("loss", "worse")) if name in named]
-        rest = "; ".join(said) or "nothing differs by more than noise"
+        untested = "too few seeds to tell" if set(named) <= {"open"} else "nothing differs by more than noise"
+        rest = "; ".join(said) or untested
         found.append(f"**{section}**: best on {', '.join(parts)}. Against {baseline} (Holm, 5 %): {rest}.")
     more = len(found) - _MOST_SECTIONS
     return found[:_MOST_SECTIONS] + ([f"{more} more pairs and data sets are in the tables below."] if more > 0 else [])

@@ -93,7 +93,7 @@ def alpha_beta(records: list[Record], metric: str = "test/accuracy") -> Figure |
         _draw(figure, axes, panel, metric, _limits(alike, higher_is_better(metric)))
     for axes in places[len(shown) :]:
         axes.set_axis_off()
-    margins(figure, right=0.35, top=0.7, between=0.8, rows=0.85)
+    margins(figure, right=0.35, top=0.95, between=0.8, rows=0.85)
     left_out = f"; {len(panels) - len(shown)} more maps not shown" if len(panels) > len(shown) else ""
     figure.suptitle(f"{metric}, mean over seeds; ★ best (chosen on the test images){left_out}", fontsize=9)
     return figure
