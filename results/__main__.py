@@ -139,10 +139,12 @@ def _compare(parsed: argparse.Namespace) -> int:
 
 
 def _report(parsed: argparse.Namespace) -> int:
-    from results import report
+    from results import background
 
     where = selection.parse(parsed)
-    with report.background() as helper:
+    with background.background() as helper:
+        from results import report  # takes its time, in which the other process works already
+
         store, records = _records(parsed, where)
         if where and not records:
             return _say_empty(store, where)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import pandas
+
 from reference import claims
 from results import budget, grouping, traces, yardstick
 from results.records import Record, Status
@@ -78,7 +80,8 @@ def students(against: list[Table]) -> list[str]:
         outcomes = table.data[table.data["method"] != baseline].groupby("outcome", sort=False)
         named = {name: _named(rows) for name, rows in outcomes}
         said = [f"{word} {named[name]}" for name, word in (("win", "better"), ("loss", "worse")) if name in named]
-        rest = "; ".join(said) or "nothing differs by more than noise"
+        untested = "too few seeds to tell" if set(named) <= {"open"} else "nothing differs by more than noise"
+        rest = "; ".join(said) or untested
         found.append(f"**{section}**: best on {', '.join(parts)}. Against {baseline} (Holm, 5 %): {rest}.")
     more = len(found) - _MOST_SECTIONS
     return found[:_MOST_SECTIONS] + ([f"{more} more pairs and data sets are in the tables below."] if more > 0 else [])
@@ -111,16 +114,17 @@ def _span(ratios: list[float]) -> str:
     return f"{low} ×" if low == high else f"{low} to {high} ×"
 
 
-def _row(rows, baseline: str, ranked):
+def _row(rows: pandas.DataFrame, baseline: str, ranked: pandas.DataFrame) -> pandas.Series:
+    """The baseline's own row, or the first of the ranked ones where it was not run there."""
     own = rows[rows["method"] == baseline]
     return ranked.iloc[0] if own.empty else own.iloc[0]
 
 
-def _mean(row) -> str:
+def _mean(row: pandas.Series) -> str:
     error = row["standard_error"]
     return f"{row['mean']:.4f}" + (f" ± {error:.4f}" if math.isfinite(error) else "")
 
 
-def _named(rows) -> str:
+def _named(rows: pandas.DataFrame) -> str:
     """Methods with the backends in which they differ: "sft (torch, jax)"."""
     return ", ".join(f"{method} ({', '.join(group['column'])})" for method, group in rows.groupby("method", sort=False))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from results import grouping
-from results.figures import dress, mean_and_error, new_figure
+from results.figures import dress, margins, mean_and_error, new_figure
 from results.metrics import higher_is_better
 from results.records import Record, Status
 
@@ -86,13 +86,14 @@ def alpha_beta(records: list[Record], metric: str = "test/accuracy") -> Figure |
     widest = max(len(panel.axes[0]) if panel.is_grid else 8 for panel in shown)
     highest = max(len(panel.axes[1]) if panel.is_grid else 6 for panel in shown)
     size = min(max(0.72 * widest + 1.9, 4.6), 11.0), min(max(0.56 * highest + 1.2, 3.4), 9.0)
-    figure = new_figure(size[0] * columns, size[1] * rows + 0.3)
+    figure = new_figure(size[0] * columns, size[1] * rows + 0.3, layout=None)
     places = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, panel in zip(places, shown, strict=False):
         alike = [other for other in panels if other.section == panel.section]
         _draw(figure, axes, panel, metric, _limits(alike, higher_is_better(metric)))
     for axes in places[len(shown) :]:
         axes.set_axis_off()
+    margins(figure, right=0.35, top=0.95, between=0.8, rows=0.85)
     left_out = f"; {len(panels) - len(shown)} more maps not shown" if len(panels) > len(shown) else ""
     figure.suptitle(f"{metric}, mean over seeds; ★ best (chosen on the test images){left_out}", fontsize=9)
     return figure

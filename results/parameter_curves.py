@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from results import grouping
-from results.figures import COLOURS, dress, mean_and_error, new_figure
+from results.figures import COLOURS, dress, margins, mean_and_error, new_figure
 from results.metrics import higher_is_better
 from results.records import Record, Status
 
@@ -33,7 +33,7 @@ def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Fi
     panels = _panels(records)[:_MOST_PANELS]
     if not panels:
         return None
-    figure = new_figure(4.6 * min(len(panels), 2), 3.2 * math.ceil(len(panels) / 2))
+    figure = new_figure(4.6 * min(len(panels), 2), 3.2 * math.ceil(len(panels) / 2), layout=None)
     places = figure.subplots(math.ceil(len(panels) / 2), min(len(panels), 2), squeeze=False).flatten()
     for axes in places[len(panels) :]:
         axes.set_axis_off()
@@ -58,6 +58,7 @@ def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Fi
         dress(axes, title=title, xlabel=name.replace("_", " "))
         axes.set_ylabel(metric, fontsize=8)
         axes.legend(fontsize=7, frameon=False)
+    margins(figure, between=0.75, rows=0.75)
     return figure
 
 

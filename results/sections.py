@@ -25,11 +25,12 @@ from results import (
     paired,
     precisions,
     published,
+    sweeps,
     traces,
 )
+from results.background import Background
 from results.page import Block, Bullets, Folded, Picture, Sentences, Text
 from results.records import Record
-from results.report import Background
 from results.tables import Table, slug
 
 #: what stands below a figure, by its file's name
@@ -48,6 +49,8 @@ CAPTIONS = {
     "concentration": "On which classes a gradient step at each (α, β) would work: size of the errors, confidence of "
     "the student, number of classes.",
 }
+#: pairs and data sets whose frameworks are drawn over each other; such a figure takes most of a second
+MOST_FRAMEWORK_FIGURES = 2
 
 
 @dataclasses.dataclass
@@ -122,21 +125,22 @@ def agreement(material: Material) -> list[Block]:
 
 
 def speed(material: Material) -> list[Block]:
-    """Timings of the loss."""
-    table = compare.timings(material.records)
-    return [] if table is None else [*material.pictures("loss"), table]
+    """Timings of the loss, and images a second of the whole training."""
+    tables = compare.timings(material.records), compare.throughput(material.records)
+    return [*material.pictures("loss"), *(table for table in tables if table is not None)]
 
 
 def distillation(material: Material) -> list[Block]:
-    """Students: methods, data sets, differences to the baseline."""
+    """Students: methods, data sets, differences to the baseline, searches, narrower types."""
     tables = [*compare.methods(material.records, material.metric), *material.against]
     tables += compare.data_sets(material.records, material.metric)
+    tables += sweeps.tables(material.records, material.metric)
     narrow = precisions.table(material.records, material.metric)
     return [*material.pictures("distill"), *tables, *([] if narrow is None else [narrow])]
 
 
 def frameworks_compared(material: Material) -> list[Block]:
-    """The same cells in several frameworks."""
+    """The same cells in several frameworks: tables of all, figures of the first pairs and data sets."""
     blocks: list[Block] = [
         Picture(
             material.helper.draw(
@@ -144,7 +148,7 @@ def frameworks_compared(material: Material) -> list[Block]:
             ),
             "The same cells in several frameworks: losses of every step, how far they lie apart, final figures by seed.",
         )
-        for title, cells in framework_figure.chosen(material.records).items()
+        for title, cells in list(framework_figure.chosen(material.records).items())[:MOST_FRAMEWORK_FIGURES]
     ]
     tables = frameworks.tables(material.records, material.metric), framework_steps.tables(material.records)
     return [*blocks, *(table for group in tables for table in group)]

@@ -117,8 +117,7 @@ def test_seeds_are_a_number_or_a_range(tmp_path):
     students = [record.cell for record in Store(tmp_path).records() if record.cell["scale"] == "smoke"]
     assert sorted(cell["seed"] for cell in students if cell["method"] == "sft") == [10, 11]
     assert run(tmp_path, *SMALL[:5], "--seeds", "11", "--no-mlflow") == 0
-    # seed 10 was there; all of them have one teacher, and four traces
-    assert fake_harness.trainings == 1 + 4 + 2 * (2 + 10)
+    assert fake_harness.trainings == 1 + 4 + 2 * (2 + 10)  # a teacher and four traces; seed 10 was there
 
 
 def test_every_cell_ends_in_a_record_and_is_not_run_again(tmp_path, capsys):
