@@ -58,8 +58,8 @@ def counted(set_attribute, kill_at=None):
     """Let trainings take `KillingBatches`; the list of those that were made."""
     made, make = [], training.training_batches
 
-    def wrapped(*arguments):
-        made.append(KillingBatches(make(*arguments), kill_at))
+    def wrapped(*arguments, **named):
+        made.append(KillingBatches(make(*arguments, **named), kill_at))
         return made[-1]
 
     set_attribute(training, "training_batches", wrapped)

@@ -53,6 +53,11 @@ def restore_optimizer(
         for now, saved in zip(optimizer.state_dict()["param_groups"], plain["groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, entries in optimizer.state.items():
+        for name, value in entries.items():
+            # fused updates go through memory in its order, so a state must lie as its parameter does (channels last)
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                entries[name] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _plain_group(group: Mapping[str, Any]) -> dict[str, Any]:
