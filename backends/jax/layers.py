@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from backends.jax.convolutions import convolve
+
 
 class BatchNorm(nnx.Module):
     """Batch normalisation over all axes but the last.
@@ -60,6 +62,7 @@ def convolution(
         strides=stride,
         padding=size // 2,
         use_bias=bias,
+        conv_general_dilated=convolve,
         param_dtype=dtype,
         rngs=rngs,
     )
