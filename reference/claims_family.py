@@ -170,17 +170,17 @@ def _continuity(line: str) -> Callable[[], Finding]:
 def _never_negative() -> Finding:
     random = np.random.RandomState(3)
     points = [*AB_GRID, *random.uniform(-3, 3, (80, 2)), *((x, -x + 1e-9) for x in random.uniform(-2, 2, 10))]
-    least = np.inf
-    for spread in ("1", "10", "near"):
-        student, teacher = draw_logits(6, spread, "float64", 8, 11)
-        for alpha, beta in points:
-            least = min(least, ab_divergence(student, teacher, alpha, beta, reduction="none").min())
-        equal = max(ab_divergence(teacher, teacher, alpha, beta) for alpha, beta in points)
-        if equal != 0:
-            return Finding(FAILS, float(equal), "value for equal distributions", "it should be 0")
+    drawn = [draw_logits(6, spread, "float64", 8, 11) for spread in ("1", "10", "near")]
+    student, teacher = (np.concatenate(rows) for rows in zip(*drawn, strict=True))
+    # one call for p ≠ q and p = q together: what a call costs does not depend on its few rows
+    sides = np.concatenate([student, teacher]), np.concatenate([teacher, teacher])
+    values = np.stack([ab_divergence(*sides, alpha, beta, reduction="none") for alpha, beta in points])
+    least, equal = values[:, : len(student)].min(), values[:, len(student) :].max()
+    if equal != 0:
+        return Finding(FAILS, float(equal), "value for equal distributions", "it should be 0")
     if not least > 0:
         return Finding(FAILS, float(least), "smallest value for p ≠ q", "it should be above 0")
-    return Finding(HOLDS, float(least), f"smallest of {24 * len(points)} values for p ≠ q; 0 exactly for p = q")
+    return Finding(HOLDS, float(least), f"smallest of {len(student) * len(points)} values for p ≠ q; 0 exactly for p = q")
 
 
 def _dual() -> Finding:

@@ -125,7 +125,7 @@ class Record:
         return json.dumps(fields, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Record:
+    def from_json(cls, text: str | bytes) -> Record:
         """The record that `to_json` wrote; non-finite figures come back as floats.
 
         Raises:

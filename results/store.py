@@ -208,10 +208,10 @@ class Store:
 
     def _read(self, path: Path) -> Record | None:
         try:
-            return Record.from_json(path.read_text(encoding="utf-8"))
+            return Record.from_json(path.read_bytes())
         except FileNotFoundError:
             return None  # another process replaced or removed it meanwhile
-        except (RecordError, UnicodeDecodeError) as error:
+        except RecordError as error:
             warnings.warn(f"skipped {path}: {error}", StoreWarning, stacklevel=3)
             return None
 
