@@ -208,9 +208,11 @@ def test_processes_find_the_same_as_one_alone(tmp_path):
     assert all((tmp_path / "beside" / files["student"]).is_file() for files in kept.values() if files)
 
 
+# Where the tests run in the background of a shell, SIGINT is ignored, and so it would be by what they start.
 COMMAND = """
-import sys, backends, fake_harness
+import signal, sys, backends, fake_harness
 from suites.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
 backends.load = lambda name: fake_harness
 sys.exit(main(sys.argv[1:]))
 """
