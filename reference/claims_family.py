@@ -180,7 +180,9 @@ def _never_negative() -> Finding:
         return Finding(FAILS, float(equal), "value for equal distributions", "it should be 0")
     if not least > 0:
         return Finding(FAILS, float(least), "smallest value for p ≠ q", "it should be above 0")
-    return Finding(HOLDS, float(least), f"smallest of {len(student) * len(points)} values for p ≠ q; 0 exactly for p = q")
+    return Finding(
+        HOLDS, float(least), f"smallest of {len(student) * len(points)} values for p ≠ q; 0 exactly for p = q"
+    )
 
 
 def _dual() -> Finding:

@@ -6,44 +6,32 @@ nothing: the record stays queued until `sync` sends it. Sending twice makes no s
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import json
-import os
-import re
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from results import figures, maps, sweep_notes, views
 from results import mlflow_entities as entities
+from results.mlflow_connection import (
+    TrackingError,
+    check_installed,
+    check_reachable,
+    client,
+    errors_in_one_line,
+    one_writer,
+    tracking_uri,
+    without_password,
+)
 from results.records import Record, Status, newest
 from results.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
-    from mlflow.tracking import MlflowClient
 
 NEXT_STEP = "`nox -s sync` (or `python -m results sync`) sends them later"
 
-# A server that answers nothing for this long is taken for down. MLflow itself would try for many minutes.
-_PROBE_SECONDS = 4.0
-_REQUEST_DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_CONFIGURE_LOGGING": "false",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 _BATCH = 900  # log_batch takes 1,000 metrics and params at once
-
-
-class TrackingError(RuntimeError):
-    """MLflow could not be reached or refused; one line for people, naming the tracking URI."""
 
 
 @dataclasses.dataclass
@@ -70,11 +58,6 @@ class Sent:
         return f"MLflow {self.uri}: {self.sent} records sent, {self.known} already there."
 
 
-def tracking_uri(store: Store) -> str:
-    """MLFLOW_TRACKING_URI, or a SQLite file in the store, which needs nothing started."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(store.path / 'mlflow.db').as_posix()}"
-
-
 def send(records: list[Record], store: Store, sweep_names: Sequence[str] = ()) -> Sent:
     """Log records to MLflow; those it has already are left alone.
 
@@ -91,8 +74,9 @@ def send(records: list[Record], store: Store, sweep_names: Sequence[str] = ()) -
     """
     outcome = Sent(uri=without_password(tracking_uri(store)))
     try:
-        _check_reachable(tracking_uri(store))
-        with _one_writer(store), _mlflow_errors(outcome.uri):
+        check_reachable(tracking_uri(store))
+        check_installed()
+        with one_writer(store), errors_in_one_line(outcome.uri):
             writer = _Writer(store)
             for suite in dict.fromkeys(record.suite for record in records):
                 writer.send_suite(suite, [record for record in records if record.suite == suite], outcome)
@@ -116,17 +100,9 @@ class _Writer:
     """One connection to MLflow and the experiments it has looked up."""
 
     def __init__(self, store: Store) -> None:
-        os.environ.update({name: value for name, value in _REQUEST_DEFAULTS.items() if name not in os.environ})
-        try:
-            from mlflow.tracking import MlflowClient
-        except ImportError as error:
-            raise TrackingError(f"MLflow is not installed here ({error}).") from error
-        store.path.mkdir(parents=True, exist_ok=True)
         self.store = store
         self.uri = tracking_uri(store)
-        if self.uri.startswith("sqlite:"):
-            _relax_sqlite()
-        self.client: MlflowClient = MlflowClient(self.uri)
+        self.client = client(store)
         self._records: dict[str, list[Record]] = {}
 
     def send_suite(self, suite: str, records: list[Record], outcome: Sent) -> None:
@@ -339,80 +315,12 @@ def _summary(records: list[Record]) -> dict[str, str]:
     return {"tables/cells.json": entities.split(rows), "tables/comparison.md": comparison}
 
 
-def _check_reachable(uri: str) -> None:
-    """Ask a server whether it is there.
-
-    Raises:
-        TrackingError: no answer within a few seconds.
-    """
-    if not uri.startswith(("http://", "https://")):
-        return
-    try:
-        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # an answer, if only "who are you": the server is there, and MLflow brings the credentials
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise TrackingError(f"The MLflow server {without_password(uri)} does not answer ({reason}).") from error
-
-
-@functools.cache
-def _relax_sqlite() -> None:
-    """A write-ahead log for SQLite: safe, and without waiting for the disk at each of MLflow's many commits.
-
-    It makes sending several times faster, and the UI reads while a suite writes. Where the file system has no shared
-    memory for it, SQLite keeps its old journal.
-    """
-    import sqlalchemy
-    from sqlalchemy.engine import Engine
-
-    def pragma(connection: Any, _: Any) -> None:
-        if "sqlite" in type(connection).__module__:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-
-    sqlalchemy.event.listen(Engine, "connect", pragma)
-
-
-@contextlib.contextmanager
-def _one_writer(store: Store) -> Iterator[None]:
-    """Only one process sends at a time; two would not see each other's runs and make them twice."""
-    import filelock
-
-    lock = store.path / "queue" / ".lock"
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock, timeout=600):
-            yield
-    except filelock.Timeout as error:
-        raise TrackingError(f"Another process has held {lock} for ten minutes.") from error
-    except OSError as error:
-        raise TrackingError(f"The store {store.path} cannot be written ({error}).") from error
-
-
-@contextlib.contextmanager
-def _mlflow_errors(uri: str) -> Iterator[None]:
-    """Turn what MLflow, its database and its artifact store raise into one line."""
-    import requests
-    import sqlalchemy.exc
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
-        first_line = next(iter(str(error).splitlines()), "")[:300]
-        raise TrackingError(f"MLflow at {uri} refused or broke off: {first_line}") from error
-
-
-def without_password(uri: str) -> str:
-    """The URI with a password in it blanked out, for messages."""
-    return re.sub(r"//([^/:@]*):[^/@]*@", r"//\1:***@", uri)
-
-
 def describe_queue(store: Store) -> str:
     """One line on the records that MLflow has not got yet; "" where there are none."""
     queued = store.queued()
     return f"{len(queued)} records are not in MLflow yet; {NEXT_STEP}." if queued else ""
 
 
-__all__: list[Any] = ["NEXT_STEP", "Sent", "TrackingError", "describe_queue", "send", "sync", "tracking_uri"]
+__all__ = [
+    "NEXT_STEP", "Sent", "TrackingError", "describe_queue", "send", "sync", "tracking_uri", "without_password",
+]  # fmt: skip
