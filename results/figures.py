@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # The same colour for a backend in every figure, told apart also by people who see red and green alike (Okabe and Ito).
 COLOURS = {"torch": "#D55E00", "jax": "#0072B2", "tensorflow": "#009E73"}
 _GREY = "#555555"
-_MOST_LABELS = 24
+_MOST_LABELS = 12
 
 
 def learning_curves(record: Record) -> Figure | None:

@@ -8,10 +8,12 @@ in another order, `--repeats`: the same mathematics, rounded otherwise).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import statistics
 from itertools import combinations
 
+import numpy
 import pandas
 
 from results import grouping, paired
@@ -35,17 +37,20 @@ class Side:
 
     name: str
     runs: dict[int, list[Record]]
+    _by_seed: dict[str, dict[int, float]] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def by_seed(self, metric: str) -> dict[int, float]:
         """Seed to the figure of the training itself; those that did not end ok are left out."""
-        found = {seed: grouping.finite([r for r in records if not r.cell.get("repeat")], metric)
-                 for seed, records in self.runs.items()}  # fmt: skip
-        return {seed: values[0] for seed, values in found.items() if values}
+        if metric not in self._by_seed:
+            found = {seed: grouping.finite([r for r in records if not r.cell.get("repeat")], metric)
+                     for seed, records in self.runs.items()}  # fmt: skip
+            self._by_seed[metric] = {seed: values[0] for seed, values in found.items() if values}
+        return self._by_seed[metric]
 
     def over_seeds(self, metric: str) -> float:
         """Standard deviation over seeds; nan with fewer than two."""
         values = list(self.by_seed(metric).values())
-        return statistics.stdev(values) if len(values) > 1 else math.nan
+        return float(numpy.std(values, ddof=1)) if len(values) > 1 else math.nan
 
     def of_one_seed(self, metric: str) -> float:
         """Standard deviation of runs of the same seed, pooled over seeds; nan without repeats."""
@@ -120,7 +125,7 @@ class _Row:
     difference: paired.Difference
     p: float = math.nan  # corrected
 
-    @property
+    @functools.cached_property
     def spread(self) -> float:
         """Standard deviation over seeds within the two frameworks, pooled."""
         sides = (self.first, self.second)

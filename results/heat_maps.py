@@ -24,7 +24,7 @@ _STOPPED = "#bbbbbb"
 #: fewer points are a comparison, no map
 _FEWEST = 4
 #: more panels are read by nobody
-_MOST_PANELS = 6
+_MOST_PANELS = 4
 #: up to so many values of α a square has room for the standard error
 _ROOMY = 8
 _MOST_SQUARES = 24

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: fewer values are a comparison, no curve
 _FEWEST = 4
-_MOST_PANELS = 6
+_MOST_PANELS = 4
 _GREY = "#555555"
 
 

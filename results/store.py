@@ -10,11 +10,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import time
 import uuid
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +129,15 @@ class Store:
 
         Torn and foreign files are skipped with a StoreWarning that names them.
         """
+        with _without_collector():
+            newest = self._newest(suite)
+        return sorted(
+            (r for r in newest.values() if backend in (None, r.backend) and status in (None, r.status)),
+            key=lambda r: (r.finished, r.suite, r.key),
+        )
+
+    def _newest(self, suite: str | None) -> dict[tuple[str, str], Record]:
+        """The newest record of each suite and key."""
         newest: dict[tuple[str, str], Record] = {}
         for path in sorted((self.path / "records").glob(f"{suite or '*'}/*.json")):
             if path.name.startswith("."):
@@ -137,10 +148,7 @@ class Store:
             earlier = newest.get((record.suite, record.key))
             if earlier is None or earlier.finished <= record.finished:
                 newest[record.suite, record.key] = record
-        return sorted(
-            (r for r in newest.values() if backend in (None, r.backend) and status in (None, r.status)),
-            key=lambda r: (r.finished, r.suite, r.key),
-        )
+        return newest
 
     def frame(self, **selection: str | None) -> pandas.DataFrame:
         """Everything in one data frame: a row a record.
@@ -220,3 +228,15 @@ class Store:
             f"The store {self.path} cannot be written: {error.strerror or error}. "
             "Make it writable or set ABKD_STORE (or --store) to a folder that is."
         )
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Reading makes many objects and no rubbish; looking for some takes a sixth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
