@@ -272,8 +272,8 @@ def test_of_very_many_methods_the_figure_draws_the_best():
         for seed in range(2)
     ]
     names = [tick.get_text() for tick in figures.methods(grid).axes[0].get_xticklabels()]
-    assert len(names) == 24 and names[0] == "abkd (3.6, 0.2)" and names[-1] == "abkd (5.9, 0.2)"
-    assert figures.methods(grid, "test/nll").axes[0].get_xticklabels()[0].get_text() == "abkd (3.6, 0.2)"
+    assert len(names) == 12 and names[0] == "abkd (4.8, 0.2)" and names[-1] == "abkd (5.9, 0.2)"
+    assert figures.methods(grid, "test/nll").axes[0].get_xticklabels()[0].get_text() == "abkd (4.8, 0.2)"
 
 
 def test_latex_and_html_escape_what_they_must():
