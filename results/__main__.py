@@ -111,9 +111,26 @@ def _records(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[St
 
 
 def _say_empty(store: Store, where: dict[str, set[str]]) -> int:
-    chosen = ", ".join(f"{name}={'|'.join(sorted(values))}" for name, values in where.items())
-    print(NO_RECORDS.format(where=f" with {chosen}" if chosen else "", path=store.path), file=sys.stderr)
+    """Say that there is nothing to show, and what there is where only the selection leaves it out."""
+    there = store.records() if where else []
+    if there:
+        known = "; ".join(selection.describe_field(there, name.removesuffix("!")) for name in where)
+        print(f"None of the {len(there)} records in {store.path} is one{_words(where)}: {known}.", file=sys.stderr)
+    else:
+        print(NO_RECORDS.format(where=_words(where), path=store.path), file=sys.stderr)
     return 1
+
+
+def _words(where: dict[str, set[str]]) -> str:
+    """ " with backend=torch", or nothing."""
+    chosen = ", ".join(f"{name}={'|'.join(sorted(values))}" for name, values in where.items())
+    return f" with {chosen}" if chosen else ""
+
+
+def _backends(folder: Path) -> str:
+    from results import baselines
+
+    return ", ".join(dict.fromkeys(f"{file.suite} {file.backend}" for file in baselines.read_all(folder)))
 
 
 def _compare(parsed: argparse.Namespace) -> int:
@@ -160,6 +177,8 @@ def _gate(parsed: argparse.Namespace) -> int:
 
     where = selection.parse(parsed)
     folder = parsed.baselines or baselines.FOLDER
+    if (parsed.reason or parsed.replace) and not parsed.update:
+        raise ValueError("--reason and --replace go with --update; add it, or leave them out.")
     if parsed.simulate:
         from results import gate_simulation
 
@@ -174,6 +193,10 @@ def _gate(parsed: argparse.Namespace) -> int:
     files = _limited(baselines.read_all(folder), where, parsed.seeds)
     files = [file for file in files if parsed.time or file.suite != "loss"]
     if not any(file.entries for file in files):
+        if parsed.where and baselines.read_all(folder):
+            raise ValueError(
+                f"None of the baselines in {folder} is one{_words(where)}; they are of {_backends(folder)}."
+            )
         raise ValueError(
             f"No baselines{f' for {parsed.backend}' if parsed.backend else ''} in {folder}. Run the suites, look at "
             '`python -m results compare`, then record them: `python -m results gate --update --reason "…"`.'
@@ -185,6 +208,10 @@ def _gate(parsed: argparse.Namespace) -> int:
     judged = gate.judge(records, files, other_seeds=parsed.other_seeds)
     text = verdicts.to_markdown(judged)
     print(text)
+    present = {record.backend for record in records}
+    absent = sorted({file.backend for file in files} - present)
+    if absent and present:
+        print(f"No records of {', '.join(absent)}: `--backend {','.join(sorted(present))}` leaves them out.")
     verdicts.write_summary(text, parsed.markdown)
     if parsed.junit:
         Path(parsed.junit).write_text(verdicts.to_junit(judged), encoding="utf-8")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from difflib import get_close_matches
 from typing import Any
 
 from results.records import Record
 
 #: what a cell means by not naming a field
 UNSAID = {"precision": "float32", "repeat": 0}
+#: values that a message lists
+_LISTED = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,19 @@ def matches(suite: str, backend: str, cell: dict[str, Any], where: dict[str, set
         any(_same(fields.get(name.removesuffix("!")), text) for text in values) != name.endswith("!")
         for name, values in where.items()
     )
+
+
+def describe_field(records: list[Record], name: str) -> str:
+    """Which values a field has among records, for a message: what a selection that matches nothing could have meant."""
+    cells = ({**UNSAID, **record.cell, "suite": record.suite, "backend": record.backend} for record in records)
+    values = sorted({str(cell[name]) for cell in cells if cell.get(name) is not None})
+    if not values:
+        fields = sorted({"suite", "backend", *UNSAID, *(field for record in records for field in record.cell)})
+        near = get_close_matches(name, fields, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return f"no cell has a field {name!r}{hint}; there are {', '.join(fields)}"
+    more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
+    return f"{name} is there with {', '.join(values[:_LISTED])}{more}"
 
 
 def select(records: list[Record], where: dict[str, set[str]]) -> list[Record]:

@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--method", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(methods.METHODS)} (default: the recipe's)")  # fmt: skip
     add("--alpha", type=_numbers, default=(), metavar="A,…", help="default: the recipe's; write --alpha=-0.5,0 where "
-        "the first is negative")  # fmt: skip
+        "the first is negative; in a random sweep also LOW:HIGH")  # fmt: skip
     add("--beta", type=_numbers, default=(), metavar="B,…", help="default: the recipe's")
     add("--preset", type=_list(str), default=(), metavar="NAME,…",
         help=f"alpha and beta by name: {', '.join(presets.PRESETS)}")  # fmt: skip
@@ -85,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--threads",
         type=int,
-        help=f"CPU threads (default: {SMOKE_THREADS} at scale smoke, else all; all in the loss suite)",
+        help=f"CPU threads (default: {SMOKE_THREADS} at scale smoke and with --ray, else all; all in the loss suite)",
     )
     add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
     add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")

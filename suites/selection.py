@@ -239,6 +239,12 @@ def _check_numbers(selection: Selection) -> None:
         used_elsewhere = name in ("alpha", "beta", "temperature") and "loss" in selection.suites
         if values and not used_elsewhere and not any(name in methods.METHODS[m].parameters for m in used):
             having = [m for m, entry in methods.METHODS.items() if name in entry.parameters]
+            if not having:
+                known = sorted({parameter for m in used for parameter in methods.METHODS[m].parameters})
+                raise ValueError(
+                    f"--set {name}={values[0]:g}: no method has a parameter {name!r}; those of the chosen methods "
+                    f"({', '.join(used)}) are {', '.join(known)}"
+                )
             raise ValueError(
                 f"{name} {values[0]!r} fits none of the chosen methods ({', '.join(used)}); "
                 f"methods that have it: {', '.join(having)}"

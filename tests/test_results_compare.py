@@ -303,3 +303,13 @@ def test_wrong_words_name_what_is_allowed(tmp_path, capsys, words, named):
     Store(tmp_path).write(distill())
     assert main(["compare", "--store", str(tmp_path), *words]) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_selection_that_matches_nothing_is_told_what_there_is(tmp_path, capsys):
+    store = Store(tmp_path)
+    store.write(distill("kd", 0))
+    assert main(["compare", "--store", str(tmp_path), "--where", "scal=smoke"]) == 1
+    said = capsys.readouterr().err
+    assert "None of the 1 records" in said and "did you mean 'scale'?" in said
+    assert main(["compare", "--store", str(tmp_path), "--where", "scale=paper"]) == 1
+    assert "scale is there with smoke" in capsys.readouterr().err

@@ -222,6 +222,19 @@ def test_the_command_exits_1_with_cell_figure_and_bound(tmp_path, folder, capsys
     assert "1.00e-04" in suites["agreement torch"].find("testcase/failure").get("message")
 
 
+def test_what_a_backend_has_not_run_is_missing_and_how_to_leave_it_out_is_said(tmp_path, folder, capsys):
+    baselines.update(students(backend="jax"), "jax as well", folder=folder)
+    store = Store(tmp_path / "store")
+    write(store, everything())
+    words = ["gate", "--store", str(store.path), "--baselines", str(folder)]
+    assert main(words) == 1 and "No records of jax: `--backend torch` leaves them out." in capsys.readouterr().out
+    assert main([*words, "--where", "scal=smoke"]) == 2
+    assert "None of the baselines" in (said := capsys.readouterr().err) and "scal=smoke" in said
+    assert (
+        main([*words, "--reason", "why"]) == 2 and "--reason and --replace go with --update" in capsys.readouterr().err
+    )
+
+
 def test_one_backend_at_a_time_and_fewer_seeds_on_request(tmp_path, folder, capsys):
     baselines.update(students(backend="jax"), "jax as well, of course", folder=folder)
     store = Store(tmp_path / "store")

@@ -80,7 +80,8 @@ def _run_block(arguments: tuple, key: tuple, compile_it: bool) -> torch.Tensor:
             _eager_because = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
             warnings.warn(
                 "torch.compile does not work here, so this divergence runs in eager blocks of rows, about 5 times "
-                f"slower and with the same results ({_eager_because}). For the CPU it needs a C++ compiler such as g++.",
+                f"slower than compiled and with the same results ({_eager_because}). For the CPU it needs a C++ compiler "
+                "such as g++.",
                 RuntimeWarning,
                 stacklevel=2,
             )

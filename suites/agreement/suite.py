@@ -70,13 +70,16 @@ def _run(cell: Cell, context: Context) -> Outcome:
     return Outcome("failed" if violations else "ok", "; ".join(violations), metrics, {}, details)
 
 
+#: of a cell on one core; TensorFlow's and JAX's are mostly compilation
+GUESS_SECONDS = {"torch": 1.0, "jax": 3.0, "tensorflow": 4.0}
+
 SUITE = Suite(
     name="agreement",
     cells=_cells,
     recipe=_recipe,
     sources=_sources,
     run=_run,
-    guess_seconds=lambda cell: 15.0,
+    guess_seconds=lambda cell: GUESS_SECONDS[cell.backend],
     refusal=_refusal,
     side_by_side=True,
 )

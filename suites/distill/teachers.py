@@ -31,5 +31,5 @@ def weights_of(backend: str, selection: Selection, store: Store) -> Path:
     raise ValueError(
         f"teacher-of {backend!r}: the store {store.path} holds no weights of {teacher!r} on {dataset}, scale "
         f"{selection.scale}, {dtype}, trained by {backend}; train it first: "
-        f"`python -m suites distill --backend {backend}` with the same pair and scale"
+        f"`nox -s {backend} -- distill --method sft --seeds 1` with the same pair, data set, scale and store"
     )

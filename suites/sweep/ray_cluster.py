@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from suites import runner
 from suites.cell import Cell
@@ -25,9 +25,6 @@ from suites.sweep import stopping
 from suites.sweep.options import ANY_CLUSTER
 from suites.sweep.stopping import Rules, Wait
 from suites.workers import Setup
-
-if TYPE_CHECKING:
-    pass
 
 #: how often a cell is run again after its node or its process died
 RETRIES = 5
