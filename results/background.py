@@ -63,9 +63,9 @@ def background() -> Iterator[Background]:
 
 def _check() -> list[claims.Finding]:
     """What the second process does first. Findings only: the checks of claims need not travel."""
-    from reference import claims
+    from results import claims_cache
 
-    return [finding for _, finding in claims.check_all()]
+    return claims_cache.findings()
 
 
 def _save(function: Callable[..., Figure], arguments: tuple[Any, ...], path: Path) -> Path:
