@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from results.figures import new_figure
+from results.figures import backend_order, new_figure
 from results.records import Record, Status, newest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BACKENDS = ("torch", "jax", "tensorflow")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 #: the ends of the scale of colours: a thousandth of the bound, and ten times the bound
 _SCALE = (1e-3, 1e1)
@@ -45,8 +44,8 @@ def error_budget(records: list[Record]) -> Figure | None:
         return None
     failed = {place_of(record) for record in newest(records) if record.status != Status.OK}
     backends, rows, dtypes = ([*dict.fromkeys(p[i] for p in shares)] for i in range(3))
-    backends.sort(key=lambda name: _rank(name, BACKENDS))
-    dtypes.sort(key=lambda name: _rank(name, DTYPES))
+    backends = backend_order(backends)
+    dtypes.sort(key=lambda name: (DTYPES.index(name) if name in DTYPES else len(DTYPES), name))
     longest = max(map(len, rows))
     # Fixed margins, in inches: the names of the divergences stand on the left, once for all panels.
     left, panel, height = 0.4 + 0.075 * longest, 0.62 * len(dtypes), 0.24 * len(rows)
@@ -108,7 +107,3 @@ def words_of(value: float) -> str:
     if value > 1:
         return f"{value:.2g} ×" if value < 100 else f"{value:.0f} ×"
     return "< 0.1 %" if value < 1e-3 else f"{100 * value:.1f} %" if value < 0.1 else f"{100 * value:.0f} %"
-
-
-def _rank(name: str, known: tuple[str, ...]) -> tuple[int, str]:
-    return (known.index(name) if name in known else len(known), name)

@@ -9,11 +9,13 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from results import atomic
+from results.places import cache_folder
 
 if TYPE_CHECKING:
     from reference import claims
@@ -29,7 +31,7 @@ def findings(folder: Path | None = None) -> list[claims.Finding]:
     """
     from reference.claim import Finding
 
-    path = (folder or _user_cache()) / f"claims-{_state()}.json"
+    path = (folder or cache_folder()) / f"claims-{_state()}.json"
     # no cache, or one that cannot be read, only costs the time
     with contextlib.suppress(OSError, ValueError, TypeError):
         return [Finding(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
@@ -37,17 +39,8 @@ def findings(folder: Path | None = None) -> list[claims.Finding]:
 
     found = [finding for _, finding in claims.check_all()]
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps([dataclasses.asdict(finding) for finding in found]), encoding="utf-8")
-        os.replace(temporary, path)
+        atomic.write(path, json.dumps([dataclasses.asdict(finding) for finding in found]))
     return found
-
-
-def _user_cache() -> Path:
-    import platformdirs
-
-    return platformdirs.user_cache_path("abkd-benchmark", appauthor=False)
 
 
 def _state() -> str:

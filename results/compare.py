@@ -8,7 +8,7 @@ import numpy
 import pandas
 
 from results import framework_steps, frameworks, grouping, paired, precisions, published, sweeps, traces, yardstick
-from results.figures import mean_and_error
+from results.figures import backend_order, mean_and_error
 from results.grouping import TEACHER, TRACE_SCALE
 from results.metrics import higher_is_better
 from results.records import Record, Status, newest
@@ -55,7 +55,7 @@ def _methods_table(title: str, records: list[Record], metric: str) -> Table:
     labels, columns = grouping.row_labels(records), grouping.columns(records)
     cells = grouping.grouped(records, lambda r: (labels[id(r)], columns[id(r)]))
     rows = grouping.row_order(records, labels)
-    return _means(f"Methods: {title}", cells, rows, grouping.backend_order(set(columns.values())), metric)
+    return _means(f"Methods: {title}", cells, rows, backend_order(set(columns.values())), metric)
 
 
 def data_sets(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
@@ -68,7 +68,7 @@ def data_sets(records: list[Record], metric: str = "test/accuracy") -> list[Tabl
     kept = [r for section in sections.values() for r in section if r.cell.get("method") != TEACHER]
     labels, columns = grouping.row_labels(kept), grouping.columns(kept)
     found = []
-    for column in grouping.backend_order(set(columns.values())):
+    for column in backend_order(set(columns.values())):
         group = [r for r in kept if columns[id(r)] == column]
         cells = grouping.grouped(group, lambda r: (labels[id(r)], places[id(r)]))
         names = [title for title in sections if any(place == title for _, place in cells)]
@@ -116,7 +116,7 @@ def agreement(records: list[Record]) -> Table | None:
         entries[place] = f"{worst[0]:.1e} / {worst[1]:.1e}" + (f", **{other} of {len(group)} not ok**" if other else "")
     order = ["float64", "float32", "bfloat16", "float16"]
     rows = sorted({dtype for dtype, _ in entries}, key=lambda d: (order.index(d) if d in order else len(order), d))
-    columns = grouping.backend_order({backend for _, backend in entries})
+    columns = backend_order({backend for _, backend in entries})
     note = "Largest relative error over all cells of a dtype: value / gradient."
     return Table("Errors against the reference", grid(entries, rows, columns, "dtype"), note)
 
@@ -134,7 +134,7 @@ def timings(records: list[Record]) -> Table | None:
         return None
     ratios = yardstick.ratios(kept)
     rows = []
-    backends = grouping.backend_order({r.backend for r in kept})
+    backends = backend_order({r.backend for r in kept})
     for record in sorted(kept, key=lambda r: (_size(r), backends.index(r.backend), _loss_label(r))):
         figures = [_figure_text(record, f"loss/{n}") for n in ("forward_ms", "forward_backward_ms", "percent_of_copy")]
         ratio = f"{ratios[id(record)][0]:.2f}" if id(record) in ratios else "—"
@@ -154,7 +154,7 @@ def throughput(records: list[Record]) -> Table | None:
     kept = [r for r in records if r.suite == "throughput"]
     if not kept:
         return None
-    backends = grouping.backend_order({r.backend for r in kept})
+    backends = backend_order({r.backend for r in kept})
     rows = []
     for record in sorted(
         kept, key=lambda r: (str(r.cell.get("pair")), backends.index(r.backend), str(r.cell["method"]))

@@ -8,6 +8,7 @@ from typing import Any
 import pandas
 
 from results import grouping
+from results.figures import backend_order
 from results.records import Record
 from results.tables import Table
 
@@ -50,7 +51,7 @@ def tables(records: list[Record]) -> list[Table]:
         records: the newest record of each cell.
     """
     groups = grouping.grouped([record for record in records if record.environment], lambda record: record.backend)
-    seen = {backend: _values(groups[backend]) for backend in grouping.backend_order(groups)}
+    seen = {backend: _values(groups[backend]) for backend in backend_order(groups)}
     fields = sorted({name for values in seen.values() for name in values} - {*_ELSEWHERE})
     versions = [name for name in fields if name.startswith(_VERSION)]
     libraries = {name.removeprefix(_VERSION) for name in versions}

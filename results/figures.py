@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 COLOURS = {"torch": "#D55E00", "jax": "#0072B2", "tensorflow": "#009E73"}
 _GREY = "#555555"
 _MOST_LABELS = 12
+
+
+def backend_order(names: Iterable[str]) -> list[str]:
+    """Backends in the order of every table, unknown ones last."""
+    known = list(COLOURS)
+    return sorted(names, key=lambda n: (known.index(n.split()[0]) if n.split()[0] in known else len(known), n))
 
 
 def learning_curves(record: Record) -> Figure | None:
@@ -59,7 +66,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
     if not groups:
         return None
     labels = _best(groups, metric)
-    backends = sorted({backend for _, backend in groups}, key=[*COLOURS, *(b for _, b in groups)].index)
+    backends = backend_order({backend for _, backend in groups})
     figure = new_figure(max(4.5, 1.1 * len(labels) * max(1, len(backends) / 2) + 1.5), 3.4, layout=None)
     axes = figure.subplots()
     for row, backend in enumerate(backends):
@@ -100,7 +107,7 @@ def errors(records: list[Record]) -> Figure | None:
     dtypes = sorted({str(r.cell.get("dtype")) for r in kept})
     figure = new_figure(8.0, 3.2, layout=None)
     for axes, name in zip(figure.subplots(1, 2, sharey=True), names, strict=True):
-        for row, backend in enumerate(sorted({r.backend for r in kept})):
+        for row, backend in enumerate(backend_order({r.backend for r in kept})):
             points = [
                 (dtypes.index(str(r.cell.get("dtype"))), r.metrics[name])
                 for r in kept

@@ -9,6 +9,7 @@ import pandas
 
 from reference import claims
 from results import budget, grouping, traces, yardstick
+from results.figures import backend_order
 from results.records import Record, Status
 from results.tables import Table
 
@@ -20,7 +21,7 @@ def agreement(records: list[Record]) -> list[str]:
     """How many agreement cells keep their bounds in each backend, and how near the worst one comes to its bound."""
     groups = grouping.grouped([r for r in records if r.suite == "agreement"], lambda r: r.backend)
     parts = []
-    for backend in grouping.backend_order(groups):
+    for backend in backend_order(groups):
         group = groups[backend]
         good = sum(record.status == Status.OK for record in group)
         counted = f"{good} of {len(group)}" if good == len(group) else f"**{good} of {len(group)}**"
@@ -47,7 +48,7 @@ def speed(records: list[Record]) -> list[str]:
     ratios = {place: ratio for place, (ratio, _) in yardstick.ratios(records).items()}
     groups = grouping.grouped([record for record in records if id(record) in ratios], lambda record: record.backend)
     parts = []
-    for backend in grouping.backend_order(groups):
+    for backend in backend_order(groups):
         group = groups[backend]
         largest = max(group, key=_size)
         at_largest = [ratios[id(record)] for record in group if _size(record) == _size(largest)]

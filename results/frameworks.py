@@ -17,7 +17,7 @@ import numpy
 import pandas
 
 from results import grouping, paired
-from results.figures import mean_and_error
+from results.figures import backend_order, mean_and_error
 from results.records import Record, identity
 from results.tables import Table
 
@@ -37,14 +37,14 @@ class Side:
 
     name: str
     runs: dict[int, list[Record]]
+    # asked for many times by one table; read off the records once
     _by_seed: dict[str, dict[int, float]] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def by_seed(self, metric: str) -> dict[int, float]:
         """Seed to the figure of the training itself; those that did not end ok are left out."""
         if metric not in self._by_seed:
-            found = {seed: grouping.finite([r for r in records if not r.cell.get("repeat")], metric)
-                     for seed, records in self.runs.items()}  # fmt: skip
-            self._by_seed[metric] = {seed: values[0] for seed, values in found.items() if values}
+            own = (r for records in self.runs.values() for r in records if not r.cell.get("repeat"))
+            self._by_seed[metric] = grouping.by_seed(own, metric)
         return self._by_seed[metric]
 
     def over_seeds(self, metric: str) -> float:
@@ -103,7 +103,7 @@ def compared(records: list[Record]) -> list[Compared]:
             by_column = grouping.grouped(group, lambda r, c=columns: c[id(r)])
             sides = tuple(
                 Side(name, {r.cell.get("seed"): [r, *repeats(r)] for r in by_column[name]})
-                for name in grouping.backend_order(by_column)
+                for name in backend_order(by_column)
             )
             if len(sides) > 1:
                 found.append(Compared(section, labels[id(group[0])], _teacher(group[0]), sides))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from results.figures import COLOURS, field_word, mean_and_error, method_label
+from results.figures import field_word, mean_and_error, method_label
 from results.records import Record, Status
 
 TRACE_SCALE = "trace"
@@ -39,14 +39,22 @@ def row_labels(records: list[Record]) -> dict[int, str]:
     """A label for each record, by id(): its method, and those parameters in which cells of that method differ."""
     labels: dict[int, str] = {}
     for label, group in grouped(records, method_label).items():
-        fields = sorted({name for r in group for name in r.cell if name not in APART})
-        varying = [name for name in fields if len({repr(r.cell.get(name)) for r in group}) > 1]
-        if "(" in label:
-            varying = [name for name in varying if name not in ("alpha", "beta")]
+        told = varying(group, (*APART, "alpha", "beta") if "(" in label else APART)
         for record in group:
-            parts = [f"{name}={record.cell[name]}" for name in varying if record.cell.get(name) is not None]
+            parts = [f"{name}={record.cell[name]}" for name in told if record.cell.get(name) is not None]
             labels[id(record)] = " ".join([label, *parts])
     return labels
+
+
+def varying(group: list[Record], without: Collection[str] = APART) -> list[str]:
+    """Fields in which the cells of a group differ, in the order of their names.
+
+    Args:
+        group: records of any suite.
+        without: fields that do not count.
+    """
+    fields = sorted({name for record in group for name in record.cell} - set(without))
+    return [name for name in fields if len({repr(record.cell.get(name)) for record in group}) > 1]
 
 
 def counts(record: Record) -> bool:
@@ -85,6 +93,11 @@ def finite(group: Iterable[Record], metric: str) -> list[float]:
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
+def by_seed(group: Iterable[Record], metric: str) -> dict[Any, float]:
+    """Seed to the finite figure of each cell that ended well; of one setting, whose seeds are all different."""
+    return {record.cell.get("seed"): value for record in group for value in finite([record], metric)}
+
+
 def grouped(records: list[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:
     """Records by key, in the order of their first."""
     found: dict[Any, list[Record]] = {}
@@ -96,12 +109,6 @@ def grouped(records: list[Record], key: Callable[[Record], Any]) -> dict[Any, li
 def words(record: Record, *names: str) -> str:
     """Fields of a cell as words, those that it has."""
     return ", ".join(field_word(name, record.cell[name]) for name in names if record.cell.get(name) is not None)
-
-
-def backend_order(names: Iterable[str]) -> list[str]:
-    """Backends in the order of every table, unknown ones last."""
-    known = list(COLOURS)
-    return sorted(names, key=lambda n: (known.index(n.split()[0]) if n.split()[0] in known else len(known), n))
 
 
 def _method_order(record: Record) -> tuple[int, str]:

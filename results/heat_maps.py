@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from typing import TYPE_CHECKING
 
@@ -104,9 +103,7 @@ def _panels(records: list[Record], metric: str) -> list[_Panel]:
     found = []
     for section, students in grouping.sections(kept).items():
         for (backend, method), group in grouping.grouped(students, lambda r: (r.backend, r.cell.get("method"))).items():
-            fields = sorted({name for r in group for name in r.cell} - {*_PLANE, "device"})
-            others = {n: {json.dumps(r.cell.get(n)) for r in group} for n in fields}
-            varying = [name for name, values in others.items() if len(values) > 1]
+            varying = grouping.varying(group, (*_PLANE, "device"))
             parts = grouping.grouped(group, lambda r, names=varying: tuple((n, r.cell.get(n)) for n in names))
             panels = []
             for key, part in parts.items():

@@ -12,11 +12,11 @@ import numpy
 
 from reference import concentration as analysis
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
+from results.accuracy_against_time import accuracy_against_time
 from results.budget import error_budget
 from results.figures import dress, errors, margins, method_label, methods, new_figure, timings
 from results.heat_maps import alpha_beta
 from results.parameter_curves import parameter_curves
-from results.progress import accuracy_against_time
 from results.records import Record
 
 if TYPE_CHECKING:

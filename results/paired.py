@@ -9,7 +9,7 @@ import statistics
 import pandas
 
 from results import grouping
-from results.figures import mean_and_error
+from results.figures import backend_order, mean_and_error
 from results.metrics import higher_is_better
 from results.records import Record
 from results.tables import Table
@@ -155,21 +155,23 @@ def _rows(
     sign = 1.0 if higher_is_better(metric) else -1.0
     rows = []
     for method in methods:
-        for column in grouping.backend_order({place[1] for place in cells}):
+        for column in backend_order({place[1] for place in cells}):
             group = cells.get((method, column))
             if group is None:
                 continue
             other = cells.get((chosen, column), []) if method != chosen else []
             rows.append(
-                _Row(title, method, column, group, difference(_by_seed(group, metric), _by_seed(other, metric), sign))
+                _Row(
+                    title,
+                    method,
+                    column,
+                    group,
+                    difference(grouping.by_seed(group, metric), grouping.by_seed(other, metric), sign),
+                )
             )
     for row, p in zip(rows, holm([r.difference.p if r.difference else math.nan for r in rows]), strict=True):
         row.p = p
     return rows
-
-
-def _by_seed(group: list[Record], metric: str) -> dict[int, float]:
-    return {r.cell.get("seed"): value for r in group for value in grouping.finite([r], metric)}
 
 
 def _table(title: str, rows: list[_Row], metric: str) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING
 
@@ -69,12 +68,11 @@ def _panels(records: list[Record]) -> list[tuple[str, str, list[Record]]]:
         [r for r in records if r.cell.get("method") != grouping.TEACHER]
     ).items():
         for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items():
-            fields = sorted({name for r in group for name in r.cell} - set(grouping.APART))
-            varying = {n: {json.dumps(r.cell.get(n)) for r in group} for n in fields}
-            varying = {name: values for name, values in varying.items() if len(values) > 1}
+            varying = grouping.varying(group)
             if len(varying) != 1:
                 continue
-            ((name, values),) = varying.items()
+            (name,) = varying
+            values = {r.cell.get(name) for r in group}
             if len(values) >= _FEWEST and all(isinstance(r.cell.get(name), (int, float)) for r in group):
                 found.append((f"{method}\n{section}", name, group))
     return found

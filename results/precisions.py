@@ -59,10 +59,7 @@ def table(records: list[Record], metric: str = "test/accuracy") -> Table | None:
 
 def _difference(usual: list[Record], narrow: list[Record], metric: str) -> paired.Difference | None:
     sign = 1.0 if higher_is_better(metric) else -1.0
-    by_seed = [
-        {r.cell.get("seed"): value for r in side for value in grouping.finite([r], metric)} for side in (narrow, usual)
-    ]
-    return paired.difference(*by_seed, sign)
+    return paired.difference(grouping.by_seed(narrow, metric), grouping.by_seed(usual, metric), sign)
 
 
 def _numbers(found: paired.Difference) -> dict[str, float]:

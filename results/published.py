@@ -13,7 +13,7 @@ import pandas
 from reference import published_numbers
 from reference.published_numbers import PublishedNumber
 from results import grouping
-from results.figures import mean_and_error
+from results.figures import backend_order, mean_and_error
 from results.records import Record, Status
 from results.tables import Table
 
@@ -137,7 +137,7 @@ def _about(group: list[Record], comparable: bool, label: str) -> str:
         return "not run"
     first = group[0]
     if not comparable:
-        return f"**not comparable**: {label} ({', '.join(grouping.backend_order({r.backend for r in group}))})"
+        return f"**not comparable**: {label} ({', '.join(backend_order({r.backend for r in group}))})"
     ended = [r for r in group if r.status == Status.OK]
     words = [label, f"{len(ended)} seed" + "s" * (len(ended) != 1)]
     words += [f"{sum(r.status == s for r in group)} {s}" for s in dict.fromkeys(r.status for r in group) if s != "ok"]

@@ -10,16 +10,15 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results import atomic
 from results.records import Record, RecordError
 
 if TYPE_CHECKING:
@@ -100,23 +99,14 @@ class Store:
         """
         path = self._record_path(record.suite, record.key)
         text = record.to_json()
-        temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
             # The marker comes first: a record without one would be forgotten, a marker without a record is harmless.
             marker = self._queue_path(record)
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            atomic.write(path, text)
         except OSError as error:
             raise self._not_writable(error) from error
-        finally:
-            if temporary.exists():
-                temporary.unlink()
         return path
 
     def get(self, suite: str, key: str) -> Record | None:
@@ -129,15 +119,6 @@ class Store:
 
         Torn and foreign files are skipped with a StoreWarning that names them.
         """
-        with _without_collector():
-            newest = self._newest(suite)
-        return sorted(
-            (r for r in newest.values() if backend in (None, r.backend) and status in (None, r.status)),
-            key=lambda r: (r.finished, r.suite, r.key),
-        )
-
-    def _newest(self, suite: str | None) -> dict[tuple[str, str], Record]:
-        """The newest record of each suite and key."""
         newest: dict[tuple[str, str], Record] = {}
         for path in sorted((self.path / "records").glob(f"{suite or '*'}/*.json")):
             if path.name.startswith("."):
@@ -148,7 +129,10 @@ class Store:
             earlier = newest.get((record.suite, record.key))
             if earlier is None or earlier.finished <= record.finished:
                 newest[record.suite, record.key] = record
-        return newest
+        return sorted(
+            (r for r in newest.values() if backend in (None, r.backend) and status in (None, r.status)),
+            key=lambda r: (r.finished, r.suite, r.key),
+        )
 
     def frame(self, **selection: str | None) -> pandas.DataFrame:
         """Everything in one data frame: a row a record.
@@ -228,15 +212,3 @@ class Store:
             f"The store {self.path} cannot be written: {error.strerror or error}. "
             "Make it writable or set ABKD_STORE (or --store) to a folder that is."
         )
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Reading makes many objects and no rubbish; looking for some takes a sixth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

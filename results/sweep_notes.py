@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
+from results import atomic
 from results.store import Store, StoreError
 
 #: sweeps are made of cells of this suite
@@ -27,11 +26,8 @@ def write(store: Store, name: str, keys: list[str], words: dict[str, str]) -> No
         StoreError: the store cannot be written.
     """
     path = _path(store, name)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"name": name, "keys": keys, "words": words}, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        atomic.write(path, json.dumps({"name": name, "keys": keys, "words": words}, indent=1))
     except OSError as error:
         raise StoreError(f"The sweep's note {path} cannot be written: {error.strerror or error}.") from error
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas
 
 from results import grouping, paired
-from results.figures import mean_and_error
+from results.figures import backend_order, mean_and_error
 from results.metrics import higher_is_better
 from results.records import Record, Status
 from results.tables import Table
@@ -137,10 +137,10 @@ def findings(records: list[Record], metric: str = "test/accuracy", least: int = 
     for title, section in grouping.sections(records).items():
         students = [r for r in section if r.cell.get("method") != grouping.TEACHER]
         labels, columns = _labels(students), grouping.columns(students)
-        for column in grouping.backend_order(set(columns.values())):
+        for column in backend_order(set(columns.values())):
             group = [r for r in students if columns[id(r)] == column]
             settings = [
-                Setting(label, {r.cell.get("seed"): v for r in of_it for v in grouping.finite([r], metric)}, of_it)
+                Setting(label, grouping.by_seed(of_it, metric), of_it)
                 for label, of_it in grouping.grouped(group, lambda r, names=labels: names[id(r)]).items()
             ]
             of_method = grouping.grouped(settings, lambda s: s.records[0].cell.get("method"))
@@ -158,8 +158,7 @@ def _labels(students: list[Record]) -> dict[int, str]:
     """A label for each record, by id(): its method, and all parameters that were searched."""
     labels = {}
     for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items():
-        names = sorted({name for r in group for name in r.cell} - set(grouping.APART))
-        varying = [name for name in names if len({repr(r.cell.get(name)) for r in group}) > 1]
+        varying = grouping.varying(group)
         signs = {"alpha": "α", "beta": "β", "temperature": "T"}
         for record in group:
             words = [f"{signs.get(name, name.replace('_', ' '))} {_short(record.cell.get(name))}" for name in varying]

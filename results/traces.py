@@ -10,7 +10,7 @@ import numpy
 import pandas
 
 from results import grouping
-from results.figures import method_label
+from results.figures import backend_order, method_label
 from results.records import Record, identity
 from results.tables import Table
 
@@ -28,7 +28,7 @@ def table(records: list[Record]) -> Table | None:
     rows = []
     for group in grouping.grouped(traces, lambda r: identity(r.cell, without=("backend", "device"))).values():
         by_backend = {r.backend: r for r in group}
-        for first, second in combinations(grouping.backend_order(by_backend), 2):
+        for first, second in combinations(backend_order(by_backend), 2):
             rows.append(_row(by_backend[first], by_backend[second]))
     if not rows:
         return None

@@ -43,3 +43,18 @@ def reset_peak() -> bool:
     except OSError:
         return False
     return True
+
+
+#: what errors of the frameworks, of Python and of the system say
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "resource_exhausted",
+    "cannot allocate memory",
+    "can't allocate memory",
+    "memoryerror",
+)
+
+
+def ran_out(text: str) -> bool:
+    """Whether the words of an error are those of a lack of memory."""
+    return any(words in text.lower() for words in _OUT_OF_MEMORY)

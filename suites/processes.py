@@ -5,22 +5,19 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from suites import keys
+from suites import keys, memory, workers
 from suites.suite import CellStopped, Context
 
-#: what out-of-memory errors of the frameworks say
-MEMORY_WORDS = ("out of memory", "resource_exhausted", "cannot allocate memory", "memoryerror", "can't allocate memory")
+Asked = TypeVar("Asked")
 
 
 def threads(context: Context) -> int:
     """Threads that a timing uses: as asked for, or all cores that this process may use."""
-    if context.loss_threads is not None:
-        return context.loss_threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers.cores() if context.loss_threads is None else context.loss_threads
 
 
 def ask(module: str, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
@@ -55,6 +52,17 @@ def ask(module: str, request: Mapping[str, Any], timeout: float) -> dict[str, An
         if status == 0:
             return json.loads(answer.read_text())
         text = log.read_text(errors="replace").strip()
-        if status == -9 or any(word in text.lower() for word in MEMORY_WORDS):
+        if status == -9 or memory.ran_out(text):
             raise CellStopped("out-of-memory", f"the measuring process ran out of memory (status {status})")
         raise RuntimeError(f"the measuring process ended with status {status}: {' | '.join(text.splitlines()[-6:])}")
+
+
+def answer(kind: Callable[..., Asked], measure: Callable[[Asked], dict[str, Any]]) -> None:
+    """What a module does that `ask` runs: read the request, measure, write the answer.
+
+    Args:
+        kind: makes a problem of the request's fields.
+        measure: plain data of a problem.
+    """
+    asked, answered = map(Path, sys.argv[1:])
+    answered.write_text(json.dumps(measure(kind(**json.loads(asked.read_text())))))

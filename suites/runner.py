@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from results import environment
 from results.monitor import Monitor
 from results.records import Record
-from suites import workers
+from suites import memory, workers
 from suites.cell import Cell
 from suites.datasets.base import DatasetError
 from suites.plan import FINISHED, PlannedCell, duration
@@ -24,8 +24,6 @@ TROUBLE = ("failed", "out-of-memory", "timeout", "missing-data", "missing-weight
 REPORT_SECONDS = 10.0
 #: how often the bar is drawn anew within a cell
 REFRESH_SECONDS = 0.5
-#: what out-of-memory errors of the frameworks say
-MEMORY_WORDS = ("out of memory", "resource_exhausted", "can't allocate memory", "cannot allocate memory")
 
 
 @dataclass
@@ -168,7 +166,7 @@ def guarded(suite: Suite, cell: Cell, context: Context) -> Outcome:
     except MemoryError as error:
         return Outcome("out-of-memory", f"MemoryError: {error}")
     except Exception as error:  # one cell must not end the others; the record says what happened
-        status = "out-of-memory" if any(word in str(error).lower() for word in MEMORY_WORDS) else "failed"
+        status = "out-of-memory" if memory.ran_out(str(error)) else "failed"
         first_line = next(iter(str(error).splitlines()), "")
         return Outcome(status, f"{type(error).__name__}: {first_line}", details={"traceback": traceback.format_exc()})
 

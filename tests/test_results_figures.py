@@ -6,7 +6,7 @@ import numpy
 import pytest
 from results_examples import agreement, distill, stamp
 
-from results import budget, progress
+from results import accuracy_against_time, budget
 
 
 def measured(name="forward_kl", dtype="float32", backend="torch", excess=(0.2, 0.1), **fields):
@@ -64,30 +64,32 @@ def timed(total, seed=0, compiling=0.0, **fields):
 
 
 def test_epochs_share_the_time_after_compiling():
-    assert progress.seconds(timed(7.0, compiling=1.0), "test/accuracy") == pytest.approx([3.0, 5.0, 7.0])
-    assert progress.seconds(timed(7.0, compiling=math.nan), "test/accuracy") == pytest.approx(
+    assert accuracy_against_time.seconds(timed(7.0, compiling=1.0), "test/accuracy") == pytest.approx([3.0, 5.0, 7.0])
+    assert accuracy_against_time.seconds(timed(7.0, compiling=math.nan), "test/accuracy") == pytest.approx(
         numpy.array([7, 14, 21]) / 3
     )
-    assert progress.seconds(distill(), "test/accuracy") is None  # no time
-    assert progress.seconds(timed(7.0), "test/ece") is None  # no curve
+    assert accuracy_against_time.seconds(distill(), "test/accuracy") is None  # no time
+    assert accuracy_against_time.seconds(timed(7.0), "test/ece") is None  # no curve
 
 
 def test_accuracy_against_time_is_a_mean_over_seeds_at_the_median_time():
     records = [timed(seconds, seed, accuracy=0.9 + seed / 100) for seed, seconds in enumerate((3.0, 6.0, 90.0))]
     records.append(timed(1.0, 3, accuracy=0.1, status="diverged"))
-    figure = progress.accuracy_against_time(records)
+    figure = accuracy_against_time.accuracy_against_time(records)
     line = figure.axes[0].lines[0]
     assert line.get_xdata() == pytest.approx([2.0, 4.0, 6.0])  # the one that had to wait moves nothing
     assert line.get_ydata() == pytest.approx([0.5, 0.9, 0.91])
-    assert progress.accuracy_against_time([distill("abkd"), timed(3.0, cell={"method": "teacher"})]) is None
+    assert (
+        accuracy_against_time.accuracy_against_time([distill("abkd"), timed(3.0, cell={"method": "teacher"})]) is None
+    )
 
 
 def test_of_many_methods_the_best_are_drawn_and_the_figure_says_so():
     records = [
         timed(3.0, accuracy=0.5 + number / 100, cell={"alpha": number / 10})
-        for number in range(progress.MOST_METHODS + 2)
+        for number in range(accuracy_against_time.MOST_METHODS + 2)
     ]
-    figure = progress.accuracy_against_time(records)
+    figure = accuracy_against_time.accuracy_against_time(records)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert len(labels) == progress.MOST_METHODS + 1 and "abkd (0, 0.2)" not in labels
+    assert len(labels) == accuracy_against_time.MOST_METHODS + 1 and "abkd (0, 0.2)" not in labels
     assert "the best 7 of 9 methods" in figure.get_suptitle()

@@ -12,12 +12,11 @@ import dataclasses
 import datetime
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from results import yardstick
+from results import atomic, yardstick
 from results.records import Record, identity
 
 SCHEMA_VERSION = 1
@@ -203,9 +202,7 @@ def update(
         baseline.history.append({"date": datetime.date.today().isoformat(), "commit": commit, "reason": reason})
         written.append((path, baseline.to_json(), f"{path}: {count} cells recorded, {len(baseline.entries)} entries"))
     for path, text, _ in written:  # only now: a refused record above leaves every file as it was
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        atomic.write(path, text)
     return [line for _, _, line in written]
 
 

@@ -3,14 +3,7 @@
 import os
 from pathlib import Path
 
-APPLICATION = "abkd-benchmark"
-
-
-def cache_folder() -> Path:
-    """This project's folder in the user's cache directory (`XDG_CACHE_HOME` on Linux); it need not exist."""
-    import platformdirs
-
-    return platformdirs.user_cache_path(APPLICATION, appauthor=False)
+from results.places import cache_folder
 
 
 def data_folder() -> Path:

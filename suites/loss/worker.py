@@ -9,7 +9,6 @@ import gc
 import io
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import backends
-from suites import memory
+from suites import memory, processes
 from suites.loss import benchmarks, check
 from suites.loss.benchmarks import Timed
 from suites.loss.problems import IMPLEMENTATIONS, WARM_UP_ROWS, Problem
@@ -131,13 +130,5 @@ def benchmark(workload: list[Timed]) -> dict[str, list[float]]:
     return {entry["extra_info"]["name"]: entry["stats"]["data"] for entry in found}
 
 
-def main(arguments: list[str]) -> int:
-    """Read the request, measure, write the answer."""
-    request, answer = (Path(argument) for argument in arguments)
-    problem = Problem(**json.loads(request.read_text()))
-    answer.write_text(json.dumps(measure(problem)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    processes.answer(Problem, measure)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: options that take a list or a range, by the parameter's name
 PARAMETERS = ("alpha", "beta", "temperature", "distill_weight", "hard_weight")
+#: options that only a sweep has
+OWN = ("sampler", "trials", "sampler_seed", "early_stop", "workers", "ray", "gpus_per_cell")
 #: of two settings the better one goes on
 FACTOR = 2
 #: where `--ray` names no address: a cluster that runs on this machine, else one of this machine alone
@@ -34,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         metavar="N",
-        help="processes on this machine (default: as many as its cores have room for, at most 4; one on an accelerator)",
+        help="processes on this machine (default: as many as its cores have room for, at most 4; one on an accelerator, and at "
+        "scales small and paper unless --threads says how many each takes)",
     )
     add(
         "--ray",
@@ -59,7 +62,7 @@ def take(options: argparse.Namespace) -> Sweep | None:
                 f"{_flag(ranges[0][0])} {ranges[0][1]}: ranges are for random search; write "
                 f"`sweep --sampler random --trials 40 {_flag(ranges[0][0])} {ranges[0][1]}`, or a list of values"
             )
-        for name in ("sampler", "trials", "sampler_seed", "early_stop", "workers", "ray", "gpus_per_cell"):
+        for name in OWN:
             if getattr(options, name) is not None:
                 raise ValueError(f"{_flag(name)} {getattr(options, name)!r} is an option of `sweep`; name it first")
         return None
@@ -148,7 +151,4 @@ def check_axes(selection: "Selection") -> None:
 
 
 def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}" if name in (*PARAMETERS, *_OWN) else f"--set {name}="
-
-
-_OWN = ("sampler", "trials", "sampler_seed", "early_stop", "workers", "ray", "gpus_per_cell")
+    return f"--{name.replace('_', '-')}" if name in (*PARAMETERS, *OWN) else f"--set {name}="

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from results import atomic
 from suites import runner
 from suites.cell import Cell
 from suites.distill import cells as distill_cells
@@ -222,7 +223,7 @@ class RayPlace:
             reason = f"its task was lost {RETRIES + 1} times: {type(error).__name__}: {_first_line(error)}"
             return Ended(Outcome("failed", reason), {}, started, runner.now())
         if weights is not None:
-            _write(self.context.store.weights_path(planned.key), weights)
+            atomic.write(self.context.store.weights_path(planned.key), weights)
         return ended
 
 
@@ -232,12 +233,6 @@ def _teacher_key(cell: Cell, context: Context) -> str | None:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def _context(setup: Setup) -> Context:
@@ -269,7 +264,7 @@ def _run(setup: Setup, cell: Cell, key: str, stop: Wait | None, teacher: bytes |
             distill_cells.teacher_key(cell, context)
         )  # fmt: skip
         if not path.is_file():
-            _write(path, teacher)
+            atomic.write(path, teacher)
         context.teacher_weights = str(path) if given else None
     context.stop = stop or Context.stop
     ended = runner.measure(suite, cell, context)

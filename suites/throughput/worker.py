@@ -6,12 +6,9 @@ down all of them. The harness trains from its input pipeline, the plain loops fr
 
 import importlib
 import itertools
-import json
 import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +17,7 @@ import numpy as np
 import backends
 from backends import architectures
 from reference import divergences
+from suites import processes
 from suites.datasets.base import ImageDataset
 from suites.distill.training import training_batches
 from suites.throughput import problems
@@ -160,13 +158,5 @@ def _pipeline(batches: Any, epoch: int) -> float:
     return (time.perf_counter() - started) / made
 
 
-def main(arguments: list[str]) -> int:
-    """Read the request, measure, write the answer."""
-    request, answer = (Path(argument) for argument in arguments)
-    problem = Problem(**json.loads(request.read_text()))
-    answer.write_text(json.dumps(measure(problem)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    processes.answer(Problem, measure)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from results.figures import dress, margins, mean_and_error, new_figure, variant_label
+from results.figures import backend_order, dress, margins, mean_and_error, new_figure, variant_label
 from results.grouping import TEACHER, counts
 from results.metrics import higher_is_better
 from results.records import Record, Status
@@ -76,7 +76,7 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
     curves, ends = figure.subplots(1, 2, width_ratios=(3, 2))
     _draw_curves(curves, groups, colours, metric)
     _draw_ends(ends, groups, colours, metric)
-    backends = sorted({backend for _, backend in groups}, key=[*_LINES, *(b for _, b in groups)].index)
+    backends = backend_order({backend for _, backend in groups})
     handles = [curves.plot([], [], color=colour, label=label)[0] for label, colour in colours.items()]
     handles += [
         curves.plot([], [], color="#555555", linestyle=_LINES.get(name, "-."), marker=_MARKS.get(name, "d"),

@@ -1,0 +1,12 @@
+"""Where this project keeps what it can make or fetch again."""
+
+from pathlib import Path
+
+APPLICATION = "abkd-benchmark"
+
+
+def cache_folder() -> Path:
+    """This project's folder in the user's cache directory (`XDG_CACHE_HOME` on Linux); it need not exist."""
+    import platformdirs
+
+    return platformdirs.user_cache_path(APPLICATION, appauthor=False)
