@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from results import selection
+from results import command_line, selection
 from results.records import Record, newest
 from results.store import Store, StoreError
 
@@ -31,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m results", description=__doc__)
+def _parser() -> command_line.Parser:
+    parser = command_line.Parser(prog="python -m results", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="compare|gate|report|sync|ui")
 
     compare = commands.add_parser("compare", help="tables of methods, frameworks, errors and timings")
@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
 
     gate = commands.add_parser("gate", help="hold the records against the baselines; exit 1 on regressed or missing")
     selection.add_arguments(gate)
-    gate.add_argument("--seeds", type=int, help="judge only the first so many seeds of the baselines")
+    gate.add_argument(
+        "--seeds", type=command_line.whole_number, help="judge only the first so many seeds of the baselines"
+    )
     gate.add_argument("--baselines", type=Path, help="folder of the baselines (default: the committed ones)")
     gate.add_argument("--markdown", metavar="FILE", help="write the summary to this file too")
     gate.add_argument("--junit", metavar="FILE", help="write JUnit XML to this file")
@@ -86,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
     ui = commands.add_parser("ui", help="open the MLflow UI on this machine only")
     ui.add_argument("--store")
-    ui.add_argument("--port", type=int, default=5000)
+    ui.add_argument("--port", type=command_line.whole_number, default=5000)
     ui.set_defaults(run=_ui)
     return parser
 
@@ -163,8 +165,11 @@ def _report(parsed: argparse.Namespace) -> int:
         from results import report  # takes its time, in which the other process works already
 
         store, records = _records(parsed, where)
-        if where and not records:
-            return _say_empty(store, where)
+        if not records:
+            status = _say_empty(store, where)
+            if where:
+                return status
+            print("The page holds what is known without any: claims and published figures.", file=sys.stderr)
         markdown, page, claims = report.write(records, parsed.metric, parsed.output or store.path / "report", helper)
     print(claims)
     print(f"Report: {page}\nas Markdown: {markdown}")
@@ -271,4 +276,4 @@ def _ui(parsed: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

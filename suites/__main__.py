@@ -18,6 +18,7 @@ import backends
 from backends import methods
 from backends.loop import PRECISIONS
 from reference import presets
+from results import command_line
 from suites import plan, runner, workers
 from suites.cell import DTYPES, SCALES
 from suites.distill import cells, recipes, teachers
@@ -37,8 +38,8 @@ SMOKE_THREADS = 1
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m suites", usage="%(prog)s [suite ...] [options]", allow_abbrev=False,
+    parser = command_line.Parser(
+        prog="python -m suites", usage="%(prog)s [suite ...] [options]",
         description="Measure a backend: agreement of the loss with the reference, its speed, and the distillation of "
         "students. Lists (with commas) multiply. Finished cells are not run again.",
     )  # fmt: skip
@@ -78,13 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--precision", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(PRECISIONS)}: what convolutions and dense layers of students (and of the teacher beside them) "
         "compute in (default: float32)")  # fmt: skip
-    add("--repeats", type=int, default=0, metavar="N",
+    add("--repeats", type=command_line.whole_number, default=0, metavar="N",
         help="train each student N times more with the rows of each batch in another order: how far runs of one seed "
         "lie apart (default: %(default)s)")  # fmt: skip
     add("--device", default="auto", help="auto, cpu, or what the backend calls its accelerator (default %(default)s)")
     add(
         "--threads",
-        type=int,
+        type=command_line.whole_number,
         help=f"CPU threads (default: {SMOKE_THREADS} at scale smoke and with --ray, else all; all in the loss suite)",
     )
     add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
@@ -306,4 +307,4 @@ def finish(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from results import command_line
 from suites.datasets import TABLE
 from suites.datasets.base import THERE, Dataset, DatasetError
 from suites.datasets.places import data_folder
@@ -15,7 +16,7 @@ from suites.datasets.places import data_folder
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line's arguments."""
-    parser = argparse.ArgumentParser(prog="python -m suites.datasets", description=__doc__, allow_abbrev=False)
+    parser = command_line.Parser(prog="python -m suites.datasets", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="list | fetch | path")
     commands.add_parser("list", help="which data sets are there, and how to get the others (the default)")
     fetch = commands.add_parser("fetch", help="download a data set, check it and unpack it")
@@ -82,4 +83,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

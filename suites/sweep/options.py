@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 from typing import TYPE_CHECKING
 
+from results.command_line import whole_number
 from suites.sweep.space import SAMPLERS, Range, Sweep
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ).add_argument
     add("--sampler", help=f"{', '.join(SAMPLERS)}: every combination of the lists, or --trials settings drawn from lists "
         "and ranges such as --alpha 0:1 (default grid)")  # fmt: skip
-    add("--trials", type=int, metavar="N", help="number of settings of a random search")
-    add("--sampler-seed", type=int, metavar="N", help="the same seed proposes the same settings (default 0)")
-    add("--early-stop", type=int, nargs="?", const=FACTOR, metavar="FACTOR",
+    add("--trials", type=whole_number, metavar="N", help="number of settings of a random search")
+    add("--sampler-seed", type=whole_number, metavar="N", help="the same seed proposes the same settings (default 0)")
+    add("--early-stop", type=whole_number, nargs="?", const=FACTOR, metavar="FACTOR",
         help="successive halving on the first seed: after 1/FACTOR² and 1/FACTOR of its epochs a setting goes on only if "
         f"it is among the best 1/FACTOR (default {FACTOR}); the other seeds of stopped settings are not run")  # fmt: skip
     add(
         "--workers",
-        type=int,
+        type=whole_number,
         metavar="N",
         help="processes on this machine (default: as many as its cores have room for, at most 4; one on an accelerator, and at "
         "scales small and paper unless --threads says how many each takes)",
