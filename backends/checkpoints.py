@@ -100,12 +100,12 @@ def check(path: Path, found: Checkpoint, settings: Mapping[str, Any], surroundin
         RuntimeWarning: surroundings differ, so that the result will differ from an uninterrupted run's in rounding.
     """
     plain = json.loads(json.dumps(settings, default=_plain))
-    if different := _differences(found.settings, plain):
+    if different := differences(found.settings, plain):
         raise ValueError(
             f"checkpoint={str(path)!r} belongs to another training: {different}. Delete the file to train from the "
             "start, name another, or go back to the settings that it was made with"
         )
-    if different := _differences(found.surroundings, dict(surroundings)):
+    if different := differences(found.surroundings, dict(surroundings)):
         warnings.warn(
             f"checkpoint={str(path)!r} was made under other conditions: {different}. Training goes on from it; the "
             "result will not be bit for bit that of an uninterrupted run",
@@ -132,8 +132,8 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     return state.hexdigest()[:32]
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Each entry that differs, as "name: then …, now …"."""
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Each entry that differs, as "name: then …, now …"; empty where none does."""
     names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
     return "; ".join(f"{name}: then {old.get(name)!r}, now {new.get(name)!r}" for name in names)
 

@@ -35,6 +35,7 @@ class PlannedCell:
         status, reason: of a cell that cannot run.
         record: of a cell that is finished.
         seconds: estimated time, 0 where it is not run.
+        begun: what an interrupted run of the cell has left, and whether it is used.
         note: further words that tell the cell apart on the screen.
     """
 
@@ -47,6 +48,7 @@ class PlannedCell:
     reason: str = ""
     record: "Record | None" = None
     seconds: float = 0.0
+    begun: str = ""
     note: str = ""
 
     @property
@@ -92,7 +94,8 @@ def look_up(
     ):
         return PlannedCell(suite, cell, key, timing_key, "finished", record=record)
     seconds = times.get(_kind(suite.name, cell.as_dict()), suite.guess_seconds(cell))
-    return PlannedCell(suite, cell, key, timing_key, "run", seconds=seconds)
+    begun = suite.begun(cell, key, context)
+    return PlannedCell(suite, cell, key, timing_key, "run", seconds=seconds, begun=begun)
 
 
 def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
@@ -138,13 +141,16 @@ def describe(
         ]
         lines.append("  ".join(words).rstrip())
     lines.insert(1, "  ".join("─" * width for width in widths))
-    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    remarks: dict[tuple[str, str], list[str]] = defaultdict(list)
     for planned in plan:
+        name = f"{planned.suite.name} {planned.label}"
         if planned.state == "impossible":
-            reasons[planned.status, planned.reason].append(f"{planned.suite.name} {planned.label}")
-    for (status, reason), cells in reasons.items():
-        others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
-        lines.append(f"cannot run: {cells[0]}{others}: {status} ({reason})")
+            remarks["cannot run: ", f"{planned.status} ({planned.reason})"].append(name)
+        elif planned.begun:
+            remarks["", planned.begun].append(name)
+    for (start, remark), names in remarks.items():
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        lines.append(f"{start}{names[0]}{others}: {remark}")
     return "\n".join(lines)
 
 

@@ -95,6 +95,7 @@ class Suite:
         side_by_side: whether cells may run in several processes at once, since no time of theirs is compared.
         timed: whether the cell is measured again when hardware or library versions have changed.
         has_products: whether what a finished cell left beside its record is still there.
+        begun: (cell, key, context) → words on what an interrupted run of the cell has left, empty where it left nothing.
         clean_up: (key, context) → takes away what an unfinished cell would have gone on from.
     """
 
@@ -108,6 +109,7 @@ class Suite:
     side_by_side: bool = False
     timed: bool = False
     has_products: Callable[["Record", Context], bool] = lambda record, context: True
+    begun: Callable[[Cell, str, Context], str] = lambda cell, key, context: ""
     clean_up: Callable[[str, Context], None] = lambda key, context: None
 
     def key(self, cell: Cell, context: Context) -> str:

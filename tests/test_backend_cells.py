@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cell_worker
@@ -13,6 +14,7 @@ import pytest
 from conftest import CHOSEN
 
 from results.store import Store
+from suites import plan
 from suites.distill import cells, checkpoint
 
 
@@ -26,6 +28,19 @@ def decided(record):
 @pytest.fixture
 def few_images(monkeypatch):
     cell_worker.shorten(monkeypatch.setitem, monkeypatch.setattr)
+
+
+def assert_the_plan_says_what_becomes_of_it(cell, context):
+    def planned(cell, context):
+        return plan.describe([plan.look_up(plan.SUITES["distill"], cell, context, {})]).splitlines()[-1]
+
+    assert planned(cell, context) == f"distill {cell.label}: goes on from its checkpoint"
+    threads = replace(context, description={**context.description, "threads": "7"})
+    words = planned(cell, threads)
+    assert "starts from the beginning" in words and "threads: then '1', now '7'" in words
+    assert "device: then 'cpu', now 'cuda'" in planned(replace(cell, device="cuda"), context)
+    assert "code, recipe or data have changed" in checkpoint.begun(cell, "another key", context)
+    assert checkpoint.begun(replace(cell, seed=1), "another key", context) == ""
 
 
 def test_killed_and_run_again_gives_the_record_of_an_uninterrupted_run(backend, tmp_path, few_images, monkeypatch):
@@ -43,11 +58,12 @@ def test_killed_and_run_again_gives_the_record_of_an_uninterrupted_run(backend, 
     assert ended.returncode == -signal.SIGKILL
     kept = checkpoint.path_of(cells.own_key(cell, context), context)
     assert kept.is_file() and len(context.store.records()) == 1
+    assert_the_plan_says_what_becomes_of_it(cell, context)
 
     made = cell_worker.counted(monkeypatch.setattr)
     again = cell_worker.run(cell, context)
     assert made[-1].asked == total - step // cell_worker.STEPS * cell_worker.STEPS  # on from the last epoch's end
-    assert not kept.exists()
+    assert not kept.exists() and not list(kept.parent.iterdir())
     whole = cell_worker.run(cell, cell_worker.context_of(backend, Store(tmp_path / "whole")))
     assert made[-1].asked == total
     assert whole.status == "ok" and decided(again) == decided(whole), f"killed at step {step}"

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from backends.jax.constants import Constants, pack, point, unpack
 from backends.jax.divided_differences import bounded_exp, first_order, relative_expm1, second_order
-from backends.jax.rows import Rows, evaluate
+from backends.jax.evaluation import evaluate
+from backends.jax.rows import Rows
 
 
 def ab_divergence(

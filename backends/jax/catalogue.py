@@ -21,8 +21,9 @@ from backends.arguments import check_fraction, check_not_negative
 from backends.jax.alpha_beta import ab_divergence, ab_rows_at
 from backends.jax.constants import check_concrete, pack_plainly
 from backends.jax.divided_differences import exp_difference, first_order
+from backends.jax.evaluation import evaluate
 from backends.jax.mixtures import FAR, entropy_to_mixture, excess, mixture, share
-from backends.jax.rows import Rows, evaluate
+from backends.jax.rows import Rows
 
 RowsResult = tuple[jax.Array, jax.Array]
 #: the centre's log-ratio is held above this, where its share of a mixture would vanish from floating point

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from backends.arguments import check_positive, check_shapes
 from backends.jax.constants import check_concrete
 from backends.jax.divergences import ab_divergence, forward_kl
+from backends.jax.evaluation import as_logits
 from backends.jax.labels import check_labels
-from backends.jax.rows import as_logits, compute_type
+from backends.jax.rows import compute_type
 
 Logits = jax.typing.ArrayLike
 

@@ -24,8 +24,9 @@ from backends.jax.classification import (
     wttm_loss,
 )
 from backends.jax.constants import pack
+from backends.jax.evaluation import as_logits, divergence
 from backends.jax.labels import check_labels
-from backends.jax.rows import as_logits, compute_type, divergence
+from backends.jax.rows import compute_type
 from backends.jax.sequences import sequence_loss
 from backends.methods import warm_up
 

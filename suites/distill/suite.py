@@ -29,5 +29,6 @@ SUITE = Suite(
     guess_seconds=_guess_seconds,
     refusal=cells.refusal,
     has_products=training.has_products,
+    begun=checkpoint.begun,
     clean_up=checkpoint.remove,
 )

@@ -136,7 +136,7 @@ def _train(
     """Train `model`, following it on the test images after each epoch; a killed training goes on where it was."""
     recipe = cells.cell_recipe(cell)
     batches = training_batches(recipe, data, cell.seed, cell.dtype, repeat=cell.repeat)
-    resuming = checkpoint.arguments(cells.own_key(cell, context), cell.scale, context)
+    resuming = checkpoint.arguments(cell, cells.own_key(cell, context), context)
     logits: list[np.ndarray] = []
 
     def on_epoch(epoch: int, student: Any, epoch_loss: float) -> dict[str, float]:
