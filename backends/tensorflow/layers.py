@@ -67,28 +67,35 @@ def _normalise_batch(
     """Normalise by the batch's own moments; returns them (biased variance) as constants.
 
     TensorFlow's fused kernel for training adds up float32 plainly (variances of 64 images of 32×32 are 1e-5 off), and
-    automatic differentiation goes over the batch more often than the formula here.
+    automatic differentiation goes over the batch more often than the formula here, which takes means, not sums.
     """
 
     @tf.custom_gradient
     def function(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tuple:
-        axes = list(range(x.shape.rank - 1))
-        mean = tf.reduce_mean(x, axes)
-        variance = tf.reduce_mean(tf.math.squared_difference(x, mean), axes)
+        mean = _mean(x)
+        variance = _mean(tf.math.squared_difference(x, mean))
         inverse_deviation = tf.math.rsqrt(variance + epsilon)
 
         def backward(gradient: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
-            to_shift = tf.reduce_sum(gradient, axes)
-            to_scale = tf.reduce_sum(gradient * (x - mean), axes) * inverse_deviation
-            factor = scale * inverse_deviation
-            slope = inverse_deviation * to_scale / count
-            to_x = (gradient - ((x - mean) * slope + to_shift / count)) * factor
-            return to_x, to_scale, to_shift
+            level = _mean(gradient)
+            slope = _mean(gradient * (x - mean)) * inverse_deviation
+            to_x = (gradient - ((x - mean) * (slope * inverse_deviation) + level)) * (scale * inverse_deviation)
+            return to_x, slope * count, level * count
 
         return (_normalise(x, scale, shift, mean, variance, epsilon), mean, variance), backward
 
     return function(inputs, scale, shift)
+
+
+def _mean(x: tf.Tensor) -> tf.Tensor:
+    """Mean over all axes but the last, `[channels]`: of each image, then over the batch.
+
+    TensorFlow adds up all of it one after the other if asked at once: ten times as far off in float32, and slower.
+    """
+    if x.shape.rank > 2:
+        x = tf.reduce_mean(x, list(range(1, x.shape.rank - 1)))
+    return tf.reduce_mean(x, 0)
 
 
 def convolution(
