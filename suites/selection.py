@@ -192,7 +192,7 @@ def check(selection: Selection) -> None:
     if "distill" in selection.suites or SWEEP in selection.suites:
         for dataset, pair in selection.trainings:
             for method in selection.methods_of(dataset):
-                recipes.method_values(dataset, pair, method)
+                recipes.method_values(dataset, pair, method, selection.scale)
     for name in selection.presets:
         presets.find(name)
     if selection.presets and (selection.alphas or selection.betas):

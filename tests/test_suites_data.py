@@ -95,7 +95,7 @@ def test_learning_rate_falls_at_the_milestones():
 
 def test_recipes_of_a_pair_differ_where_the_papers_say_so():
     def value(pair, method, name):
-        return recipes.method_values("cifar100", pair, method)[name]
+        return recipes.method_values("cifar100", pair, method, "paper")[name]
 
     assert value("resnet32x4:resnet8x4", "dkd", "non_target_weight").value == 8
     assert value("resnet56:resnet20", "dkd", "non_target_weight").value == 2
@@ -103,6 +103,22 @@ def test_recipes_of_a_pair_differ_where_the_papers_say_so():
     assert "declared" in value("vgg13:vgg8", "abkd", "alpha").source
     assert "script" in value("resnet56:resnet20", "abkd", "alpha").source
     assert value("resnet56:resnet20", "tvd", "distill_weight").value == 32
+
+
+def test_dkds_warm_up_takes_the_same_share_of_a_shorter_training():
+    def epochs(dataset, scale):
+        recipe = recipes.student_recipe(dataset, scale, "resnet56:resnet20", "abdkd", {})
+        return recipe["warm_up_epochs"] / recipe["epochs"]
+
+    share = pytest.approx(20 / 240)
+    assert [epochs("cifar100", scale) for scale in ("smoke", "small", "paper")] == [share] * 3
+    assert epochs("digits", "smoke") == share
+    selection = Selection(suites=("distill",), datasets=("cifar100",), methods=("abdkd",), scale="small")
+    trace, student = (cell for cell in cells.cells(selection, _context()) if cell.method == "abdkd" and not cell.seed
+                      and cell.dtype == "float32")  # fmt: skip
+    assert (trace.option("warm_up_epochs"), student.option("warm_up_epochs")) == (20, 1.25)
+    for cell in (trace, student):
+        assert "command line" not in cells.cell_recipe(cell).sources().values()
 
 
 def test_every_number_of_every_recipe_has_a_source():

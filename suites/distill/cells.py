@@ -32,15 +32,22 @@ def cells(selection: Selection, context: Context) -> list[Cell]:
             Cell("distill", method=method, options=entry, scale=selection.scale, seed=seed, dtype=dtype, **shared)
             for seed, (method, entry) in product(seeds, chosen)
         ]
-        # a trace has a teacher of its own, which nobody trained
-        first_of_method = {m: tuple(o for o in entry if o[0] != "teacher_weights") for m, entry in reversed(chosen)}
         traces = [
-            Cell("distill", method=m, options=first_of_method[m], scale="trace", seed=0, dtype=trace_dtype, **shared)
+            Cell(
+                "distill", method=m, options=_trace_options(selection, dataset, pair, m), scale="trace", seed=0,
+                dtype=trace_dtype, **shared,
+            )
             for m, trace_dtype in product(_traced(dataset, names), TRAINED_DTYPES)
-        ]
+        ]  # fmt: skip
         found.setdefault(teacher_cell(students[0]))
         found.update(dict.fromkeys(traces + _variants(students, selection)))
     return list(found)
+
+
+def _trace_options(selection: Selection, dataset: str, pair: str, method: str) -> tuple[tuple[str, Any], ...]:
+    """Options of the trace of a method: the first ones, with a teacher of its own, which nobody trained."""
+    first = method_options(selection, dataset, pair, method, "trace")[0]
+    return tuple(entry for entry in first if entry[0] != "teacher_weights")
 
 
 def _variants(students: list[Cell], selection: Selection) -> list[Cell]:
@@ -60,11 +67,17 @@ def _traced(dataset: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def method_options(
-    selection: Selection, dataset: str, pair: str, method: str
+    selection: Selection, dataset: str, pair: str, method: str, scale: str | None = None
 ) -> list[tuple[tuple[str, Any], ...]]:  # fmt: skip
-    """Options of a method's cells: every combination of the values that the user gave, or the recipe's."""
+    """Options of a method's cells: every combination of the values that the user gave, or the recipe's.
+
+    Args:
+        selection: what the user gave.
+        dataset, pair, method: of the cells.
+        scale: "trace" for a trace; the selection's without one.
+    """
     has = methods.get(method).parameters
-    recipe = recipes.method_values(dataset, pair, method)
+    recipe = recipes.method_values(dataset, pair, method, scale or selection.scale)
     own = {name: recipe[name].value for name in has if name in recipe}
     points: list[dict[str, float]] = [{}]
     if "alpha" in has:
@@ -116,7 +129,7 @@ def cell_recipe(cell: Cell) -> Recipe:
         if cell.option("teacher_weights") is not None:  # nothing is trained
             return Recipe({"epochs": Value(0, "given weights")})
         return recipes.teacher_recipe(cell.dataset, cell.scale)
-    own = recipes.method_values(cell.dataset, cell.pair, cell.method)
+    own = recipes.method_values(cell.dataset, cell.pair, cell.method, cell.scale)
     changed = {
         name: value for name, value in cell.options
         if name != "teacher_weights" and (name not in own or value != own[name].value)

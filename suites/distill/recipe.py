@@ -60,6 +60,7 @@ class DatasetRecipes:
         teachers, students: how networks are trained, by scale.
         methods: parameters of each method that is used on it.
         pairs: those that differ for a pair, by (pair, method).
+        scaled: those that differ at a scale, by (scale, method).
         default_pair, default_methods, default_seeds: where the user names none, by scale.
         models: further names of its networks.
         robustness: whether accuracy on corrupted images is measured.
@@ -72,6 +73,7 @@ class DatasetRecipes:
     default_methods: Mapping[str, tuple[str, ...]]
     default_seeds: Mapping[str, int]
     pairs: Mapping[tuple[str, str], Values] = field(default_factory=dict)
+    scaled: Mapping[tuple[str, str], Values] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     robustness: bool = False
 

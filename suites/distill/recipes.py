@@ -71,8 +71,8 @@ def teacher_recipe(dataset: str, scale: str) -> Recipe:
     return Recipe(dict(of_dataset(dataset, scale).teachers[scale]))
 
 
-def method_values(dataset: str, pair: str, method: str) -> dict[str, Value]:
-    """A method's parameters for a pair on a data set.
+def method_values(dataset: str, pair: str, method: str, scale: str) -> dict[str, Value]:
+    """A method's parameters for a pair on a data set, at a scale or in a "trace".
 
     Raises:
         ValueError: the data set has no recipe for the method.
@@ -82,7 +82,7 @@ def method_values(dataset: str, pair: str, method: str) -> dict[str, Value]:
         raise ValueError(
             f"method {method!r} has no recipe on data set {dataset!r}; methods that have one: {', '.join(entry.methods)}"
         )
-    return entry.methods[method] | dict(entry.pairs.get((pair, method), {}))
+    return entry.methods[method] | entry.pairs.get((pair, method), {}) | entry.scaled.get((scale, method), {})
 
 
 def student_recipe(
@@ -99,5 +99,5 @@ def student_recipe(
     """
     values = TRACE | GENTLER.get(dataset, {}) if scale == "trace" else of_dataset(dataset, scale).students[scale]
     changed = {name: Value(value, "command line") for name, value in overrides.items()}
-    values = dict(values) | method_values(dataset, pair, method) | changed
+    values = dict(values) | method_values(dataset, pair, method, scale) | changed
     return Recipe(values, TRACE_STEPS if scale == "trace" else None)

@@ -79,6 +79,12 @@ PAIRS = (
 DKD_METHODS, LSD_METHODS = ("dkd", "abdkd"), ("lsd", "ablsd")
 
 
+def dkd_warm_up(epochs: int) -> Values:
+    """DKD's warm-up in a shorter training: the same share of it."""
+    share = _DKD["warm_up_epochs"].value / _TRAINING["epochs"].value
+    return {"warm_up_epochs": Value(share * epochs, DECLARED + "; of 240 epochs 20 in " + DKD_PAPER)}
+
+
 def _of_pairs() -> dict[tuple[str, str], Values]:
     """What differs from one pair to the next."""
     found: dict[tuple[str, str], Values] = {}
@@ -127,6 +133,11 @@ RECIPES = DatasetRecipes(
     students={"smoke": _SMOKE, "small": _SMALL, "paper": _TRAINING},
     methods=METHODS,
     pairs=_of_pairs(),
+    scaled={
+        (scale, method): dkd_warm_up(recipe["epochs"].value)
+        for scale, recipe in (("smoke", _SMOKE), ("small", _SMALL))
+        for method in DKD_METHODS
+    },
     default_pair={"smoke": "resnet14:resnet8", "small": "resnet56:resnet20", "paper": "resnet56:resnet20"},
     default_methods={"smoke": _COMPARED, "small": _COMPARED, "paper": _PAPERS},
     default_seeds={"smoke": 1, "small": 3, "paper": 3},

@@ -6,7 +6,7 @@ distillation losses mean nothing there. Methods without values here have those o
 """
 
 from suites.distill.recipe import ABKD_SCRIPT, DECLARED, PAPER, DatasetRecipes, Value
-from suites.distill.recipes_cifar100 import METHODS
+from suites.distill.recipes_cifar100 import DKD_METHODS, METHODS, dkd_warm_up
 
 _TRAINING = {
     "epochs": Value(20),
@@ -44,6 +44,7 @@ RECIPES = DatasetRecipes(
             "hard_weight": Value(1.0, ABKD_SCRIPT),
         },
     },
+    scaled={("smoke", method): dkd_warm_up(_TRAINING["epochs"].value) for method in DKD_METHODS},
     default_pair={"smoke": "digits-teacher:digits-student"},
     default_methods={"smoke": ("sft", "kd", "rkld", "abkd")},
     default_seeds={"smoke": 10},
