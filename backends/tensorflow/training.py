@@ -23,6 +23,7 @@ from backends.tensorflow.training_loss import pack_numbers, signature, training_
 from backends.training_result import TrainingResult
 
 _shared_steps: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
+_shared_calls: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
 
 
 def train_student(
@@ -292,6 +293,27 @@ def _computing_in(precision: str, *models: keras.Model | None) -> Iterator[None]
 
 
 def predict(model: keras.Model, inputs: Any, batch_size: int = 512) -> tf.Tensor:
-    """Logits of all `inputs` `[rows, …]` in evaluation mode, `batch_size` rows at a time."""
-    pieces = [model(inputs[i : i + batch_size], training=False) for i in range(0, len(inputs), batch_size)]
+    """Logits of all `inputs` `[rows, …]` in evaluation mode, `batch_size` rows at a time.
+
+    Keras keeps what every layer gave until an eager call ends: 3.9 GB for 512 images through resnet56. A compiled call
+    holds 170 MB and takes half the time.
+    """
+    call, variables = _compiled_call(model), [v.value for v in model.variables]
+    pieces = [call(variables, inputs[i : i + batch_size]) for i in range(0, len(inputs), batch_size)]
     return tf.concat(pieces, 0)
+
+
+def _compiled_call(model: keras.Model) -> Callable[[list, Any], tf.Tensor]:
+    """(variables, inputs) → logits of any model with the architecture of `model`; `model` itself where it names none."""
+    shared = getattr(model, "architecture", None)
+    if shared is None:
+        return lambda variables, inputs: model(inputs, training=False)
+    if shared not in _shared_calls:
+        built = build_model(shared[0], dtype=shared[1])
+
+        def call(variables: list, inputs: tf.Tensor) -> tf.Tensor:
+            with keras.StatelessScope(zip(built.variables, map(tf.convert_to_tensor, variables), strict=True)):
+                return built(inputs, training=False)
+
+        _shared_calls[shared] = tf.function(call, autograph=False, reduce_retracing=True)
+    return _shared_calls[shared]
