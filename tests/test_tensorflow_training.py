@@ -8,6 +8,7 @@ import tensorflow as tf
 from backends import architectures
 from backends.tensorflow import ABKDLoss, train_student
 from backends.tensorflow.models import build_model
+from backends.tensorflow.training import predict
 from backends.tensorflow.weights import export_weights, load_weights
 
 random = np.random.RandomState(0)
@@ -138,6 +139,22 @@ def test_students_that_share_a_compiled_step_do_not_share_state(backend):
     assert not np.allclose(first[0], other[0])
     for name, array in first[1].items():
         np.testing.assert_array_equal(array, again[1][name])
+
+
+def test_predictions_are_those_of_each_model_itself(backend):
+    """Models of one architecture share the compiled call, and so does a model whose weights have changed since."""
+    spec = architectures.get("resnet8", input_shape=(8, 8, 3), classes=4)
+    models = [build_model(spec) for _ in range(2)]
+    for seed, model in enumerate(models):
+        load_weights(model, architectures.initial_weights(spec, seed))
+    images = random.standard_normal((7, 8, 8, 3)).astype("float32")
+    for model in (*models, models[0]):
+        np.testing.assert_allclose(
+            predict(model, images, batch_size=3), model(images, training=False), rtol=1e-5, atol=1e-5
+        )
+        model.trainable_variables[-1].assign_add(tf.ones(4))
+    small = Perceptron(3)
+    np.testing.assert_allclose(predict(small, INPUTS, batch_size=50), small(INPUTS), rtol=1e-6)
 
 
 def test_a_frozen_layer_stays_as_it_was(backend):
