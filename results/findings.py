@@ -37,10 +37,13 @@ def frameworks(records: list[Record]) -> list[str]:
     if table is None:
         return []
     verdicts = Counter(str(verdict).strip("*") for verdict in table.frame["verdict"])
-    judged = verdicts["pass"] + verdicts["fail"]
-    counted = f"{verdicts['pass']} of {judged}"
-    text = counted if not verdicts["fail"] else f"**{counted}**"
-    return [f"**Frameworks against each other**: the same first training steps agree within their bar in {text} pairs."]
+    judged = sum(verdicts[verdict.strip("*")] for verdict in (traces.PASS, traces.ROUNDING, traces.FAIL))
+    counted = f"{verdicts[traces.PASS]} of {judged}"
+    text = counted if not verdicts[traces.FAIL.strip("*")] else f"**{counted}**"
+    rest = f", in {verdicts[traces.ROUNDING]} as far as their own rounding" if verdicts[traces.ROUNDING] else ""
+    return [
+        f"**Frameworks against each other**: the same first training steps agree within their bar in {text} pairs{rest}."
+    ]
 
 
 def speed(records: list[Record]) -> list[str]:

@@ -79,6 +79,20 @@ def test_frameworks_agree_within_the_bar_of_the_dtype(dtype, difference, verdict
     assert differences["logits"] == pytest.approx(difference, rel=1e-3)
 
 
+@pytest.mark.parametrize(("own", "exact", "verdict"), [
+    (2e-5, 0.0, "rounding"), (1e-6, 0.0, "**fail**"), (2e-5, 1e-9, "**fail**"), (2e-5, None, "**fail**"),
+])  # fmt: skip
+def test_what_rounding_explains_is_told_from_a_defect(own, exact, verdict):
+    """float32 is 5e-5 apart, torch's lies `own` from its float64, where both are `exact` apart."""
+    records = [trace("torch", "float32", own), trace("jax", "float32", own + 5e-5), trace("torch", "float64")]
+    if exact is not None:
+        records.append(trace("jax", "float64", exact))
+    table = next(t for t in compare.tables(records) if t.title == "Agreement of the frameworks")
+    frame = table.frame.set_index("cell")
+    assert frame.loc[[name for name in frame.index if "float32" in name], "verdict"].tolist() == [verdict]
+    assert ("magnify rounding" in table.note) == (verdict == "rounding")
+
+
 def test_three_frameworks_make_three_pairs_and_dtypes_are_not_mixed():
     records = [trace(backend) for backend in ("tensorflow", "torch", "jax")] + [trace("torch", "float32")]
     pairs = list(of_title(compare.tables(records), "Agreement of the frameworks")["frameworks"])
