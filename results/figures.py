@@ -62,7 +62,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
             continue  # 20 steps only, to compare frameworks by; the same seed once more
         value = record.metrics.get(metric)
         if record.status == "ok" and value is not None and math.isfinite(value):
-            groups.setdefault((variant_label(record), record.backend), []).append(value)
+            groups.setdefault((variant_label(record, "\n"), record.backend), []).append(value)
     if not groups:
         return None
     labels = _best(groups, metric)
@@ -84,7 +84,7 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
     axes.set_xlim(-0.6, len(labels) - 0.4)
     dress(axes, title=f"{metric}: seeds, mean ± standard error", xlabel="")
     axes.legend(fontsize=8, frameon=False)
-    margins(figure, bottom=0.35)
+    margins(figure, bottom=0.2 + 0.15 * max(label.count("\n") + 1 for label in labels))
     return figure
 
 
@@ -175,10 +175,10 @@ def method_label(record: Record) -> str:
     return f"{name} ({cell['alpha']:g}, {cell['beta']:g})"
 
 
-def variant_label(record: Record) -> str:
+def variant_label(record: Record, separator: str = " ") -> str:
     """The method's label, and what else makes two trainings of it different things: precision and a given teacher."""
     own = [field_word(name, record.cell[name]) for name in ("precision", "teacher_weights") if record.cell.get(name)]
-    return " ".join([method_label(record), *own])
+    return separator.join([method_label(record), *own])
 
 
 def field_word(name: str, value: object) -> str:

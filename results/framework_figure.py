@@ -49,7 +49,7 @@ def _rank(cell: Compared) -> tuple[int, int]:
 
 def draw(section: str, cells: list[Compared], metric: str) -> Figure:
     """The figure of a section: a column for each cell."""
-    figure = new_figure(max(5.0, 3.4 * len(cells)), 7.6, layout=None)
+    figure = new_figure(max(5.0, 3.4 * len(cells)), 7.9, layout=None)
     panels = figure.subplots(3, len(cells), squeeze=False)
     for (losses, apart, final), cell in zip(panels.T, cells, strict=True):
         seed = min(cell.sides[0].runs)
@@ -59,7 +59,7 @@ def draw(section: str, cells: list[Compared], metric: str) -> Figure:
     panels[0][0].set_ylabel("loss", fontsize=8)
     panels[1][0].set_ylabel("relative difference of the loss", fontsize=8)
     panels[2][0].set_ylabel(metric, fontsize=8)
-    margins(figure, left=0.75, bottom=0.35, top=0.55, between=0.5, rows=0.55)
+    margins(figure, left=0.75, bottom=0.35, top=0.55, between=0.5, rows=0.68)
     figure.suptitle(section, fontsize=9)
     return figure
 
