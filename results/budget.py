@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from results.figures import backend_order, new_figure
+from results.figures import backend_order, dtype_order, new_figure
 from results.records import Record, Status, newest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
 #: the ends of the scale of colours: a thousandth of the bound, and ten times the bound
 _SCALE = (1e-3, 1e1)
 
@@ -45,7 +44,7 @@ def error_budget(records: list[Record]) -> Figure | None:
     failed = {place_of(record) for record in newest(records) if record.status != Status.OK}
     backends, rows, dtypes = ([*dict.fromkeys(p[i] for p in shares)] for i in range(3))
     backends = backend_order(backends)
-    dtypes.sort(key=lambda name: (DTYPES.index(name) if name in DTYPES else len(DTYPES), name))
+    dtypes = dtype_order(dtypes)
     longest = max(map(len, rows))
     # Fixed margins, in inches: the names of the divergences stand on the left, once for all panels.
     left, panel, height = 0.4 + 0.075 * longest, 0.62 * len(dtypes), 0.24 * len(rows)

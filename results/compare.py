@@ -8,7 +8,7 @@ import numpy
 import pandas
 
 from results import framework_steps, frameworks, grouping, paired, precisions, published, sweeps, traces, yardstick
-from results.figures import backend_order, mean_and_error
+from results.figures import backend_order, dtype_order, mean_and_error
 from results.grouping import TEACHER, TRACE_SCALE
 from results.metrics import higher_is_better
 from results.records import Record, Status, newest
@@ -114,8 +114,7 @@ def agreement(records: list[Record]) -> Table | None:
         worst = [_worst(group, f"agreement/{kind}_error") for kind in ("value", "gradient")]
         other = sum(r.status != Status.OK for r in group)
         entries[place] = f"{worst[0]:.1e} / {worst[1]:.1e}" + (f", **{other} of {len(group)} not ok**" if other else "")
-    order = ["float64", "float32", "bfloat16", "float16"]
-    rows = sorted({dtype for dtype, _ in entries}, key=lambda d: (order.index(d) if d in order else len(order), d))
+    rows = dtype_order({dtype for dtype, _ in entries})
     columns = backend_order({backend for _, backend in entries})
     note = "Largest relative error over all cells of a dtype: value / gradient."
     return Table("Errors against the reference", grid(entries, rows, columns, "dtype"), note)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The same colour for a backend in every figure, told apart also by people who see red and green alike (Okabe and Ito).
+#: The same colour for a backend in every figure, told apart also by people who see red and green alike (Okabe and Ito).
 COLOURS = {"torch": "#D55E00", "jax": "#0072B2", "tensorflow": "#009E73"}
+#: from the widest to the narrowest
+DTYPES = ("float64", "float32", "bfloat16", "float16")
 _GREY = "#555555"
 _MOST_LABELS = 12
 
@@ -24,6 +26,11 @@ def backend_order(names: Iterable[str]) -> list[str]:
     """Backends in the order of every table, unknown ones last."""
     known = list(COLOURS)
     return sorted(names, key=lambda n: (known.index(n.split()[0]) if n.split()[0] in known else len(known), n))
+
+
+def dtype_order(names: Iterable[str]) -> list[str]:
+    """Types in the order of every table, from the widest to the narrowest, unknown ones last."""
+    return sorted(names, key=lambda name: (DTYPES.index(name) if name in DTYPES else len(DTYPES), name))
 
 
 def learning_curves(record: Record) -> Figure | None:
@@ -104,7 +111,7 @@ def errors(records: list[Record]) -> Figure | None:
     kept = [r for r in records if any(name in r.metrics for name in names)]
     if not kept:
         return None
-    dtypes = sorted({str(r.cell.get("dtype")) for r in kept})
+    dtypes = dtype_order({str(r.cell.get("dtype")) for r in kept})
     figure = new_figure(8.0, 3.2, layout=None)
     for axes, name in zip(figure.subplots(1, 2, sharey=True), names, strict=True):
         for row, backend in enumerate(backend_order({r.backend for r in kept})):
