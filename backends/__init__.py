@@ -23,9 +23,9 @@ def load(name: str) -> ModuleType:
     if name not in BACKENDS:
         raise ValueError(f"backend={name!r} is not known; choose one of {', '.join(BACKENDS)}")
     try:
-        return import_module(f"backends.{name}.harness")
+        return import_module(f".{name}.harness", __name__)
     except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] == "backends":
+        if error.name and error.name.split(".")[0] == __name__.split(".")[0]:
             raise
         raise ModuleNotFoundError(
             f"backend {name!r} needs the package {error.name!r}, which is not installed: run `nox -s {name}`, "

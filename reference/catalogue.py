@@ -8,7 +8,9 @@ from typing import Any
 
 from mpmath import libmp
 
-from reference import combinations, divergences, exact, exact_catalogue, margins, mixtures
+from reference import combinations, divergences, margins, mixtures
+from reference.exact import catalogue as exact_catalogue
+from reference.exact import definition
 from reference.grid import AB_GRID, DTYPES, TEMPERATURES
 
 
@@ -59,7 +61,7 @@ def _family_point(alpha: Callable[..., Any], beta: Callable[..., Any]) -> Callab
 
     class Point:
         def __init__(self, *row: Any) -> None:
-            self._row = exact.exact_row(*row)
+            self._row = definition.exact_row(*row)
 
         def value_and_gradient(self, *parameters: Any, digits: int) -> tuple[Any, list[Any]]:
             return self._row.value_and_gradient(alpha(*parameters), beta(*parameters), digits=digits)
@@ -69,7 +71,7 @@ def _family_point(alpha: Callable[..., Any], beta: Callable[..., Any]) -> Callab
 
 def _larger(student_logits: Any, teacher_logits: Any, temperature: Any = 1) -> Any:
     """The larger of two α-divergences of a row."""
-    row = exact.exact_row(student_logits, teacher_logits, temperature)
+    row = definition.exact_row(student_logits, teacher_logits, temperature)
 
     class Larger:
         def value_and_gradient(self, *alphas: Any, digits: int) -> tuple[Any, list[Any]]:
@@ -93,7 +95,7 @@ DIVERGENCES: dict[str, Divergence] = {
             name="ab_divergence",
             parameters=("alpha", "beta"),
             grid=tuple({"alpha": alpha, "beta": beta} for alpha, beta in AB_GRID),
-            exact=exact.exact_row,
+            exact=definition.exact_row,
             reference=divergences.ab_divergence_and_gradient,
             source="Wang et al., ABKD, ICML 2025 (arXiv 2505.04560), Definition 4.1; limits: Cichocki et al., 2011",
             temperatures=TEMPERATURES,

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference import exact, exact_numbers, published_code
+from reference import published_code
 from reference.divergences import ab_divergence
+from reference.exact import definition, numbers
 from reference.grid import draw_logits
 
 #: the point (α, β) at a distance from the place x of each line
@@ -37,11 +38,11 @@ def _inputs() -> tuple[NDArray, NDArray]:
 def _truth(line: str) -> NDArray:
     """The divergence [distances, places, 2], correctly rounded."""
     student, teacher = _inputs()
-    rows = [exact.exact_row(s.tolist(), t.tolist()) for s, t in zip(student, teacher, strict=True)]
+    rows = [definition.exact_row(s.tolist(), t.tolist()) for s, t in zip(student, teacher, strict=True)]
     found = np.empty((len(DISTANCES), len(PLACES), len(rows)))
     for i, distance in enumerate(DISTANCES):
         for j, place in enumerate(PLACES):
-            alpha, beta = (exact_numbers.to_raw("parameter", x) for x in LINES[line](place, distance))
+            alpha, beta = (numbers.to_raw("parameter", x) for x in LINES[line](place, distance))
             found[i, j] = [float(row.value(alpha, beta, digits=20)) for row in rows]
     return found
 

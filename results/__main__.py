@@ -9,8 +9,8 @@ import warnings
 from pathlib import Path
 
 from results import command_line, selection
-from results.records import Record, newest
-from results.store import Store, StoreError
+from results.records.record import Record, newest
+from results.records.store import Store, StoreError
 
 NO_RECORDS = (
     "No records{where} in {path}. Run a backend's suites first: `nox -s torch` (or jax, tensorflow); "
@@ -35,52 +35,50 @@ def _parser() -> command_line.Parser:
     parser = command_line.Parser(prog="python -m results", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="compare|gate|report|sync|ui")
 
-    compare = commands.add_parser("compare", help="tables of methods, frameworks, errors and timings")
-    selection.add_arguments(compare)
-    compare.add_argument(
+    every = commands.add_parser("compare", help="tables of methods, frameworks, errors and timings")
+    selection.add_arguments(every)
+    every.add_argument(
         "--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)"
     )
-    compare.add_argument(
-        "--baseline", metavar="METHOD", help="method to compare the others with (default: kd, else sft)"
-    )
-    compare.add_argument(
-        "--format", choices=("markdown", "csv", "html", "latex"), help="(default: the output's suffix)"
-    )
-    compare.add_argument(
+    every.add_argument("--baseline", metavar="METHOD", help="method to compare the others with (default: kd, else sft)")
+    every.add_argument("--format", choices=("markdown", "csv", "html", "latex"), help="(default: the output's suffix)")
+    every.add_argument(
         "--output", metavar="FILE", help="write to this file (.md, .csv, .html, .tex), or CSV to this folder"
     )
-    compare.set_defaults(run=_compare)
+    every.set_defaults(run=_compare)
 
-    gate = commands.add_parser("gate", help="hold the records against the baselines; exit 1 on regressed or missing")
-    selection.add_arguments(gate)
-    gate.add_argument(
+    judge = commands.add_parser("gate", help="hold the records against the baselines; exit 1 on regressed or missing")
+    selection.add_arguments(judge)
+    judge.add_argument(
         "--seeds", type=command_line.whole_number, help="judge only the first so many seeds of the baselines"
     )
-    gate.add_argument("--baselines", type=Path, help="folder of the baselines (default: the committed ones)")
-    gate.add_argument("--markdown", metavar="FILE", help="write the summary to this file too")
-    gate.add_argument("--junit", metavar="FILE", help="write JUnit XML to this file")
-    gate.add_argument("--update", action="store_true", help="record the store's figures as the new baselines")
-    gate.add_argument("--reason", default="", help="why the baselines change; required with --update")
-    gate.add_argument(
+    judge.add_argument("--baselines", type=Path, help="folder of the baselines (default: the committed ones)")
+    judge.add_argument("--markdown", metavar="FILE", help="write the summary to this file too")
+    judge.add_argument("--junit", metavar="FILE", help="write JUnit XML to this file")
+    judge.add_argument("--update", action="store_true", help="record the store's figures as the new baselines")
+    judge.add_argument("--reason", default="", help="why the baselines change; required with --update")
+    judge.add_argument(
         "--replace", action="store_true", help="with --update: drop entries that the store has no record of"
     )
-    gate.add_argument("--time", action="store_true", help="judge (with --update: record) times of the loss as well")
-    gate.add_argument(
+    judge.add_argument("--time", action="store_true", help="judge (with --update: record) times of the loss as well")
+    judge.add_argument(
         "--other-seeds", type=_seeds, metavar="FIRST:END",
         help="compare the means of these seeds (10:20 is 10 to 19) with the recorded means; sees much less",
     )  # fmt: skip
-    gate.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
-    gate.add_argument(
+    judge.add_argument(
+        "--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop"
+    )
+    judge.add_argument(
         "--repeated", action="store_true",
         help="gate every run of other seeds in the store for itself, print how they came out, and stop",
     )  # fmt: skip
-    gate.set_defaults(run=_gate)
+    judge.set_defaults(run=_gate)
 
-    report = commands.add_parser("report", help="all findings, tables and figures as one page and one Markdown file")
-    selection.add_arguments(report)
-    report.add_argument("--metric", default="test/accuracy", help="as in compare (default: %(default)s)")
-    report.add_argument("--output", metavar="FOLDER", type=Path, help="where to write (default: report in the store)")
-    report.set_defaults(run=_report)
+    write = commands.add_parser("report", help="all findings, tables and figures as one page and one Markdown file")
+    selection.add_arguments(write)
+    write.add_argument("--metric", default="test/accuracy", help="as in compare (default: %(default)s)")
+    write.add_argument("--output", metavar="FOLDER", type=Path, help="where to write (default: report in the store)")
+    write.set_defaults(run=_report)
 
     sync = commands.add_parser("sync", help="send the records to MLflow that it does not have yet")
     sync.add_argument("--store")
@@ -130,39 +128,40 @@ def _words(where: dict[str, set[str]]) -> str:
 
 
 def _backends(folder: Path) -> str:
-    from results import baselines
+    from results.gate import baselines
 
     return ", ".join(dict.fromkeys(f"{file.suite} {file.backend}" for file in baselines.read_all(folder)))
 
 
 def _compare(parsed: argparse.Namespace) -> int:
-    from results import compare, tables, tracking
+    from results.tables import every, table
+    from results.tracking import send
 
     where = selection.parse(parsed)
-    form = tables.format_of(parsed.output, parsed.format)
+    form = table.format_of(parsed.output, parsed.format)
     store, records = _records(parsed, where)
     if not records:
         return _say_empty(store, where)
     known = sorted({name for record in records for name in record.metrics if record.suite == "distill"})
     if known and parsed.metric not in known:
         raise ValueError(f"--metric {parsed.metric!r}: no record has it; there are {', '.join(known)}.")
-    found = compare.tables(records, parsed.metric, parsed.baseline)
-    print(tables.FORMATS["markdown" if parsed.output else form][0](found))
+    found = every.tables(records, parsed.metric, parsed.baseline)
+    print(table.FORMATS["markdown" if parsed.output else form][0](found))
     if parsed.output:
-        written = tables.write(found, form, parsed.output)
+        written = table.write(found, form, parsed.output)
         print(f"Written: {', '.join(str(path) for path in written)}", file=sys.stderr)
-    queue = tracking.describe_queue(store)
+    queue = send.describe_queue(store)
     if queue:
         print(queue, file=sys.stderr)
     return 0
 
 
 def _report(parsed: argparse.Namespace) -> int:
-    from results import background
+    from results.report import background
 
     where = selection.parse(parsed)
     with background.background() as helper:
-        from results import report  # takes its time, in which the other process works already
+        from results.report import write  # takes its time, in which the other process works already
 
         store, records = _records(parsed, where)
         if not records:
@@ -170,14 +169,14 @@ def _report(parsed: argparse.Namespace) -> int:
             if where:
                 return status
             print("The page holds what is known without any: claims and published figures.", file=sys.stderr)
-        markdown, page, claims = report.write(records, parsed.metric, parsed.output or store.path / "report", helper)
+        markdown, page, claims = write.write(records, parsed.metric, parsed.output or store.path / "report", helper)
     print(claims)
     print(f"Report: {page}\nas Markdown: {markdown}")
     return 0
 
 
 def _gate(parsed: argparse.Namespace) -> int:
-    from results import baselines, gate, verdicts
+    from results.gate import baselines, judge, verdicts
     from results.grouping import counts
 
     where = selection.parse(parsed)
@@ -185,9 +184,9 @@ def _gate(parsed: argparse.Namespace) -> int:
     if (parsed.reason or parsed.replace) and not parsed.update:
         raise ValueError("--reason and --replace go with --update; add it, or leave them out.")
     if parsed.simulate:
-        from results import gate_simulation
+        from results.gate import simulation
 
-        print(gate_simulation.table(_limited(baselines.read_all(folder), where, parsed.seeds)).to_markdown())
+        print(simulation.table(_limited(baselines.read_all(folder), where, parsed.seeds)).to_markdown())
         return 0
     store, records = _records(parsed, where)
     # Traces and repeats are compared between frameworks and with each other, not with a baseline.
@@ -210,7 +209,7 @@ def _gate(parsed: argparse.Namespace) -> int:
         _say_empty(store, where)
     if parsed.repeated:
         return _repeated(records, files)
-    judged = gate.judge(records, files, other_seeds=parsed.other_seeds)
+    judged = judge.judge(records, files, other_seeds=parsed.other_seeds)
     text = verdicts.to_markdown(judged)
     print(text)
     present = {record.backend for record in records}
@@ -220,24 +219,26 @@ def _gate(parsed: argparse.Namespace) -> int:
     verdicts.write_summary(text, parsed.markdown)
     if parsed.junit:
         Path(parsed.junit).write_text(verdicts.to_junit(judged), encoding="utf-8")
-    return 1 if gate.fails(judged) else 0
+    return 1 if judge.fails(judged) else 0
 
 
 def _repeated(records: list[Record], files: list) -> int:
-    from results import gate, gate_repeated, tables
+    from results.gate import judge, repeated
+    from results.tables import table
 
-    found = gate_repeated.runs(records, files)
+    found = repeated.runs(records, files)
     if not found:
         raise ValueError(
             "--repeated: the store holds no complete run of students. Run as many other seeds as are recorded, such as "
             "`nox -s torch -- distill --seeds 10:20 --threads 2`."
         )
-    print(tables.to_markdown(gate_repeated.tables(found)))
-    return 1 if any(gate.fails(run.verdicts) for run in found) else 0
+    print(table.to_markdown(repeated.tables(found)))
+    return 1 if any(judge.fails(run.verdicts) for run in found) else 0
 
 
 def _update(parsed: argparse.Namespace, records: list[Record], folder: Path) -> int:
-    from results import baselines, environment
+    from results.gate import baselines
+    from results.records import environment
 
     commit = str(environment.capture().get("git_commit", ""))
     print("\n".join(baselines.update(records, parsed.reason, commit, folder, parsed.replace)))
@@ -259,18 +260,18 @@ def _limited(files: list, where: dict[str, set[str]], seeds: int | None) -> list
 
 
 def _sync(parsed: argparse.Namespace) -> int:
-    from results import tracking
+    from results.tracking import send
 
     store = Store(parsed.store)
     if not store.records():
         return _say_empty(store, {})
-    outcome = tracking.sync(store)
+    outcome = send.sync(store)
     print(outcome, file=sys.stderr if outcome.problem else sys.stdout)
     return 1 if outcome.problem else 0
 
 
 def _ui(parsed: argparse.Namespace) -> int:
-    from results import ui
+    from results.tracking import ui
 
     return ui.serve(Store(parsed.store), parsed.port)
 

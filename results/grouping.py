@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from results.figures import field_word, mean_and_error, method_label
-from results.records import Record, Status
+from results.figures.style import field_word, mean_and_error, method_label
+from results.records.record import Record, Status
 
 TRACE_SCALE = "trace"
 TEACHER = "teacher"

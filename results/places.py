@@ -1,7 +1,9 @@
-"""Where this project keeps what it can make or fetch again."""
+"""Where things lie: the clone, and what this project can make or fetch again."""
 
 from pathlib import Path
 
+# The folder that holds reference/, backends/, suites/ and results/.
+CLONE = Path(__file__).resolve().parent.parent
 APPLICATION = "abkd-benchmark"
 
 

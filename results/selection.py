@@ -6,7 +6,7 @@ import argparse
 from difflib import get_close_matches
 from typing import Any
 
-from results.records import Record
+from results.records.record import Record
 
 #: what a cell means by not naming a field
 UNSAID = {"precision": "float32", "repeat": 0}

@@ -15,13 +15,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import backends
-from backends import methods
-from backends.loop import PRECISIONS
+from backends.common import methods
+from backends.common.training.loop import PRECISIONS
 from reference import presets
 from results import command_line
-from suites import plan, runner, workers
+from suites import plan
 from suites.cell import DTYPES, SCALES
-from suites.distill import cells, recipes, teachers
+from suites.distill import cells, teachers
+from suites.distill.recipes import find
+from suites.running import runner, workers
 from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Selection, check, check_choice
 from suites.suite import Context
 from suites.sweep import options as sweep_options
@@ -30,7 +32,7 @@ from suites.sweep import run as sweep_run
 from suites.sweep.space import Range
 
 if TYPE_CHECKING:
-    from results.store import Store
+    from results.records.store import Store
 
 #: small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
@@ -48,10 +50,10 @@ def build_parser() -> argparse.ArgumentParser:
         f"{', '.join(SUITES_ON_REQUEST)} where it is; {SWEEP} alone")  # fmt: skip
     add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
     add("--pair", type=_list(str), default=(), metavar="TEACHER:STUDENT,…",
-        help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(recipes.model_names())} "
+        help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(find.model_names())} "
         "(default: the data set's)")  # fmt: skip
     add("--dataset", type=_list(str), default=(), metavar="NAME,…",
-        help=f"{', '.join(recipes.RECIPES)} (default: the pair's, else the scale's)")  # fmt: skip
+        help=f"{', '.join(find.RECIPES)} (default: the pair's, else the scale's)")  # fmt: skip
     add("--method", type=_list(str), default=(), metavar="NAME,…",
         help=f"{', '.join(methods.METHODS)} (default: the recipe's)")  # fmt: skip
     add("--alpha", type=_numbers, default=(), metavar="A,…", help="default: the recipe's; write --alpha=-0.5,0 where "
@@ -168,7 +170,7 @@ def select(options: argparse.Namespace) -> Selection:
 
 def _teacher_of(options: argparse.Namespace, selection: Selection) -> str:
     """The file that `--teacher-of` means."""
-    from results.store import Store
+    from results.records.store import Store
 
     check_choice("teacher-of", options.teacher_of, backends.BACKENDS)
     if options.teacher_weights is not None:
@@ -196,12 +198,12 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
     """Check the store, load the backend and set it up.
 
     Raises:
-        results.store.StoreError: the store cannot be written.
+        results.records.store.StoreError: the store cannot be written.
         ModuleNotFoundError: the framework is not installed.
         ValueError: the device is not there.
     """
-    from results import environment
-    from results.store import Store
+    from results.records import environment
+    from results.records.store import Store
 
     store = Store(options.store)
     store.check_writable()
@@ -258,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Check the options, plan, run the plan and say how it went; returns the exit status."""
-    from results.store import StoreError
+    from results.records.store import StoreError
 
     try:
         selection = select(options)
@@ -287,13 +289,13 @@ def finish(
     options: argparse.Namespace, arguments: Sequence[str],
 ) -> int:  # fmt: skip
     """Feed MLflow, say how it went and how to continue; returns the exit status."""
-    from results import tracking
+    from results.tracking import send
 
     earlier = [entry.record for entry in planned if entry.record is not None]
     if sweep is not None:
         print(sweep_run.summary(sweep, context))
     if not options.no_mlflow:
-        print(tracking.send([*earlier, *outcome.records], context.store, [] if sweep is None else [sweep.name]))
+        print(send.send([*earlier, *outcome.records], context.store, [] if sweep is None else [sweep.name]))
     counts: dict[str, int] = {}
     for record in outcome.records:
         counts[record.status] = counts.get(record.status, 0) + 1

@@ -18,13 +18,13 @@ class Cell:
         backend: a name in `backends.BACKENDS`.
         pair: "teacher:student", the teacher alone where only a teacher is trained, None where nothing is trained.
         dataset: a name in `suites.datasets.DATASETS`, or None.
-        method: a name in `backends.methods.METHODS`, "teacher", or None.
+        method: a name in `backends.common.methods.METHODS`, "teacher", or None.
         options: sorted (name, value) pairs: alpha, beta, temperature, weights; divergence, rows, classes.
         scale: a name in `SCALES`; "trace" for the first steps of a training that are compared between backends.
         seed: of initial weights and batch order, or None.
         dtype: float type of the computation (of the logits in the agreement and loss suites).
         device: the device in use, as the backend names it.
-        precision: what convolutions and dense layers compute in, a name in `backends.loop.PRECISIONS`.
+        precision: what convolutions and dense layers compute in, a name in `backends.common.training.loop.PRECISIONS`.
         repeat: 0, or which repetition of the same training with the rows of each batch in another order.
     """
 

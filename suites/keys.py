@@ -11,9 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from results.places import CLONE
 from suites.cell import Cell
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = CLONE
 #: parts of the names under which a backend's `describe` gives settings that change results
 DECISIVE = ("thread", "determin", "tf32", "precision", "x64", "flags")
 

@@ -16,7 +16,7 @@ from suites.suite import Context, Suite
 from suites.throughput.suite import SUITE as THROUGHPUT
 
 if TYPE_CHECKING:
-    from results.records import Record
+    from results.records.record import Record
 
 SUITES: dict[str, Suite] = {suite.name: suite for suite in (AGREEMENT, LOSS, DISTILL, THROUGHPUT)}
 #: a record with another status is of a cell that is run again

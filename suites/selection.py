@@ -5,12 +5,13 @@ from difflib import get_close_matches
 from itertools import product
 
 import backends
-from backends import architectures, methods
-from backends.loop import PRECISIONS
+from backends.common import methods
+from backends.common.networks import convolutional
+from backends.common.training.loop import PRECISIONS
 from reference import presets
 from suites import datasets
 from suites.cell import DTYPES, SCALES
-from suites.distill import recipes
+from suites.distill.recipes import find
 from suites.sweep.space import Sweep
 
 SUITES = ("agreement", "loss", "distill")
@@ -31,7 +32,7 @@ class Selection:
         backend: a name in `backends.BACKENDS`.
         pairs: "teacher:student" each.
         datasets: names in `suites.distill.recipes.RECIPES`; none means those of the pairs, or the scale's usual one.
-        methods: names in `backends.methods.METHODS`.
+        methods: names in `backends.common.methods.METHODS`.
         alphas, betas, temperatures: values for the methods that have them.
         presets: names in `reference.presets.PRESETS`, in place of alphas and betas.
         distill_weights, hard_weights: weights of the loss' terms in place of the recipe's.
@@ -41,7 +42,7 @@ class Selection:
         teacher_weights: a file of weights to take as the teacher's in place of training it.
         scale: a name in `suites.cell.SCALES`.
         dtypes: names in `suites.cell.DTYPES`.
-        precisions: names in `backends.loop.PRECISIONS`.
+        precisions: names in `backends.common.training.loop.PRECISIONS`.
         repeats: how often each student is trained again with the rows of each batch in another order.
         sweep: how settings are searched, where the command is a sweep.
     """
@@ -73,22 +74,22 @@ class Selection:
         pairs = tuple(pair.lower().replace("_", "-") for pair in self.pairs)  # one spelling of a network in records
         if self.datasets:
             return tuple(product(self.datasets, pairs)) or tuple(
-                (name, recipes.of_dataset(name, self.scale).default_pair[self.scale]) for name in self.datasets
+                (name, find.of_dataset(name, self.scale).default_pair[self.scale]) for name in self.datasets
             )
         if pairs:
-            return tuple((recipes.dataset_of(pair, self.scale), pair) for pair in pairs)
-        name = recipes.DEFAULT_DATASETS[self.scale]
-        return ((name, recipes.of_dataset(name, self.scale).default_pair[self.scale]),)
+            return tuple((find.dataset_of(pair, self.scale), pair) for pair in pairs)
+        name = find.DEFAULT_DATASETS[self.scale]
+        return ((name, find.of_dataset(name, self.scale).default_pair[self.scale]),)
 
     def methods_of(self, dataset: str) -> tuple[str, ...]:
         """The chosen methods, or those that are compared on the data set."""
         if self.sweep is not None and not self.methods:
             return SWEPT_METHODS
-        return self.methods or recipes.of_dataset(dataset, self.scale).default_methods[self.scale]
+        return self.methods or find.of_dataset(dataset, self.scale).default_methods[self.scale]
 
     def seeds_of(self, dataset: str) -> int:
         """The chosen number of seeds, or the data set's."""
-        return recipes.of_dataset(dataset, self.scale).default_seeds[self.scale] if self.seeds is None else self.seeds
+        return find.of_dataset(dataset, self.scale).default_seeds[self.scale] if self.seeds is None else self.seeds
 
     @property
     def given(self) -> dict[str, tuple[float, ...]]:
@@ -107,7 +108,7 @@ class Selection:
         if self.presets:
             found = (presets.find(name) for name in self.presets)
             return tuple(dict.fromkeys((preset.alpha, preset.beta) for preset in found))
-        return tuple(product(self.alphas or (recipes.DEFAULT_ALPHA,), self.betas or (recipes.DEFAULT_BETA,)))
+        return tuple(product(self.alphas or (find.DEFAULT_ALPHA,), self.betas or (find.DEFAULT_BETA,)))
 
 
 def check_choice(argument: str, value: str, known: tuple[str, ...], to_come: tuple[str, ...] = ()) -> str:
@@ -125,21 +126,21 @@ def check_choice(argument: str, value: str, known: tuple[str, ...], to_come: tup
     raise ValueError(f"{argument} {value!r} is not known{hint}; choose from {', '.join(known)}")
 
 
-def model_spec(name: str, dataset: str, scale: str) -> architectures.ModelSpec:
+def model_spec(name: str, dataset: str, scale: str) -> convolutional.ModelSpec:
     """Specification of a model for a data set; the name is a further name in its recipes or an architecture's own.
 
     Raises:
         ValueError: it is neither.
-        suites.datasets.base.DatasetError: the data set, which decides the number of classes, is not there.
+        suites.datasets.dataset.DatasetError: the data set, which decides the number of classes, is not there.
     """
     data = datasets.load(dataset, data_scale(scale))
     return _named_spec(name, data.input_shape, data.classes)
 
 
-def _named_spec(name: str, input_shape: tuple[int, int, int], classes: int) -> architectures.ModelSpec:
-    further = recipes.model_names()
+def _named_spec(name: str, input_shape: tuple[int, int, int], classes: int) -> convolutional.ModelSpec:
+    further = find.model_names()
     try:
-        return architectures.get(further.get(name, name), input_shape=input_shape, classes=classes)
+        return convolutional.get(further.get(name, name), input_shape=input_shape, classes=classes)
     except ValueError as error:
         raise ValueError(f"{error}; or one of {', '.join(further)}") from error
 
@@ -157,7 +158,7 @@ def split_pair(pair: str) -> tuple[str, str]:
     """
     teacher, separator, student = pair.partition(":")
     if not (teacher and separator and student) or ":" in student:
-        known = ", ".join(entry.default_pair[SCALES[0]] for entry in recipes.RECIPES.values())
+        known = ", ".join(entry.default_pair[SCALES[0]] for entry in find.RECIPES.values())
         raise ValueError(f"pair {pair!r} is not known; write teacher:student, e.g. {known}")
     return teacher, student
 
@@ -179,7 +180,7 @@ def check(selection: Selection) -> None:
         check_choice("dtype", dtype, DTYPES)
     for name in selection.datasets:
         # a data set takes part once it can be loaded and has recipes
-        check_choice("dataset", name, tuple(recipes.RECIPES), tuple(datasets.TABLE))
+        check_choice("dataset", name, tuple(find.RECIPES), tuple(datasets.TABLE))
     for method in selection.methods:
         check_choice("method", method, tuple(methods.METHODS))
     if selection.seeds is not None and selection.seeds < 1:
@@ -192,7 +193,7 @@ def check(selection: Selection) -> None:
     if "distill" in selection.suites or SWEEP in selection.suites:
         for dataset, pair in selection.trainings:
             for method in selection.methods_of(dataset):
-                recipes.method_values(dataset, pair, method, selection.scale)
+                find.method_values(dataset, pair, method, selection.scale)
     for name in selection.presets:
         presets.find(name)
     if selection.presets and (selection.alphas or selection.betas):

@@ -10,8 +10,8 @@ from suites import keys
 from suites.cell import Cell
 
 if TYPE_CHECKING:
-    from results.records import Record
-    from results.store import Store
+    from results.records.record import Record
+    from results.records.store import Store
     from suites.selection import Selection
 
 

@@ -9,12 +9,14 @@ import signal
 import sys
 from dataclasses import replace
 
-from suites import datasets, runner
+from suites import datasets
 from suites.cell import Cell
-from suites.datasets.base import Split
-from suites.distill import recipes, training
-from suites.distill.recipe import Value
+from suites.datasets.dataset import Split
+from suites.distill import training
+from suites.distill.recipes import find
+from suites.distill.recipes.recipe import Value
 from suites.plan import SUITES, PlannedCell
+from suites.running import runner
 from suites.suite import Context
 
 IMAGES, EPOCHS, STEPS = 96, 3, 3
@@ -22,9 +24,9 @@ IMAGES, EPOCHS, STEPS = 96, 3, 3
 
 def shorten(set_item, set_attribute):
     """Recipes of three epochs of three batches, by functions that patch."""
-    full = recipes.RECIPES["cifar100"]
+    full = find.RECIPES["cifar100"]
     short = {"small": dict(full.students["small"]) | {"epochs": Value(EPOCHS), "batch_size": Value(IMAGES // STEPS)}}
-    set_item(recipes.RECIPES, "cifar100", replace(full, students=short, teachers=short, robustness=False))
+    set_item(find.RECIPES, "cifar100", replace(full, students=short, teachers=short, robustness=False))
     whole = datasets.load("cifar100", "smoke")
 
     def first(split):
@@ -87,7 +89,7 @@ def run(cell, context):
 
 if __name__ == "__main__":
     import backends
-    from results.store import Store
+    from results.records.store import Store
 
     name, place, kill_at = sys.argv[1:]
     chosen = backends.load(name)

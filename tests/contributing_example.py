@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from reference import catalogue, exact_catalogue
+from reference import catalogue
+from reference.exact import catalogue as exact_catalogue
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 NAME = "triangular_discrimination"

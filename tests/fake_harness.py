@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from backends import methods
-from backends.batches import epoch_batches
-from backends.loop import StopTraining
-from backends.training_result import TrainingResult
+from backends.common import methods
+from backends.common.training.batches import epoch_batches
+from backends.common.training.loop import StopTraining
+from backends.common.training.result import TrainingResult
 from reference.catalogue import DIVERGENCES
 
 NAME = "torch"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reference import golden
 from reference.divergences import ab_divergence_and_gradient
+from reference.golden import compute
 from reference.grid import AB_GRID, TEMPERATURES, draw_logits, round_to
 
 NON_NEGATIVE = [pair for pair in AB_GRID if min(pair) >= 0]
@@ -67,7 +67,7 @@ def worst(backend, cases):
     ],
 )
 def test_golden_cases(backend, dtype, region, value_bound, gradient_bound, classes):
-    cases = [case for case in golden.load(dtype=dtype, classes=classes) if region(case)]
+    cases = [case for case in compute.load(dtype=dtype, classes=classes) if region(case)]
     assert cases
     cases = cases if classes < 50257 else cases[::5]  # the agreement suite goes through all of them
     (value_error, at_value), (gradient_error, at_gradient) = worst(backend, cases)
@@ -77,7 +77,7 @@ def test_golden_cases(backend, dtype, region, value_bound, gradient_bound, class
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 def test_whole_golden_grid_is_never_nan(backend, dtype):
-    for case in golden.load(dtype=dtype, classes=100):
+    for case in compute.load(dtype=dtype, classes=100):
         student, teacher = case.inputs()
         value, gradient = backend.value_and_gradient(
             case.divergence, student, teacher, case.parameters, temperature=case.temperature, dtype=dtype

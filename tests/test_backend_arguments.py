@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import backends
-from backends import methods
+from backends.common import methods
 
 LOGITS = np.zeros((2, 3))
 

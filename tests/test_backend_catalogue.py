@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from reference import golden
 from reference.catalogue import DIVERGENCES
+from reference.golden import compute
 from reference.grid import draw_logits, round_to
 
 INF = np.inf
@@ -119,10 +119,10 @@ def evaluate_repeated(backend, name, case, dtype):
 )
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "ab_divergence"])  # has tests of its own
 def test_golden_cases(backend, name, dtype, value_bound, gradient_bound):
-    cases = [case for case in golden.load(name, dtype=dtype, classes=100) if case.spread in ("1", "10", "near")]
+    cases = [case for case in compute.load(name, dtype=dtype, classes=100) if case.spread in ("1", "10", "near")]
     if dtype in ("float64", "float32"):
         # one row in 500 has inputs whose difference rounds in float32; at spread 100 the grid may hold it
-        cases += [c for c in golden.load(name, dtype=dtype, classes=100, spread="100") if bounded(c.parameters)]
+        cases += [c for c in compute.load(name, dtype=dtype, classes=100, spread="100") if bounded(c.parameters)]
     assert cases
     for case in cases:
         got = evaluate_repeated(backend, name, case, dtype)

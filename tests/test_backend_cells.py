@@ -13,7 +13,7 @@ import cell_worker
 import pytest
 from conftest import CHOSEN
 
-from results.store import Store
+from results.records.store import Store
 from suites import plan
 from suites.distill import cells, checkpoint
 

@@ -13,8 +13,8 @@ from conftest import CHOSEN
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from backends import checkpoints
-from backends.loop import StopTraining
+from backends.common.training import checkpoints
+from backends.common.training.loop import StopTraining
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +133,10 @@ def test_bad_arguments(backend, tmp_path):
 
 
 def object_with_input(backend):
-    from backends import architectures
+    from backends.common.networks import convolutional
 
-    spec = architectures.get("convnet-4", input_shape=training_worker.SHAPE, classes=5)
-    return backend.build_model(spec, architectures.initial_weights(spec, 0), "float32")
+    spec = convolutional.get("convnet-4", input_shape=training_worker.SHAPE, classes=5)
+    return backend.build_model(spec, convolutional.initial_weights(spec, 0), "float32")
 
 
 def test_divergence_is_told_by_its_step_within_the_epoch(backend):

@@ -3,7 +3,7 @@
 import contributing_example as example
 import pytest
 
-from reference import golden
+from reference.golden import compute
 from reference.grid import SPREADS
 from suites.agreement import comparison, samples
 
@@ -12,8 +12,8 @@ from suites.agreement import comparison, samples
 def test_the_example_agrees_with_its_reference(backend, monkeypatch, dtype):
     row = example.add_to_reference(monkeypatch)
     example.add_to_backend(backend.NAME)
-    cases = [case for spread in SPREADS for case in golden.compute(golden.Unit(row.name, 10, spread, dtype, 1.0))]
-    monkeypatch.setattr(golden, "load", lambda name, dtype: cases)
+    cases = [case for spread in SPREADS for case in compute.compute(compute.Unit(row.name, 10, spread, dtype, 1.0))]
+    monkeypatch.setattr(compute, "load", lambda name, dtype: cases)
     monkeypatch.setattr(samples, "RANDOM_CLASSES", (10,))
 
     def evaluate(student, teacher, parameters, temperature):

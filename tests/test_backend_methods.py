@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from conftest import CHOSEN
 
-from backends import architectures, methods
+from backends.common import methods
+from backends.common.networks import convolutional
 from reference import objectives
 from reference.catalogue import DIVERGENCES
 from reference.objectives import cross_entropy
 
 SHAPE, CLASSES, ROWS = (8, 8, 1), 6, 12
-SPEC = architectures.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
+SPEC = convolutional.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
 AB = {"alpha": 0.7, "beta": 0.4}
 DKD = {"temperature": 3.0, "target_weight": 0.5, "non_target_weight": 4.0}
 #: the parameters given, and L: a function, its arguments, and a factor
@@ -41,7 +42,7 @@ CASES = {
 
 
 def build(backend, seed):
-    return backend.build_model(SPEC, architectures.initial_weights(SPEC, seed), "float64")
+    return backend.build_model(SPEC, convolutional.initial_weights(SPEC, seed), "float64")
 
 
 def images_and_labels():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from backends import architectures
+from backends.common.networks import convolutional
 
 SHAPE = (8, 8, 1)
-SPEC = architectures.get("convnet-4-6", input_shape=SHAPE, classes=5)
+SPEC = convolutional.get("convnet-4-6", input_shape=SHAPE, classes=5)
 
 
 def batches(count=6, rows=16, seed=0):
@@ -17,11 +17,11 @@ def batches(count=6, rows=16, seed=0):
 
 
 def model(backend, seed=1, dtype="float32"):
-    return backend.build_model(SPEC, architectures.initial_weights(SPEC, seed), dtype)
+    return backend.build_model(SPEC, convolutional.initial_weights(SPEC, seed), dtype)
 
 
 def test_weights_go_in_and_come_out(backend):
-    weights = architectures.initial_weights(SPEC, 3)
+    weights = convolutional.initial_weights(SPEC, 3)
     exported = backend.export_weights(model(backend, 3, "float64"))
     assert exported.keys() == weights.keys()
     for name, value in weights.items():
@@ -30,7 +30,7 @@ def test_weights_go_in_and_come_out(backend):
 
 def test_network_against_numpy(backend):
     """A plain NumPy forward pass of the evaluation mode, with running statistics that are not trivial."""
-    weights = architectures.initial_weights(SPEC, 4)
+    weights = convolutional.initial_weights(SPEC, 4)
     random = np.random.RandomState(5)
     for name in weights:
         if "bn" in name:

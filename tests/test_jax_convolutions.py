@@ -7,7 +7,7 @@ jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from backends.jax import convolutions  # noqa: E402
+from backends.jax.models import convolutions  # noqa: E402
 
 ARGUMENTS = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from backends.jax import ab_divergence, abkd_loss, evaluation, objectives
+from backends.jax import ab_divergence, abkd_loss, objectives
+from backends.jax.losses import differentiable
 
 POINTS = [(0.1 * i, 1.5 - 0.1 * i) for i in range(20)]
 
@@ -75,7 +76,7 @@ def test_other_values_of_alpha_beta_temperature_do_not_retrace(logits):
     student, teacher = logits
     labels = jnp.arange(6)
     compiled = (
-        evaluation._compiled_value_and_gradient, evaluation._compiled_value,
+        differentiable._compiled_value_and_gradient, differentiable._compiled_value,
         objectives._compiled_value_and_gradient, objectives._compiled_value,
     )  # fmt: skip
 

@@ -7,8 +7,9 @@ import optax
 import pytest
 from flax import nnx
 
-from backends import architectures
-from backends.jax import abkd_loss, predict, sgd, train_student, training
+from backends.common.networks import convolutional
+from backends.jax import abkd_loss, predict, sgd, train_student
+from backends.jax.training import train
 
 
 @pytest.fixture(autouse=True)
@@ -94,11 +95,11 @@ def test_another_alpha_and_seed_use_the_same_compiled_step(batches):
     teacher = Perceptron(32, nnx.Rngs(0))
     arguments = {"learning_rate": lambda step: 0.1 / (1 + step), "progress": False}
     train_student(teacher, Perceptron(8, nnx.Rngs(1)), batches, alpha=0.8, beta=0.2, **arguments)
-    before = training._compiled_step.cache_info().misses
+    before = train._compiled_step.cache_info().misses
     for seed, alpha in enumerate((0.1, 0.5, 1.0)):
         result = train_student(teacher, Perceptron(8, nnx.Rngs(seed)), batches, alpha=alpha, beta=0.1, **arguments)
         assert result.compile_seconds < 0.5
-    assert training._compiled_step.cache_info().misses == before
+    assert train._compiled_step.cache_info().misses == before
 
 
 def test_a_loss_that_is_not_finite_stops_training(batches):
@@ -124,8 +125,8 @@ def test_sgd_is_pytorchs():
 
 
 def test_weights_go_out_as_they_came_in(backend):
-    spec = architectures.get("convnet-3-5", input_shape=(8, 8, 1), classes=10)
-    given = architectures.initial_weights(spec, 0)
+    spec = convolutional.get("convnet-3-5", input_shape=(8, 8, 1), classes=10)
+    given = convolutional.initial_weights(spec, 0)
     exported = backend.export_weights(backend.build_model(spec, given, "float64"))
     assert exported.keys() == given.keys()
     assert all(np.array_equal(exported[name], given[name]) for name in given)

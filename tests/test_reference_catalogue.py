@@ -9,7 +9,7 @@ from mpmath import libmp, mpf
 
 from reference.accurate import log1p_gap
 from reference.catalogue import DIVERGENCES
-from reference.golden import load
+from reference.golden.compute import load
 from reference.grid import draw_logits
 
 NAMES = [name for name in DIVERGENCES if name != "ab_divergence"]

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from reference import claims
-from reference.claim import CONDITION, FAILS, HOLDS, Finding
+from reference.claims.claim import CONDITION, FAILS, HOLDS, Finding
 
 VERDICTS = {
     "table1-forward-kl": HOLDS,

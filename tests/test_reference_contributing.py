@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
-from reference import golden
+from reference.golden import compute
 from reference.grid import draw_logits
 
 
@@ -42,6 +42,6 @@ def test_the_float64_reference_comes_with_the_definition(monkeypatch):
 
 def test_its_golden_cases_are_computed(monkeypatch):
     row = example.add_to_reference(monkeypatch)
-    (case,) = golden.compute(golden.Unit(row.name, 10, "near", "float32", 1.0))
+    (case,) = compute.compute(compute.Unit(row.name, 10, "near", "float32", 1.0))
     value, _ = row.reference(*case.inputs(), reduction="none")
     np.testing.assert_allclose(value, case.value, rtol=1e-15)

@@ -7,8 +7,8 @@ import pytest
 
 from reference.divergences import ab_divergence, ab_divergence_and_gradient
 from reference.divided_differences import decay, second_order
-from reference.exact import ab_divergence_from_logits
-from reference.golden import load
+from reference.exact.definition import ab_divergence_from_logits
+from reference.golden.compute import load
 from reference.grid import AB_GRID, CLASSES, DTYPES, SPREADS
 
 #: A few eps would do for what is measured (1e-15 to 5e-15); the bar leaves room for other platforms' exp and log.

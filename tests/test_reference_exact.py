@@ -4,7 +4,7 @@ import mpmath
 import pytest
 from mpmath import mpf
 
-from reference.exact import ab_divergence, ab_divergence_from_logits
+from reference.exact.definition import ab_divergence, ab_divergence_from_logits
 from reference.grid import AB_GRID, SPREADS, TEMPERATURES, draw_logits
 
 P = ["0.2", "0.3", "0.5"]

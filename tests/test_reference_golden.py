@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reference import catalogue
-from reference.golden import Unit, compute, golden_path, load, read, units, write
+from reference.golden.compute import Unit, compute, golden_path, load, read, units, write
 from reference.grid import AB_GRID, CLASSES, DTYPES, SPREADS, TEMPERATURES, draw_logits, round_to
 
 SAMPLE = [

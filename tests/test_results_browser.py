@@ -17,8 +17,9 @@ import pytest
 from mlflow_server import free_port
 from results_examples import agreement, distill, loss, trace
 
-from results import Store, tracking
+from results import Store
 from results.__main__ import main
+from results.tracking import send
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (`nox -s tests-browser`)")
 
@@ -41,7 +42,7 @@ def ui(tmp_path_factory):
         store.write(distill("kd", 0, backend, 0.9, invocation=backend))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        assert tracking.sync(store).problem == ""
+        assert send.sync(store).problem == ""
         command = [sys.executable, "-m", "results", "ui", "--store", str(store.path), "--port", str(free_port())]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         with open(store.path / "log", "w") as log:

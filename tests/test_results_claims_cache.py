@@ -3,8 +3,8 @@
 import pytest
 
 from reference import claims
-from reference.claim import Finding
-from results import claims_cache
+from reference.claims.claim import Finding
+from results.report import claims_cache
 
 FOUND = [Finding("holds", 1e-300, "a figure"), Finding("fails", float("inf"), "another", "a remark")]
 

@@ -9,8 +9,10 @@ import pandas
 import pytest
 from results_examples import agreement, distill, diverged, loss, trace
 
-from results import Store, compare, paired, tables, traces
+from results import Store
 from results.__main__ import main
+from results.tables import every, paired, traces
+from results.tables import table as tables
 
 
 def of_title(tables, start):
@@ -30,7 +32,7 @@ def students():
 
 
 def test_methods_by_backends_with_the_best_in_bold(students):
-    frame = of_title(compare.tables(students), "Methods: digits-teacher:digits-student, digits, smoke, float32")
+    frame = of_title(every.tables(students), "Methods: digits-teacher:digits-student, digits, smoke, float32")
     assert list(frame.columns) == ["method", "torch", "jax"]
     assert frame.values.tolist() == [
         ["sft", "0.9500 ± 0.0058", "0.9500 ± 0.0058"],
@@ -39,31 +41,31 @@ def test_methods_by_backends_with_the_best_in_bold(students):
 
 
 def test_of_a_loss_the_smaller_is_the_best(students):
-    frame = of_title(compare.tables(students, "test/nll"), "Methods")
+    frame = of_title(every.tables(students, "test/nll"), "Methods")
     assert frame.loc[1, "torch"] == "**0.0300 ± 0.0058**" and frame.loc[0, "torch"] == "0.0500 ± 0.0058"
 
 
 def test_cells_that_did_not_end_ok_are_counted_and_not_averaged(students):
-    frame = of_title(compare.tables([*students, diverged("sft", 3)]), "Methods")
+    frame = of_title(every.tables([*students, diverged("sft", 3)]), "Methods")
     assert frame.loc[0, "torch"] == "0.9500 ± 0.0058, 1 diverged"
-    assert of_title(compare.tables([diverged()]), "Methods").loc[0, "torch"] == "1 diverged"
+    assert of_title(every.tables([diverged()]), "Methods").loc[0, "torch"] == "1 diverged"
 
 
 def test_parameters_that_differ_make_rows_of_their_own(students):
     warmer = [distill("abkd", seed, accuracy=0.9, cell={"temperature": 8.0}, key=f"warm-{seed}") for seed in range(2)]
-    rows = list(of_title(compare.tables(students + warmer), "Methods")["method"])
+    rows = list(of_title(every.tables(students + warmer), "Methods")["method"])
     assert rows == ["sft", "abkd (0.8, 0.2) temperature=4.0", "abkd (0.8, 0.2) temperature=8.0"]
 
 
 def test_the_teacher_stands_above_its_students_and_is_never_the_best(students):
     teacher = distill("sft", 0, accuracy=0.99, key="teacher", cell={"pair": "digits-teacher", "method": "teacher"})
-    frame = of_title(compare.tables([*students, teacher]), "Methods")
+    frame = of_title(every.tables([*students, teacher]), "Methods")
     assert frame.loc[0].tolist() == ["teacher", "0.9900", "—"] and frame.loc[2, "torch"].startswith("**")
 
 
 def test_a_record_of_older_code_is_replaced_by_the_newer_one(students):
     rerun = [distill("abkd", seed, "torch", 0.99, key=f"new-{seed}", second=100) for seed in range(3)]
-    assert of_title(compare.tables(students + rerun), "Methods").loc[1, "torch"] == "**0.9900 ± 0.0000**"
+    assert of_title(every.tables(students + rerun), "Methods").loc[1, "torch"] == "**0.9900 ± 0.0000**"
 
 
 @pytest.mark.parametrize(("dtype", "difference", "verdict"), [
@@ -72,7 +74,7 @@ def test_a_record_of_older_code_is_replaced_by_the_newer_one(students):
 ])  # fmt: skip
 def test_frameworks_agree_within_the_bar_of_the_dtype(dtype, difference, verdict):
     records = [trace("jax", dtype, difference), trace("torch", dtype), agreement()]
-    frame = of_title(compare.tables(records), "Agreement of the frameworks")
+    frame = of_title(every.tables(records), "Agreement of the frameworks")
     assert frame.loc[0, "frameworks"] == "torch / jax" and frame.loc[0, "verdict"] == verdict
     differences = traces.differences(records[0].details["trace"], records[1].details["trace"])
     assert differences["losses"] == pytest.approx(difference, rel=1e-3)
@@ -87,7 +89,7 @@ def test_what_rounding_explains_is_told_from_a_defect(own, exact, verdict):
     records = [trace("torch", "float32", own), trace("jax", "float32", own + 5e-5), trace("torch", "float64")]
     if exact is not None:
         records.append(trace("jax", "float64", exact))
-    table = next(t for t in compare.tables(records) if t.title == "Agreement of the frameworks")
+    table = next(t for t in every.tables(records) if t.title == "Agreement of the frameworks")
     frame = table.frame.set_index("cell")
     assert frame.loc[[name for name in frame.index if "float32" in name], "verdict"].tolist() == [verdict]
     assert ("magnify rounding" in table.note) == (verdict == "rounding")
@@ -95,7 +97,7 @@ def test_what_rounding_explains_is_told_from_a_defect(own, exact, verdict):
 
 def test_three_frameworks_make_three_pairs_and_dtypes_are_not_mixed():
     records = [trace(backend) for backend in ("tensorflow", "torch", "jax")] + [trace("torch", "float32")]
-    pairs = list(of_title(compare.tables(records), "Agreement of the frameworks")["frameworks"])
+    pairs = list(of_title(every.tables(records), "Agreement of the frameworks")["frameworks"])
     assert pairs == ["torch / jax", "torch / tensorflow", "jax / tensorflow"]
 
 
@@ -108,15 +110,15 @@ def test_traces_of_other_shapes_or_with_nan_do_not_agree():
 
 def test_errors_by_dtype_and_backend_show_the_worst():
     records = [agreement(classes=10), agreement(classes=100, gradient=9e-7), agreement("float64", "jax", 1e-13, 1e-13)]
-    frame = of_title(compare.tables(records), "Errors")
+    frame = of_title(every.tables(records), "Errors")
     assert frame.values.tolist() == [["float64", "—", "1.0e-13 / 1.0e-13"], ["float32", "1.0e-07 / 9.0e-07", "—"]]
     infinite = agreement(value=math.inf, status="failed")
-    assert of_title(compare.tables([infinite]), "Errors").loc[0, "torch"] == "inf / 2.0e-07, **1 of 1 not ok**"
+    assert of_title(every.tables([infinite]), "Errors").loc[0, "torch"] == "inf / 2.0e-07, **1 of 1 not ok**"
 
 
 def test_timings_stand_beside_the_frameworks_own_loss():
     records = [loss(milliseconds=40.0), loss("framework_kl", milliseconds=50.0), loss(backend="jax", status="failed")]
-    frame = of_title(compare.tables(records), "Time of the loss")
+    frame = of_title(every.tables(records), "Time of the loss")
     assert list(frame["× own KL"]) == ["0.80", "1.00", "—"]
     assert frame.loc[2, "forward ms"] == "void"
 
@@ -197,13 +199,13 @@ def better_by(step, method="abkd", backend="torch", dataset="digits", seeds=6, *
 
 def test_a_method_that_wins_in_every_seed_wins_though_the_means_overlap():
     records = better_by(0.005) + better_by(-0.005, backend="jax")
-    (table,) = [t for t in compare.tables(records) if t.title.startswith("Against kd")]
+    (table,) = [t for t in every.tables(records) if t.title.startswith("Against kd")]
     rows = {row["backend"]: row for row in table.frame.to_dict("records") if row["method"] != "kd"}
     assert rows["torch"]["difference"] == "+0.0050" and rows["torch"]["+ / = / −"] == "6 / 0 / 0"
     assert rows["jax"]["difference"] == "-0.0050" and rows["torch"]["p (Holm)"] == "< 0.0001"
     assert rows["torch"]["step ms"] == "4.5" and "kd" in set(table.frame["method"])
     assert list(table.data[table.data["method"] != "kd"]["outcome"]) == ["win", "loss"]
-    wins = of_title(compare.tables(records), "Wins")
+    wins = of_title(every.tables(records), "Wins")
     assert wins.iloc[0].tolist() == ["abkd (0.8, 0.2)", "1", "0", "1", "0", "+0.0000", "6 / 0 / 6"]
 
 
@@ -241,10 +243,10 @@ def test_seeds_that_diverged_are_left_out_of_the_pairs():
 
 def test_several_data_sets_stand_side_by_side_for_each_backend():
     records = [r for d in ("digits", "other") for b in ("torch", "jax") for r in better_by(0.005, backend=b, dataset=d)]
-    found = [t for t in compare.tables(records) if t.title.startswith("Data sets")]
+    found = [t for t in every.tables(records) if t.title.startswith("Data sets")]
     assert [t.title for t in found] == ["Data sets: torch", "Data sets: jax"]
     assert found[0].frame.shape == (2, 3) and all("**" in cell for cell in found[0].frame.iloc[1, 1:])
-    assert of_title(compare.tables(records), "Wins").loc[0, "wins"] == "4"
+    assert of_title(every.tables(records), "Wins").loc[0, "wins"] == "4"
 
 
 def test_every_format_says_the_same_in_its_own_way(tmp_path, capsys, students):
@@ -259,7 +261,7 @@ def test_every_format_says_the_same_in_its_own_way(tmp_path, capsys, students):
         page.partition("\n")[2].replace('<meta charset="utf-8">', "").replace('scale=1">', 'scale=1"/>')
     )
     assert "<strong>0.9700 ± 0.0058</strong>" in page
-    assert "http" not in page and page.count("<table") == len(compare.tables(students))
+    assert "http" not in page and page.count("<table") == len(every.tables(students))
     latex = (tmp_path / "out.tex").read_text()
     assert r"\textbf{0.9700 $\pm$ 0.0058}" in latex and r"\toprule" in latex and "**" not in latex
     assert not [sign for sign in "αβ±×−—" if sign in latex] and latex.count(r"\begin{table}") == latex.count(
@@ -278,16 +280,16 @@ def test_every_format_says_the_same_in_its_own_way(tmp_path, capsys, students):
 
 
 def test_of_very_many_methods_the_figure_draws_the_best():
-    from results import figures
+    from results.figures import style
 
     grid = [
         distill("abkd", seed, accuracy=0.9 + step / 1000, key=f"{step}-{seed}", cell={"alpha": step / 10})
         for step in range(60)
         for seed in range(2)
     ]
-    names = [tick.get_text() for tick in figures.methods(grid).axes[0].get_xticklabels()]
+    names = [tick.get_text() for tick in style.methods(grid).axes[0].get_xticklabels()]
     assert len(names) == 12 and names[0] == "abkd (4.8, 0.2)" and names[-1] == "abkd (5.9, 0.2)"
-    assert figures.methods(grid, "test/nll").axes[0].get_xticklabels()[0].get_text() == "abkd (4.8, 0.2)"
+    assert style.methods(grid, "test/nll").axes[0].get_xticklabels()[0].get_text() == "abkd (4.8, 0.2)"
 
 
 def test_latex_and_html_escape_what_they_must():
@@ -301,7 +303,7 @@ def test_comparing_a_thousand_records_is_quick():
     """The bar is ten seconds for ten thousand; what grows with their number only stays far below it here."""
     records = [r for number in range(42) for b in ("torch", "jax") for r in better_by(0.005, "abkd", b, f"set{number}")]
     started = time.process_time()
-    assert len(records) == 1008 and len(compare.tables(records)) > 80
+    assert len(records) == 1008 and len(every.tables(records)) > 80
     assert time.process_time() - started < 3
 
 

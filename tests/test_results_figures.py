@@ -6,7 +6,7 @@ import numpy
 import pytest
 from results_examples import agreement, distill, stamp
 
-from results import accuracy_against_time, budget, figures
+from results.figures import accuracy_against_time, error_budget, style
 
 
 def measured(name="forward_kl", dtype="float32", backend="torch", excess=(0.2, 0.1), **fields):
@@ -30,7 +30,7 @@ def test_the_budget_has_a_panel_a_backend_and_says_each_share_in_words():
         measured(), measured(dtype="float64", excess=(0.004,)), measured("alphanet", excess=(3.14, 0.5), status="failed"),
         measured(backend="jax", excess=(0.00001,)), measured("alphanet", backend="jax", excess=(math.nan, 0.2)),
     ]  # fmt: skip
-    figure = budget.error_budget(records)
+    figure = error_budget.error_budget(records)
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["float64", "float32"]
     assert words_in(figure) == {"torch": [["0.4 %", "20 %"], ["", "3.1 ×"]], "jax": [["", "< 0.1 %"], ["", "≫"]]}
     bold = [text.get_text() for text in figure.axes[0].texts if text.get_fontweight() == "bold"]
@@ -40,14 +40,14 @@ def test_the_budget_has_a_panel_a_backend_and_says_each_share_in_words():
 def test_of_two_records_of_a_cell_the_newest_counts_and_without_rows_there_is_no_budget():
     old = measured(excess=(0.9,), finished=stamp(0))
     new = measured(excess=(0.3,), finished=stamp(9))
-    assert words_in(budget.error_budget([new, old])) == {"torch": [["30 %"]]}
-    assert budget.error_budget([agreement()]) is None and budget.error_budget([]) is None
+    assert words_in(error_budget.error_budget([new, old])) == {"torch": [["30 %"]]}
+    assert error_budget.error_budget([agreement()]) is None and error_budget.error_budget([]) is None
 
 
 def test_sixty_cells_of_a_backend_stay_readable():
     names = [f"divergence_{number}" for number in range(15)]
-    records = [measured(name, dtype) for name in names for dtype in figures.DTYPES]
-    figure = budget.error_budget(records)
+    records = [measured(name, dtype) for name in names for dtype in style.DTYPES]
+    figure = error_budget.error_budget(records)
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 60

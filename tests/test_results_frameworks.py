@@ -9,18 +9,12 @@ from mlflow.tracking import MlflowClient
 from mlflow_server import runs_of
 from results_examples import distill
 
-from results import (
-    Store,
-    compare,
-    framework_figure,
-    framework_steps,
-    frameworks,
-    precisions,
-    selection,
-    step_losses,
-    tracking,
-)
-from results.records import Record, newest
+from results import Store, selection
+from results.figures import frameworks as framework_figure
+from results.records import step_losses
+from results.records.record import Record, newest
+from results.tables import every, framework_steps, frameworks, precisions
+from results.tracking import send
 
 GIVEN = {"teacher_weights": "teacher.safetensors 0123456789abcdef"}
 
@@ -128,7 +122,7 @@ def test_repeats_give_the_spread_of_one_seed_and_are_no_seeds_of_their_own():
     variances = [(a - (0.95 + 0.004 * (-1) ** s)) ** 2 / 2 for s, a in enumerate(first)]
     assert found["of_one_seed_first"] == pytest.approx(math.sqrt(sum(variances) / 2))
     assert math.isnan(found["of_one_seed_second"]) and found["seeds"] == 8
-    (methods, *_) = compare.methods(newest(records))
+    (methods, *_) = every.methods(newest(records))
     assert methods.data["seeds"].tolist() == [8, 8] and len(methods.data) == 2
 
 
@@ -192,7 +186,7 @@ def test_precisions_are_sections_of_their_own():
     records = both(0.0) + both(0.02, cell={"precision": "bfloat16"})
     titles = [table.title for table in frameworks.tables(records)]
     assert len(titles) == 2 and titles[1].endswith("float32, mixed bfloat16, teacher 012345")
-    assert len(compare.methods(records)) == 2
+    assert len(every.methods(records)) == 2
 
 
 def test_step_losses_are_compared_between_frameworks_and_with_the_framework_itself():
@@ -232,7 +226,7 @@ def test_mlflow_has_the_comparison_in_the_run_of_every_command_that_took_part(tm
     store, records = Store(tmp_path), both(0.0, seeds=2)
 
     def parents():
-        client = MlflowClient(tracking.tracking_uri(store))
+        client = MlflowClient(send.tracking_uri(store))
         runs = [run for run in runs_of(client, "abkd-distill") if "abkd.key" not in run.data.tags]
         return {
             run.data.params["backend"]: [
@@ -244,12 +238,12 @@ def test_mlflow_has_the_comparison_in_the_run_of_every_command_that_took_part(tm
 
     for record in records[:2]:
         store.write(record)
-    assert tracking.send(records[:2], store).problem == ""
+    assert send.send(records[:2], store).problem == ""
     assert not any("frameworks" in path for paths in parents()["torch"] for path in paths)
     for record in records[2:]:
         store.write(record)
     for _ in range(2):  # the second time changes nothing
-        assert tracking.sync(store).problem == ""
+        assert send.sync(store).problem == ""
         found = parents()
         assert set(found) == {"torch", "jax"}
         for figures, tables in found.values():

@@ -9,8 +9,10 @@ import numpy
 import pytest
 from results_examples import agreement, distill, diverged, loss, trace
 
-from results import Record, Store, baselines, gate, gate_simulation, noninferiority
+from results import Record, Store
 from results.__main__ import main
+from results.gate import baselines, judge, simulation
+from results.significance import noninferiority
 
 ACCURACIES = (0.965, 0.972, 0.969, 0.974, 0.966, 0.971, 0.968, 0.973, 0.970, 0.967)
 
@@ -38,7 +40,7 @@ def everything():
 
 
 def verdicts(records, folder):
-    return gate.judge(records, baselines.read_all(folder))
+    return judge.judge(records, baselines.read_all(folder))
 
 
 def failing(records, folder):
@@ -59,11 +61,11 @@ def test_an_error_beyond_its_bound_is_named(folder):
 
 
 def test_the_bound_is_four_times_the_recorded_error_or_a_few_eps():
-    assert gate.error_bound(1e-6, "agreement/value_error", "float32") == 4e-6
-    assert gate.error_bound(0.0, "agreement/value_error", "float64") == 4 * 2.0**-52
-    assert gate.error_bound(0.0, "agreement/gradient_error", "bfloat16") == 4 * 2.0**-7
+    assert judge.error_bound(1e-6, "agreement/value_error", "float32") == 4e-6
+    assert judge.error_bound(0.0, "agreement/value_error", "float64") == 4 * 2.0**-52
+    assert judge.error_bound(0.0, "agreement/gradient_error", "bfloat16") == 4 * 2.0**-7
     # The value of half-type logits is computed and returned in float32.
-    assert gate.error_bound(0.0, "agreement/value_error", "bfloat16") == 4 * 2.0**-23
+    assert judge.error_bound(0.0, "agreement/value_error", "bfloat16") == 4 * 2.0**-23
 
 
 @pytest.mark.parametrize("error", [math.nan, math.inf])
@@ -128,7 +130,7 @@ def test_unpaired_means_agree_with_welch():
 
 def test_the_simulation_decides_as_the_gate_does():
     losses = 0.012 * numpy.random.RandomState(0).randn(300, 6) + 0.01
-    passed, regressed = gate_simulation.verdicts(losses, 0.01, 0.95)
+    passed, regressed = simulation.verdicts(losses, 0.01, 0.95)
     for row, word in zip(
         losses, numpy.where(passed, "pass", numpy.where(regressed, "regressed", "ambiguous")), strict=True
     ):
@@ -137,10 +139,10 @@ def test_the_simulation_decides_as_the_gate_does():
 
 
 def test_at_a_drop_of_the_margin_itself_one_minus_the_confidence_is_called_regressed():
-    found = gate_simulation.rates(10, 0.01, 0.01, 0.95, draws=20_000)
+    found = simulation.rates(10, 0.01, 0.01, 0.95, draws=20_000)
     assert found.false_alarms < 0.001
     noise = 0.01 * numpy.random.RandomState(0).randn(20_000, 10)
-    assert numpy.mean(gate_simulation.verdicts(noise + 0.01, 0.01, 0.95)[1]) == pytest.approx(0.05, abs=0.006)
+    assert numpy.mean(simulation.verdicts(noise + 0.01, 0.01, 0.95)[1]) == pytest.approx(0.05, abs=0.006)
 
 
 def test_the_committed_baselines_raise_few_false_alarms_and_find_drops_of_two_margins():
@@ -148,7 +150,7 @@ def test_the_committed_baselines_raise_few_false_alarms_and_find_drops_of_two_ma
     files = [file for file in baselines.read_all() if file.by_seed]
     if len(files) < 2:
         pytest.skip("no distill baselines of two backends to take the noise from")
-    frame = gate_simulation.table(files, draws=4000).frame
+    frame = simulation.table(files, draws=4000).frame
     share = frame.drop(columns=["cell", "seeds", "noise", "margin, confidence"]).map(
         lambda text: float(text[:-1]) / 100
     )
@@ -176,7 +178,7 @@ def test_the_one_teacher_is_judged_by_the_margin_alone(tmp_path):
 
 def test_new_cells_are_told_and_do_not_fail(folder):
     found = verdicts([*everything(), agreement(classes=100)], folder)
-    assert [v.verdict for v in found].count("new") == 1 and not gate.fails(found)
+    assert [v.verdict for v in found].count("new") == 1 and not judge.fails(found)
 
 
 def test_an_update_keeps_history_and_entries_without_a_record(folder):

@@ -4,8 +4,9 @@ import pytest
 from results_examples import agreement, distill
 
 from reference import claims
-from results import Store, published
+from results import Store
 from results.__main__ import main
+from results.tables import published
 
 EXTENT = {
     "paper": {"recipe": {"epochs": 240}, "data": {"train": 50_000, "classes": 100, "stand_in": False}},

@@ -14,9 +14,10 @@ import numpy
 import pytest
 from results_examples import distill, diverged, stamp
 
-from results import Record, Status, Store, StoreError, environment, schema
-from results.records import RecordError, newest
-from results.store import StoreWarning, default_path
+from results import Record, Status, Store, StoreError
+from results.records import environment, schema
+from results.records.record import RecordError, newest
+from results.records.store import StoreWarning, default_path
 
 
 @pytest.fixture

@@ -12,9 +12,13 @@ from results_examples import agreement, distill, loss, trace
 from reference import claims
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
 from reference.grid import draw_logits
-from results import Record, Store, compare, environment_table, maps, page, sections
+from results import Record, Store
 from results.__main__ import main
-from results.tables import Table
+from results.figures import concentration
+from results.report import page, sections
+from results.tables import environment as environment_table
+from results.tables import every
+from results.tables.table import Table
 
 
 def with_logits(seed=0, **fields):
@@ -86,7 +90,7 @@ def test_every_table_of_the_comparison_is_in_the_report(tmp_path, store):
     blocks = [block for _, section in sections.SECTIONS for block in section(material)]
     blocks += [inner for block in blocks if isinstance(block, page.Folded) for inner in block.blocks]
     shown = {block.title for block in blocks if isinstance(block, Table)}
-    titles = {table.title for table in compare.tables(records)}
+    titles = {table.title for table in every.tables(records)}
     assert titles <= shown and len(titles) >= 12, titles - shown
 
 
@@ -183,11 +187,11 @@ def test_what_a_cell_holds_is_text_and_no_markup():
 
 
 def test_the_concentration_map_takes_the_students_logits():
-    assert maps.concentration([distill("abkd"), agreement()]) is None
-    figure = maps.concentration([distill("kd"), with_logits(0), with_logits(1)])
+    assert concentration.concentration([distill("abkd"), agreement()]) is None
+    figure = concentration.concentration([distill("kd"), with_logits(0), with_logits(1)])
     title = figure.get_suptitle()
     assert "abkd (0.8, 0.2) on torch, 8 test rows, T = 4" in title
-    assert maps.concentration([with_logits(0, status="diverged")]) is None
+    assert concentration.concentration([with_logits(0, status="diverged")]) is None
 
 
 def test_the_published_formula_loses_its_digits_near_the_lines_and_ours_does_not():

@@ -9,7 +9,8 @@ from mlflow.tracking import MlflowClient
 from mlflow_server import Server, children, free_port, runs_of
 from results_examples import distill
 
-from results import Store, tracking
+from results import Store
+from results.tracking import send
 
 CELLS = 16
 
@@ -22,13 +23,13 @@ def test_a_server_down_then_killed_in_the_middle_then_back_has_everything_once(t
         store.write(distill(seed=seed, second=10 * seed, invocation=f"suite-{seed // (CELLS // 2)}"))
 
     started = time.monotonic()
-    outcome = tracking.sync(store)
+    outcome = send.sync(store)
     assert time.monotonic() - started < 6 and outcome.queued == len(store.queued()) == CELLS
     assert running.uri in str(outcome) and "nox -s sync" in str(outcome) and "\n" not in str(outcome)
     try:
         running.start()
         outcomes = []
-        sending = threading.Thread(target=lambda: outcomes.append(tracking.sync(store)))
+        sending = threading.Thread(target=lambda: outcomes.append(send.sync(store)))
         sending.start()
         while sending.is_alive() and len(store.queued()) > CELLS - 4:
             time.sleep(0.01)
@@ -37,10 +38,10 @@ def test_a_server_down_then_killed_in_the_middle_then_back_has_everything_once(t
         assert 0 < outcomes[0].queued == len(store.queued()) <= CELLS - 4 and outcomes[0].problem
 
         running.start()
-        outcome = tracking.sync(store)
+        outcome = send.sync(store)
         assert outcome.problem == "" and outcome.sent >= len(store.queued()) == 0
         check_everything_is_there_once(MlflowClient(running.uri))
-        assert tracking.sync(store).sent == 0
+        assert send.sync(store).sent == 0
     finally:
         running.kill()
     assert not (store.path / "mlflow.db").exists()
@@ -64,5 +65,5 @@ def test_a_server_that_accepts_but_never_answers_is_noticed_within_seconds(tmp_p
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()
-        outcome = tracking.sync(store)
+        outcome = send.sync(store)
     assert time.monotonic() - started < 8 and outcome.queued == 1 and "does not answer" in outcome.problem

@@ -6,9 +6,14 @@ import pytest
 from mlflow.tracking import MlflowClient
 from results_examples import distill, stamp
 
-from results import Record, Status, baselines, compare, gate, heat_maps, maps, paired, sweep_notes, sweeps, tracking
-from results.parameter_curves import parameter_curves
-from results.store import Store
+from results import Record, Status
+from results.figures import concentration, heat_maps
+from results.figures.parameter_curves import parameter_curves
+from results.gate import baselines, judge
+from results.records import sweep_notes
+from results.records.store import Store
+from results.tables import every, paired, sweeps
+from results.tracking import send
 from suites.sweep.plan import values_in_words
 
 
@@ -70,9 +75,9 @@ def test_one_seed_says_nothing_and_a_comparison_is_no_search():
     few = [record for record in grid() if record.cell["alpha"] == 0.2]
     assert sweeps.findings(few) == [] and len(sweeps.findings(few, least=2)) == 1
     assert sweeps.findings([pruned(a, 0) for a in range(5)]) == []
-    titles = [table.title for table in compare.tables(grid())]
+    titles = [table.title for table in every.tables(grid())]
     assert sum(title.startswith("Best setting") for title in titles) == 1
-    assert not any(title.startswith("Best setting") for title in (t.title for t in compare.tables(few)))
+    assert not any(title.startswith("Best setting") for title in (t.title for t in every.tables(few)))
 
 
 def test_parameters_that_were_searched_are_in_the_label():
@@ -95,7 +100,7 @@ def test_the_map_shows_each_mean_marks_the_best_and_what_was_stopped():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.2", "0.5", "0.8"]
     image = axes.images[0]
     assert image.get_array()[1][0] == pytest.approx(0.9575) and image.get_array().mask[0][1]
-    names = [name for name, _ in maps.OF_INVOCATION["distill"]]
+    names = [name for name, _ in concentration.OF_INVOCATION["distill"]]
     assert "alpha_beta" in names
 
 
@@ -123,7 +128,7 @@ def test_no_plane_no_map():
 
 
 def runs(store, invocation):
-    client = MlflowClient(tracking.tracking_uri(store))
+    client = MlflowClient(send.tracking_uri(store))
     experiment = client.get_experiment_by_name("abkd-distill")
     found = client.search_runs([experiment.experiment_id], f"tags.`abkd.invocation` = '{invocation}'")
     return client, {run.data.tags.get("abkd.key", ""): run for run in found}
@@ -136,7 +141,7 @@ def test_a_sweep_has_a_run_with_its_map_whoever_made_the_records(tmp_path, monke
         store.write(record)
     sweep_notes.write(store, "sweep-1", [r.key for r in records], {"alpha": values_in_words([0.2, 0.8])})
     for _ in range(2):
-        assert not tracking.send(records, store, ["sweep-1"]).problem
+        assert not send.send(records, store, ["sweep-1"]).problem
     client, found = runs(store, "sweep-1")
     assert list(found) == [""]
     parent = found[""]
@@ -144,7 +149,7 @@ def test_a_sweep_has_a_run_with_its_map_whoever_made_the_records(tmp_path, monke
     assert parent.info.run_name.startswith("sweep torch")
     figures = [file.path for file in client.list_artifacts(parent.info.run_id, "figures")]
     assert "figures/alpha_beta.png" in figures
-    assert tracking.sync(store).sent == 0 and len(runs(store, "sweep-1")[1]) == 1
+    assert send.sync(store).sent == 0 and len(runs(store, "sweep-1")[1]) == 1
 
 
 def test_a_cell_that_is_run_again_within_its_sweep_replaces_its_run(tmp_path, monkeypatch):
@@ -155,11 +160,11 @@ def test_a_cell_that_is_run_again_within_its_sweep_replaces_its_run(tmp_path, mo
     for record in (failed, stopped):
         store.write(record)
     sweep_notes.write(store, "sweep-2", [failed.key, stopped.key], {})
-    tracking.send([failed, stopped], store)
+    send.send([failed, stopped], store)
     again = distill("abkd", 0, invocation="sweep-2", finished=stamp(99))
     store.write(again)
     for _ in range(2):
-        tracking.send([again, stopped], store)
+        send.send([again, stopped], store)
     _, found = runs(store, "sweep-2")
     assert {key: run.info.status for key, run in found.items()} == {
         "": "FINISHED", again.key: "FINISHED", stopped.key: "KILLED",
@@ -177,10 +182,10 @@ def test_a_pruned_cell_is_not_finished_and_nothing_that_failed(tmp_path):
     baselines.update(finished, "the first recorded run", "abc", tmp_path)
     cut = distill("abkd", 4, accuracy=0.2, status="pruned", message="stopped after 5 of 20 epochs")
     (verdict,) = (
-        v for v in gate.judge([*finished[:4], cut], baselines.read_all(tmp_path)) if v.metric == "test/accuracy"
+        v for v in judge.judge([*finished[:4], cut], baselines.read_all(tmp_path)) if v.metric == "test/accuracy"
     )
     assert verdict.verdict == "missing" and "pruned: stopped after 5 of 20 epochs" in verdict.reason
-    (table,) = compare.methods([*finished[:4], cut])
+    (table,) = every.methods([*finished[:4], cut])
     assert "0.9615 ± 0.0006, 1 pruned" in table.to_markdown()
     assert Record.from_json(cut.to_json()).status is Status.PRUNED
 

@@ -13,7 +13,9 @@ from mlflow.tracking import MlflowClient
 from mlflow_server import children, runs_of
 from results_examples import agreement, distill, diverged, loss
 
-from results import Store, monitor, tracking
+from results import Store
+from results.records import monitor
+from results.tracking import send
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def filled(tmp_path_factory):
         store.write(record)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        outcome = tracking.send(records, store)
+        outcome = send.send(records, store)
     return store, records, outcome
 
 
@@ -41,7 +43,7 @@ def text_of(client, run, artifact):
 
 
 def client_of(store):
-    return MlflowClient(tracking.tracking_uri(store))
+    return MlflowClient(send.tracking_uri(store))
 
 
 def test_every_record_is_a_run_under_the_run_of_its_invocation(filled):
@@ -101,7 +103,7 @@ def test_non_finite_figures_are_tags_and_never_numbers(filled):
 def test_sending_twice_makes_no_second_run(filled):
     store, records, _ = filled
     before = len(runs_of(client_of(store), "abkd-distill"))
-    again = tracking.sync(store)
+    again = send.sync(store)
     assert (again.sent, again.known) == (0, len(records))
     assert len(runs_of(client_of(store), "abkd-distill")) == before
 
@@ -118,9 +120,9 @@ def test_a_sending_that_broke_off_is_completed_not_doubled(tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", breaks)
         with pytest.raises(KeyboardInterrupt):
-            tracking.send(records, store)
+            send.send(records, store)
     assert len(store.queued()) == 3
-    assert tracking.sync(store).sent == 3
+    assert send.sync(store).sent == 3
     client = client_of(store)
     runs = children(client, "abkd-distill")
     assert sorted(run.data.params["seed"] for run in runs) == ["0", "1", "2"]
@@ -130,7 +132,7 @@ def test_a_sending_that_broke_off_is_completed_not_doubled(tmp_path, monkeypatch
 
 def _sync(path, gate):
     gate.wait()
-    tracking.sync(Store(path))
+    send.sync(Store(path))
 
 
 def test_two_processes_that_send_the_same_records_make_each_run_once(tmp_path):
@@ -165,8 +167,8 @@ def test_data_set_system_metrics_tables_and_the_student_come_along_once(tmp_path
     with monkeypatch.context() as patch:  # the first sending breaks off when all but the end is there
         patch.setattr(MlflowClient, "set_terminated", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            tracking.sync(store)
-    assert tracking.sync(store).sent == 2
+            send.sync(store)
+    assert send.sync(store).sent == 2
     (run,) = children(client, "abkd-distill")
     (used,) = client.get_run(run.info.run_id).inputs.dataset_inputs
     assert (used.dataset.name, used.dataset.digest) == ("digits", DATA["digest"])
@@ -198,7 +200,7 @@ def test_the_runs_of_one_cell_in_three_backends_line_up(tmp_path):
     for backend in ("torch", "jax", "tensorflow"):
         store.write(distill("abkd", 0, backend, invocation=backend, details={"data": DATA, "system": SYSTEM}))
         store.write(distill("abkd", 1, backend, invocation=backend))
-    tracking.sync(store)
+    send.sync(store)
     client = client_of(store)
     everything = children(client, "abkd-distill")
     cell = next(run.data.tags["abkd.cell"] for run in everything if run.data.params["seed"] == "0")
@@ -235,7 +237,7 @@ def test_a_later_send_joins_the_run_of_its_invocation(tmp_path):
     store = Store(tmp_path)
     for seed in range(2):
         store.write(distill(seed=seed, second=seed))
-        tracking.send([store.records()[-1]], store)
+        send.send([store.records()[-1]], store)
     runs = runs_of(client_of(store), "abkd-distill")
     assert len(runs) == 3 and len(children(client_of(store), "abkd-distill")) == 2
 
@@ -243,23 +245,23 @@ def test_a_later_send_joins_the_run_of_its_invocation(tmp_path):
 def test_a_deleted_experiment_is_restored(tmp_path):
     store = Store(tmp_path)
     store.write(distill())
-    tracking.sync(store)
+    send.sync(store)
     client = client_of(store)
     client.delete_experiment(client.get_experiment_by_name("abkd-distill").experiment_id)
     store.write(distill(seed=1))
-    assert tracking.sync(store).problem == ""
+    assert send.sync(store).problem == ""
 
 
 def test_a_database_that_cannot_be_opened_is_one_line(tmp_path, monkeypatch):
     store = Store(tmp_path)
     store.write(distill())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
-    outcome = tracking.sync(store)
+    outcome = send.sync(store)
     assert outcome.queued == 1 and "/proc/nowhere" in outcome.problem and "\n" not in outcome.problem
 
 
 def test_passwords_stay_out_of_messages():
-    assert tracking.without_password("https://me:secret@host/x") == "https://me:***@host/x"
+    assert send.without_password("https://me:secret@host/x") == "https://me:***@host/x"
 
 
 @pytest.mark.parametrize("missing", ["mlflow", "filelock", "sqlalchemy"])
@@ -271,7 +273,7 @@ def test_without_mlflow_records_stay_queued(tmp_path, monkeypatch, missing):
     for name in hidden:
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
-    outcome = tracking.sync(store)
+    outcome = send.sync(store)
     assert outcome.queued == 1 and "not installed" in outcome.problem and "nox -s sync" in str(outcome)
 
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from reference.catalogue import DIVERGENCES
-from results import step_losses
-from results.store import Store
-from suites import memory, processes, runner
+from results.records import step_losses
+from results.records.store import Store
 from suites.agreement import comparison, samples
 from suites.cell import Cell, options
-from suites.distill import cells, recipes
-from suites.distill.recipe import Value
+from suites.distill import cells
+from suites.distill.recipes import find
+from suites.distill.recipes.recipe import Value
 from suites.plan import SUITES, PlannedCell
+from suites.running import isolated, machine, runner
 from suites.selection import Selection
 from suites.suite import Context
 from suites.throughput import problems
@@ -31,9 +32,9 @@ def context(backend, tmp_path):
 @pytest.fixture
 def short(monkeypatch):
     """Recipes of two epochs."""
-    digits = recipes.RECIPES["digits"]
+    digits = find.RECIPES["digits"]
     short = {"smoke": digits.students["smoke"] | {"epochs": Value(2)}}
-    monkeypatch.setitem(recipes.RECIPES, "digits", replace(digits, students=short, teachers=short))
+    monkeypatch.setitem(find.RECIPES, "digits", replace(digits, students=short, teachers=short))
 
 
 def run(cell, context):
@@ -129,8 +130,8 @@ def test_a_trace_holds_the_first_steps(context):
     selection = Selection(suites=("distill",), backend=context.backend, methods=("abkd",), seeds=1)
     trace = next(c for c in cells.cells(selection, context) if c.scale == "trace" and c.dtype == "float64")
     details = json.loads(run(trace, context).to_json())["details"]["trace"]
-    assert len(details["losses"]) == recipes.TRACE_STEPS and np.isfinite(details["losses"]).all()
-    assert np.shape(details["logits"]) == (recipes.TRACE_IMAGES, 10)
+    assert len(details["losses"]) == find.TRACE_STEPS and np.isfinite(details["losses"]).all()
+    assert np.shape(details["logits"]) == (find.TRACE_IMAGES, 10)
     assert any(name.endswith("running_mean") for name in details["statistics"])
 
 
@@ -145,7 +146,7 @@ def test_a_loss_timing_is_checked_and_set_beside_the_yardstick(context):
         assert record.details["check"]["passed"]
         assert record.metrics["loss/forward_backward_ms"] > 0
         assert len(record.details["samples_s"]["forward_backward"]) >= 9
-    assert processes.threads(context) == 1
+    assert isolated.threads(context) == 1
 
 
 def test_throughput_is_measured_beside_plain_loops_that_do_the_same(context, monkeypatch):
@@ -166,9 +167,9 @@ def test_throughput_is_measured_beside_plain_loops_that_do_the_same(context, mon
 
 
 def test_peak_memory_counts_what_was_there_for_a_moment(backend):
-    if not memory.reset_peak():
+    if not machine.reset_peak():
         pytest.skip("this system does not let a process reset its peak")
-    before = memory.resident_bytes()
+    before = machine.resident_bytes()
     with mmap.mmap(-1, 80_000_000) as fresh:  # an allocator might take it from what it holds already
         fresh.write(bytes(80_000_000))
-    assert memory.peak_bytes() - before > 75e6
+    assert machine.peak_bytes() - before > 75e6

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suites.datasets.base import ImageDataset, Normalisation, Split
-from suites.distill.augmentation import Augmentation, Draws
-from suites.distill.batches import Batches, epoch_order, evaluation_batches, prefetched
+from suites.datasets.dataset import ImageDataset, Normalisation, Split
 from suites.distill.reporting import Reported
 from suites.streams import raw_stream
+from suites.tasks.classification.augmentation import Augmentation, Draws
+from suites.tasks.classification.batches import Batches, epoch_order, evaluation_batches, prefetched
 
 SIZES = st.integers(3, 9)
 

@@ -9,9 +9,9 @@ from test_suites_pickles import python2_pickle
 
 from suites import datasets
 from suites.datasets import cifar100, cifar_layout, places
-from suites.datasets.base import INCOMPLETE, NOT_THERE, THERE, DatasetError, DatasetMissing, ImageDataset
 from suites.datasets.cifar100 import Subset
 from suites.datasets.cifar_layout import Contents
+from suites.datasets.dataset import INCOMPLETE, NOT_THERE, THERE, DatasetError, DatasetMissing, ImageDataset
 from suites.datasets.places import data_folder
 
 TINY = Contents(classes=4, train=5, test=2, next_step="Get it again")

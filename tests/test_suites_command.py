@@ -10,13 +10,14 @@ import pytest
 from safetensors.numpy import load_file
 
 import backends
-from results import environment, step_losses
-from results.store import Store
+from results.records import environment, step_losses
+from results.records.store import Store
 from suites import __main__ as command
-from suites import keys, runner
+from suites import keys
 from suites.cell import Cell
-from suites.distill import recipes
-from suites.distill.recipe import Value
+from suites.distill.recipes import find
+from suites.distill.recipes.recipe import Value
+from suites.running import runner
 
 SMALL = ["distill", "--backend", "torch", "--method", "sft,kd", "--seeds", "2", "--no-mlflow"]
 
@@ -26,9 +27,9 @@ def numpy_backend(monkeypatch):
     monkeypatch.setattr(backends, "load", lambda name: fake_harness)
     monkeypatch.setattr(fake_harness, "on_train", None)
     monkeypatch.setattr(fake_harness, "trainings", 0)
-    digits = recipes.RECIPES["digits"]
+    digits = find.RECIPES["digits"]
     short = {"smoke": digits.students["smoke"] | {"epochs": Value(2)}}
-    monkeypatch.setitem(recipes.RECIPES, "digits", replace(digits, students=short, teachers=short))
+    monkeypatch.setitem(find.RECIPES, "digits", replace(digits, students=short, teachers=short))
 
 
 def run(store, *arguments):

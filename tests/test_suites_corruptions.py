@@ -5,8 +5,15 @@ from math import erf, sqrt
 import numpy as np
 import pytest
 
-from suites import corruptions, datasets
-from suites.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corrupted_test_images, metric_name
+from suites import datasets
+from suites.tasks.classification import corruptions
+from suites.tasks.classification.corruptions import (
+    CORRUPTIONS,
+    SEVERITIES,
+    corrupt,
+    corrupted_test_images,
+    metric_name,
+)
 
 
 def _grey(value, count=4, side=32):

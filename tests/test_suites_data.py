@@ -7,12 +7,14 @@ import pytest
 
 from suites import datasets, keys
 from suites.cell import Cell, options
-from suites.distill import cells, metrics, recipes
-from suites.distill.batches import Batches, epoch_order
-from suites.distill.recipe import Value
+from suites.distill import cells
+from suites.distill.recipes import find
+from suites.distill.recipes.recipe import Value
 from suites.distill.schedules import learning_rate
 from suites.selection import Selection
 from suites.suite import Context
+from suites.tasks.classification import metrics
+from suites.tasks.classification.batches import Batches, epoch_order
 
 
 def test_digits_are_stratified_halves_of_real_images():
@@ -75,7 +77,7 @@ def test_calibration_error_of_a_calibrated_classifier_is_small_and_of_a_sure_one
 
 
 def test_learning_rate_rises_then_falls_to_zero():
-    recipe = recipes.student_recipe("digits", "smoke", "digits-teacher:digits-student", "kd", {})
+    recipe = find.student_recipe("digits", "smoke", "digits-teacher:digits-student", "kd", {})
     rate = learning_rate(recipe, steps_per_epoch=14)
     total = recipe["epochs"] * 14
     values = [rate(step) for step in range(total)]
@@ -86,7 +88,7 @@ def test_learning_rate_rises_then_falls_to_zero():
 
 
 def test_learning_rate_falls_at_the_milestones():
-    recipe = recipes.student_recipe("cifar100", "paper", "resnet56:resnet20", "abkd", {})
+    recipe = find.student_recipe("cifar100", "paper", "resnet56:resnet20", "abkd", {})
     rate = learning_rate(recipe, steps_per_epoch=781)
     found = [rate(epoch * 781) for epoch in (0, 149, 150, 179, 180, 209, 210, 239)]
     assert found == pytest.approx([0.05, 0.05, 0.005, 0.005, 5e-4, 5e-4, 5e-5, 5e-5])
@@ -95,7 +97,7 @@ def test_learning_rate_falls_at_the_milestones():
 
 def test_recipes_of_a_pair_differ_where_the_papers_say_so():
     def value(pair, method, name):
-        return recipes.method_values("cifar100", pair, method, "paper")[name]
+        return find.method_values("cifar100", pair, method, "paper")[name]
 
     assert value("resnet32x4:resnet8x4", "dkd", "non_target_weight").value == 8
     assert value("resnet56:resnet20", "dkd", "non_target_weight").value == 2
@@ -107,7 +109,7 @@ def test_recipes_of_a_pair_differ_where_the_papers_say_so():
 
 def test_dkds_warm_up_takes_the_same_share_of_a_shorter_training():
     def epochs(dataset, scale):
-        recipe = recipes.student_recipe(dataset, scale, "resnet56:resnet20", "abdkd", {})
+        recipe = find.student_recipe(dataset, scale, "resnet56:resnet20", "abdkd", {})
         return recipe["warm_up_epochs"] / recipe["epochs"]
 
     share = pytest.approx(20 / 240)
@@ -123,11 +125,11 @@ def test_dkds_warm_up_takes_the_same_share_of_a_shorter_training():
 
 def test_every_number_of_every_recipe_has_a_source():
     found = []
-    for dataset, entry in recipes.RECIPES.items():
+    for dataset, entry in find.RECIPES.items():
         for scale in entry.scales:
             pairs = {entry.default_pair[scale], *(pair for pair, _ in entry.pairs)}
-            found.append(recipes.teacher_recipe(dataset, scale))
-            found += [recipes.student_recipe(dataset, scale, p, m, {}) for p in pairs for m in entry.methods]
+            found.append(find.teacher_recipe(dataset, scale))
+            found += [find.student_recipe(dataset, scale, p, m, {}) for p in pairs for m in entry.methods]
     assert all(all(source for source in recipe.sources().values()) for recipe in found)
 
 
@@ -152,9 +154,9 @@ def test_key_changes_with_all_that_decides_the_result_and_with_nothing_else():
 def test_key_of_a_student_changes_with_its_teachers_recipe(monkeypatch):
     student = cells.cells(Selection(suites=("distill",), seeds=1, methods=("kd",)), _context())[-1]
     before = _key(student)
-    digits = recipes.RECIPES["digits"]
+    digits = find.RECIPES["digits"]
     changed = replace(digits, teachers={"smoke": digits.teachers["smoke"] | {"epochs": Value(1)}})
-    monkeypatch.setitem(recipes.RECIPES, "digits", changed)
+    monkeypatch.setitem(find.RECIPES, "digits", changed)
     assert _key(student) != before
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from suites.datasets import TABLE, __main__, cifar100, cifar_layout, download, others
-from suites.datasets.base import INCOMPLETE, NOT_THERE, THERE, DatasetError
 from suites.datasets.cifar_layout import Contents
+from suites.datasets.dataset import INCOMPLETE, NOT_THERE, THERE, DatasetError
 from suites.datasets.download import Archive, fetch_archive
 
 MEMBERS = ("set/train", "set/meta")

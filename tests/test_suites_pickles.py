@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suites.datasets.base import DatasetError, DatasetMissing
+from suites.datasets.dataset import DatasetError, DatasetMissing
 from suites.datasets.pickles import read_pickle
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(4, 6)

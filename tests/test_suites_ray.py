@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 import backends
-from results.store import Store
+from results.records.store import Store
 from suites import __main__ as command
 from suites.sweep import ray_cluster
 

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 import backends
-from results import sweep_notes
-from results.store import Store
+from results.records import sweep_notes
+from results.records.store import Store
 from suites import __main__ as command
-from suites.distill import recipes
-from suites.distill.recipe import Value
+from suites.distill.recipes import find
+from suites.distill.recipes.recipe import Value
 from suites.sweep.space import Range, propose
 from suites.sweep.stopping import Judge, Rules, Wait, rungs
 
@@ -37,9 +37,9 @@ def numpy_backend(monkeypatch):
 @pytest.fixture
 def short(monkeypatch):
     """Fewer epochs; other processes do not see this."""
-    digits = recipes.RECIPES["digits"]
+    digits = find.RECIPES["digits"]
     trained = {"smoke": digits.students["smoke"] | {"epochs": Value(EPOCHS)}}
-    monkeypatch.setitem(recipes.RECIPES, "digits", replace(digits, students=trained, teachers=trained))
+    monkeypatch.setitem(find.RECIPES, "digits", replace(digits, students=trained, teachers=trained))
 
 
 def run(store, *arguments, workers=1, mlflow=False):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from results import compare
-from results.records import Record
+from results.records.record import Record
+from results.tables import every
 from suites import plan, selection
 from suites.cell import Cell
 from suites.throughput import problems
@@ -61,8 +61,8 @@ def test_compare_shows_it():
     }
     cell = {"backend": "jax", "pair": problems.PAIR, "method": "kd", "scale": "small"}
     record = Record(suite="throughput", backend="jax", key="k", invocation="i", cell=cell, status="ok", metrics=metrics)
-    table = compare.throughput([record])
+    table = every.throughput([record])
     assert table.frame.iloc[0].tolist() == [
         problems.PAIR, "jax", "kd", "300", "310", "—", "90000", "0.97 (0.95 to 0.99)", "—",
     ]  # fmt: skip
-    assert compare.throughput([]) is None
+    assert every.throughput([]) is None

@@ -49,14 +49,14 @@ def test_numbers_beside_tensors_keep_their_digits(logits):
 
 
 def test_twenty_parameters_use_one_trace(logits):
-    from backends.tensorflow import alpha_beta, evaluation
+    from backends.tensorflow.losses import alpha_beta, differentiable
 
     ab_divergence(*logits, 0.3, 0.3)
-    kernels = evaluation._kernel.cache_info().currsize
+    kernels = differentiable._kernel.cache_info().currsize
     for alpha, beta in np.random.RandomState(2).uniform(-1, 1, (20, 2)):
         ab_divergence(*logits, alpha, beta)
-    assert evaluation._kernel.cache_info().currsize == kernels
-    kernel = evaluation._kernel(evaluation._values, alpha_beta._formula, tf.float64, tf.float64, False, 0, 0)
+    assert differentiable._kernel.cache_info().currsize == kernels
+    kernel = differentiable._kernel(differentiable._values, alpha_beta._formula, tf.float64, tf.float64, False, 0, 0)
     assert kernel.experimental_get_tracing_count() == 1
 
 
@@ -114,12 +114,12 @@ def test_a_compiled_loss_works_under_a_persistent_tape(logits):
 
 
 def test_rows_in_chunks_equal_rows_at_once(backend, monkeypatch):
-    from backends.tensorflow import evaluation
+    from backends.tensorflow.losses import differentiable
 
     random = np.random.RandomState(3)
     student, teacher = (tf.constant(random.standard_normal((12, 50)), tf.float32) for _ in range(2))
     expected = value_and_gradient(student, teacher)
-    monkeypatch.setattr(evaluation, "CHUNK", 200)
+    monkeypatch.setattr(differentiable, "CHUNK", 200)
     for jit in (None, False, True):
         function = value_and_gradient if jit is None else tf.function(value_and_gradient, jit_compile=jit)
         actual = function(student, teacher)

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from backends.tensorflow.layers import BatchNorm
+from backends.tensorflow.models.layers import BatchNorm
 
 
 def plainly(x, scale, shift, epsilon):

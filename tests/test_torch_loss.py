@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from backends.torch import ABKDLoss, ab_divergence
-from backends.torch.execution import COMPILE_FROM, compiled_variants
+from backends.torch.losses.execution import COMPILE_FROM, compiled_variants
 from reference.divergences import ab_divergence_and_gradient
 
 

@@ -35,11 +35,11 @@ class EpochBatches:
 
 def train(harness, checkpoint=None, kill_at=None, **changed):
     """Distil by DKD, whose weight changes with the epoch; (result, its weights)."""
-    from backends import architectures
+    from backends.common.networks import convolutional
 
-    spec = architectures.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
+    spec = convolutional.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
     teacher, student = (
-        harness.build_model(spec, architectures.initial_weights(spec, seed), "float32") for seed in (2, 1)
+        harness.build_model(spec, convolutional.initial_weights(spec, seed), "float32") for seed in (2, 1)
     )
     arguments = {
         "method": "dkd", "warm_up_epochs": 2, "learning_rate": lambda step: 0.2 / (1 + step), "momentum": 0.9,

@@ -3,9 +3,9 @@
 Everything here works under jit, vmap and grad; α, β and the temperature may be traced.
 """
 
-from backends.jax.divergences import ab_divergence
-from backends.jax.objectives import abkd_loss
-from backends.jax.optimizers import sgd
-from backends.jax.training import predict, train_student
+from .divergences import ab_divergence
+from .objectives import abkd_loss
+from .training.optimizers import sgd
+from .training.train import predict, train_student
 
 __all__ = ["ab_divergence", "abkd_loss", "predict", "sgd", "train_student"]

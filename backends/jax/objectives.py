@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backends.arguments import check_number, check_shapes
-from backends.jax.alpha_beta import ab_rows
-from backends.jax.classification import (
+from ..common.arguments import check_number, check_shapes
+from ..common.methods import warm_up
+from .losses.alpha_beta import ab_rows
+from .losses.classification import (
     abdkd_loss,
     ablsd_loss,
     abttm_loss,
@@ -23,12 +24,11 @@ from backends.jax.classification import (
     ttm_loss,
     wttm_loss,
 )
-from backends.jax.constants import pack
-from backends.jax.evaluation import as_logits, divergence
-from backends.jax.labels import check_labels
-from backends.jax.rows import compute_type
-from backends.jax.sequences import sequence_loss
-from backends.methods import warm_up
+from .losses.differentiable import as_logits, divergence
+from .losses.labels import check_labels
+from .losses.operands import pack
+from .losses.rows import compute_type
+from .losses.sequences import sequence_loss
 
 __all__ = [
     "abdkd_loss",

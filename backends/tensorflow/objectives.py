@@ -4,9 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from backends.arguments import check_number, check_temperature
-from backends.methods import warm_up
-from backends.tensorflow.classification import (
+from ..common.arguments import check_number, check_temperature
+from ..common.methods import warm_up
+from .divergences import ab_divergence
+from .losses.classification import (
     abdkd_loss,
     ablsd_loss,
     abttm_loss,
@@ -17,10 +18,9 @@ from backends.tensorflow.classification import (
     ttm_loss,
     wttm_loss,
 )
-from backends.tensorflow.divergences import ab_divergence
-from backends.tensorflow.labels import as_labels
-from backends.tensorflow.rows import compute_type
-from backends.tensorflow.sequences import sequence_loss
+from .losses.labels import as_labels
+from .losses.rows import compute_type
+from .losses.sequences import sequence_loss
 
 __all__ = [
     "ABKDLoss",

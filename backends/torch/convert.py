@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from backends import architectures
-from backends.torch.weights import COUNTER
-from backends.weight_files import check_weights, save_weights
+from ..common.networks import convolutional
+from ..common.weight_files import check_weights, save_weights
+from .models.weights import COUNTER
 
 _PLACES = ("model", "state_dict")  # where training scripts put the weights beside epoch, optimiser and accuracy
 _PARALLEL = "module."  # put before every name by torch.nn.DataParallel
 
 
-def read_checkpoint(path: str | os.PathLike, spec: architectures.ModelSpec) -> dict[str, np.ndarray]:
+def read_checkpoint(path: str | os.PathLike, spec: convolutional.ModelSpec) -> dict[str, np.ndarray]:
     """Read the weights of a network from a PyTorch checkpoint, without executing what it may contain.
 
     Args:
@@ -44,7 +44,7 @@ def read_checkpoint(path: str | os.PathLike, spec: architectures.ModelSpec) -> d
     if state and all(name.startswith(_PARALLEL) for name in state):
         state = {name.removeprefix(_PARALLEL): value for name, value in state.items()}
     state = {name: value for name, value in state.items() if not name.endswith(COUNTER)}
-    wanted = {name: entry.shape for name, entry in architectures.parameters(spec).items()}
+    wanted = {name: entry.shape for name, entry in convolutional.parameters(spec).items()}
     check_weights(
         {name: tuple(value.shape) for name, value in state.items()}, wanted,
         f"{spec.name} with {spec.classes} classes (file {os.fspath(path)!r})",
@@ -95,19 +95,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m backends.torch.convert", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", help="a PyTorch checkpoint (.pth, .pt, .tar)")
     parser.add_argument("output", help="the .safetensors file to write")
-    parser.add_argument("--model", required=True, help=f"one of {', '.join(architectures.CIFAR_NETWORKS)}")
+    parser.add_argument("--model", required=True, help=f"one of {', '.join(convolutional.CIFAR_NETWORKS)}")
     parser.add_argument("--classes", type=int, default=100, help="number of outputs (100)")
     parser.add_argument("--image-size", type=int, default=32, help="height and width of an image (32)")
     given = parser.parse_args(arguments)
     try:
         shape = (given.image_size, given.image_size, 3)
-        spec = architectures.get(given.model, input_shape=shape, classes=given.classes)
+        spec = convolutional.get(given.model, input_shape=shape, classes=given.classes)
         arrays = read_checkpoint(given.checkpoint, spec)
         save_weights(given.output, arrays)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{given.output}: {len(arrays)} arrays of {spec.name}, {architectures.parameter_count(spec):,} parameters")
+    print(f"{given.output}: {len(arrays)} arrays of {spec.name}, {convolutional.parameter_count(spec):,} parameters")
     return 0
 
 

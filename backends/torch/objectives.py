@@ -4,9 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from backends.arguments import check_label_shape, check_number, check_temperature
-from backends.methods import warm_up
-from backends.torch.classification import (
+from ..common.arguments import check_label_shape, check_number, check_temperature
+from ..common.methods import warm_up
+from .divergences import ab_divergence
+from .losses.classification import (
     abdkd_loss,
     ablsd_loss,
     abttm_loss,
@@ -17,8 +18,7 @@ from backends.torch.classification import (
     ttm_loss,
     wttm_loss,
 )
-from backends.torch.divergences import ab_divergence
-from backends.torch.sequences import sequence_loss
+from .losses.sequences import sequence_loss
 
 __all__ = [
     "ABKDLoss",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from suites.agreement import bounds
-from suites.agreement.batches import Evaluate, evaluated
+from suites.agreement.calls import Evaluate, evaluated
 from suites.agreement.samples import Sample
 
 #: how many of the worst rows a record lists

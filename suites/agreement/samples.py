@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference import golden
 from reference.catalogue import Divergence
+from reference.golden import compute
 from reference.grid import TEMPERATURES, draw_logits
 
 RANDOM_ROWS = 10_000
@@ -54,7 +54,7 @@ class Sample:
 
 def golden_samples(divergence: Divergence, dtype: str) -> Iterator[Sample]:
     """The golden cases of a divergence for one type of logits; those of the same parameters stand together."""
-    cases = golden.load(divergence.name, dtype=dtype)
+    cases = compute.load(divergence.name, dtype=dtype)
     inputs: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # many cases share them
     for case in sorted(cases, key=lambda case: (case.classes, case.temperature, tuple(case.parameters.values()))):
         if case.digest not in inputs:

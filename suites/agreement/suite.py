@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from reference import error_map, golden
+from reference import error_map
 from reference.catalogue import DIVERGENCES
+from reference.golden import compute
 from suites import keys
 from suites.agreement import comparison, samples
 from suites.cell import DTYPES, Cell, options
@@ -32,10 +33,12 @@ def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
 
 def _sources(cell: Cell) -> tuple[Path, ...]:
     return keys.source_files(
-        "backends/*.py",
-        f"backends/{cell.backend}/**/*.py",
+        "backends/common/*.py",
+        f"backends/{cell.backend}/losses/*.py",
+        f"backends/{cell.backend}/harness/*.py",
         "reference/*.py",
-        "reference/golden/*",
+        "reference/exact/*.py",
+        "reference/golden/**/*.*",
         "suites/agreement/*.py",
     )
 
@@ -50,7 +53,7 @@ def _refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
 def _run(cell: Cell, context: Context) -> Outcome:
     """Compare golden cases and random rows; failed where an error is over its bound."""
     divergence = DIVERGENCES[cell.option("divergence")]
-    total = len(golden.load(divergence.name, dtype=cell.dtype)) + samples.RANDOM_ROWS // samples.ROWS_AT_ONCE
+    total = len(compute.load(divergence.name, dtype=cell.dtype)) + samples.RANDOM_ROWS // samples.ROWS_AT_ONCE
 
     def evaluate(student: np.ndarray, teacher: np.ndarray, parameters: dict, temperature: float) -> tuple:
         return context.harness.value_and_gradient(

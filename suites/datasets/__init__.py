@@ -6,7 +6,7 @@
 from functools import lru_cache
 
 from suites.datasets import cifar100, digits, others
-from suites.datasets.base import Dataset, ImageDataset
+from suites.datasets.dataset import Dataset, ImageDataset
 
 #: every data set of the paper, in its order, after the one that is in every installation
 TABLE: dict[str, Dataset] = {
@@ -28,8 +28,8 @@ def load(name: str, scale: str = "smoke") -> ImageDataset:
 
     Raises:
         ValueError: the name or the scale is not known; the message lists the known ones.
-        suites.datasets.base.DatasetMissing: it is not on this machine; the message says how to get it.
-        suites.datasets.base.DatasetError: it is damaged.
+        suites.datasets.dataset.DatasetMissing: it is not on this machine; the message says how to get it.
+        suites.datasets.dataset.DatasetError: it is damaged.
     """
     if name in DATASETS_TO_COME:
         raise ValueError(f"dataset={name!r} is not built yet; built so far: {', '.join(DATASETS)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from results import command_line
 from suites.datasets import TABLE
-from suites.datasets.base import THERE, Dataset, DatasetError
+from suites.datasets.dataset import THERE, Dataset, DatasetError
 from suites.datasets.places import data_folder
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from suites.datasets import cifar_layout
-from suites.datasets.base import THERE, Dataset, DatasetError, ImageDataset, Normalisation, Presence, Split
 from suites.datasets.cifar_layout import FOLDER, SIDE, Contents
+from suites.datasets.dataset import THERE, Dataset, DatasetError, ImageDataset, Normalisation, Presence, Split
 from suites.datasets.digits import LARGEST_PIXEL, load_digits
 from suites.datasets.download import Archive, fetch_archive
 from suites.datasets.places import data_folder, stand_in_folder

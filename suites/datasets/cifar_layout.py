@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from suites.datasets.base import INCOMPLETE, NOT_THERE, THERE, DatasetError, Presence, Split
+from suites.datasets.dataset import INCOMPLETE, NOT_THERE, THERE, DatasetError, Presence, Split
 from suites.datasets.pickles import read_pickle
 
 FOLDER = "cifar-100-python"

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from suites.datasets.base import DatasetError
+from suites.datasets.dataset import DatasetError
 
 #: of a connection, and between two pieces of an answer
 TIMEOUT_SECONDS = (15, 60)

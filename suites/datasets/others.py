@@ -6,7 +6,7 @@ The instruction sets lie as MiniLLM's processed data do, the image sets as CoOp 
 from functools import partial
 from pathlib import Path
 
-from suites.datasets.base import INCOMPLETE, NOT_THERE, THERE, Dataset, Presence
+from suites.datasets.dataset import INCOMPLETE, NOT_THERE, THERE, Dataset, Presence
 
 MINILLM = "MiniLLM's processed data (https://github.com/microsoft/LMOps/tree/main/minillm): {}"
 COOP = "images and splits as https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md says: {}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from suites.datasets.base import DatasetError, DatasetMissing
+from suites.datasets.dataset import DatasetError, DatasetMissing
 
 #: larger than any file read here; CIFAR-100's training file has 155 MB, 224 MB where Python 3 wrote it by protocol 2
 LARGEST_FILE = 512 * 2**20

@@ -6,12 +6,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from backends import methods
+from backends.common import methods
 from suites import datasets, keys
 from suites.cell import Cell, options
-from suites.datasets.base import DatasetError
-from suites.distill import recipes
-from suites.distill.recipe import Recipe, Value
+from suites.datasets.dataset import DatasetError
+from suites.distill.recipes import find
+from suites.distill.recipes.recipe import Recipe, Value
 from suites.selection import Selection, data_scale, model_spec
 from suites.suite import Context
 
@@ -77,7 +77,7 @@ def method_options(
         scale: "trace" for a trace; the selection's without one.
     """
     has = methods.get(method).parameters
-    recipe = recipes.method_values(dataset, pair, method, scale or selection.scale)
+    recipe = find.method_values(dataset, pair, method, scale or selection.scale)
     own = {name: recipe[name].value for name in has if name in recipe}
     points: list[dict[str, float]] = [{}]
     if "alpha" in has:
@@ -118,7 +118,7 @@ def teacher_cell(cell: Cell) -> Cell:
     teacher = cell.pair.partition(":")[0]
     return Cell(
         "distill", backend=cell.backend, pair=teacher, dataset=cell.dataset, method=TEACHER, scale=cell.scale,
-        seed=recipes.TEACHER_SEED, dtype=cell.dtype, device=cell.device,
+        seed=find.TEACHER_SEED, dtype=cell.dtype, device=cell.device,
         options=options(teacher_weights=cell.option("teacher_weights")),
     )  # fmt: skip
 
@@ -128,13 +128,13 @@ def cell_recipe(cell: Cell) -> Recipe:
     if cell.method == TEACHER:
         if cell.option("teacher_weights") is not None:  # nothing is trained
             return Recipe({"epochs": Value(0, "given weights")})
-        return recipes.teacher_recipe(cell.dataset, cell.scale)
-    own = recipes.method_values(cell.dataset, cell.pair, cell.method, cell.scale)
+        return find.teacher_recipe(cell.dataset, cell.scale)
+    own = find.method_values(cell.dataset, cell.pair, cell.method, cell.scale)
     changed = {
         name: value for name, value in cell.options
         if name != "teacher_weights" and (name not in own or value != own[name].value)
     }  # fmt: skip
-    return recipes.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method, changed)
+    return find.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method, changed)
 
 
 def key_material(cell: Cell, context: Context) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def key_material(cell: Cell, context: Context) -> dict[str, Any]:
     except DatasetError:
         material["data"] = "missing"  # the cell cannot run; its record says why
     if cell.scale == "trace":
-        material["teacher_seed"] = recipes.TRACE_TEACHER_SEED
+        material["teacher_seed"] = find.TRACE_TEACHER_SEED
     elif uses_teacher(cell):
         material["teacher"] = teacher_key(cell, context)
     return material
@@ -170,10 +170,14 @@ def own_key(cell: Cell, context: Context) -> str:
 def sources(cell: Cell) -> tuple[Path, ...]:
     """Files that compute a cell's result. Recipes and data enter the key by their values."""
     return keys.source_files(
-        "backends/*.py", f"backends/{cell.backend}/**/*.py", "suites/corruptions.py", "suites/streams.py",
-        "suites/distill/augmentation.py", "suites/distill/batches.py", "suites/distill/metrics.py",
-        "suites/distill/schedules.py", "suites/distill/training.py",
-    )  # fmt: skip
+        "backends/common/**/*.py",
+        f"backends/{cell.backend}/**/*.py",
+        "suites/datasets/dataset.py",
+        "suites/tasks/classification/*.py",
+        "suites/streams.py",
+        "suites/distill/schedules.py",
+        "suites/distill/training.py",
+    )
 
 
 def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backends.checkpoints import differences
+from backends.common.training.checkpoints import differences
 from results import atomic
 from suites import keys
 from suites.cell import Cell

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from suites.distill.batches import Batch, Batches
+from suites.tasks.classification.batches import Batch, Batches
 
 
 class Reported:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from suites.distill.recipe import Recipe
+from suites.distill.recipes.recipe import Recipe
 
 
 def _cosine(progress: float) -> float:

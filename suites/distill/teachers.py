@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from results.store import Store
+from results.records.store import Store
 from suites.distill import cells
 from suites.selection import Selection
 

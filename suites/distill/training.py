@@ -8,25 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backends import architectures, methods, weight_files
-from backends.loop import StopTraining
-from results import step_losses
-from suites import datasets, memory
+from backends.common import methods, weight_files
+from backends.common.networks import convolutional
+from backends.common.training.loop import StopTraining
+from results.records import step_losses
+from suites import datasets
 from suites.cell import Cell
-from suites.corruptions import corrupted_test_images, metric_name
-from suites.datasets.base import ImageDataset
-from suites.distill import cells, checkpoint, metrics, recipes
-from suites.distill.augmentation import Augmentation
-from suites.distill.batches import Batches
-from suites.distill.recipe import Recipe
+from suites.datasets.dataset import ImageDataset
+from suites.distill import cells, checkpoint
+from suites.distill.recipes import find
+from suites.distill.recipes.recipe import Recipe
 from suites.distill.reporting import Reported
 from suites.distill.schedules import learning_rate
+from suites.running import machine
 from suites.selection import data_scale, model_spec, split_pair
 from suites.suite import CellStopped, Context, Outcome
+from suites.tasks.classification import metrics
+from suites.tasks.classification.augmentation import Augmentation
+from suites.tasks.classification.batches import Batches
+from suites.tasks.classification.corruptions import corrupted_test_images, metric_name
 
 if TYPE_CHECKING:
-    from backends.training_result import TrainingResult
-    from results.records import Record
+    from backends.common.training.result import TrainingResult
+    from results.records.record import Record
 
 
 #: of the test logits that a student's record keeps: rows, and entries where there are many classes
@@ -56,7 +60,7 @@ def _teacher(cell: Cell, context: Context) -> Outcome:
     spec = model_spec(cell.pair, cell.dataset, cell.scale)
     key = cells.teacher_key(cell, context)
     given = cell.option("teacher_weights") is not None
-    weights = _given_weights(context, spec) if given else architectures.initial_weights(spec, cell.seed)
+    weights = _given_weights(context, spec) if given else convolutional.initial_weights(spec, cell.seed)
     model = context.harness.build_model(spec, weights, cell.dtype)
     if given:
         logits = context.harness.predict(model, data.test_images)
@@ -69,14 +73,14 @@ def _teacher(cell: Cell, context: Context) -> Outcome:
     else:
         result, outcome = _train(cell, context, data, model, None, method="sft", hard_weight=1.0)
         final = result.student
-    outcome.details["parameters"] = architectures.parameter_count(spec)
+    outcome.details["parameters"] = convolutional.parameter_count(spec)
     if outcome.status == "ok":
         weight_files.save_weights(context.store.weights_path(key), context.harness.export_weights(final))
         context.cache["teacher", key] = None
     return outcome
 
 
-def _given_weights(context: Context, spec: architectures.ModelSpec) -> dict[str, np.ndarray]:
+def _given_weights(context: Context, spec: convolutional.ModelSpec) -> dict[str, np.ndarray]:
     """Weights from the file that the user named.
 
     Raises:
@@ -92,11 +96,11 @@ def _student(cell: Cell, context: Context) -> Outcome:
     """Train a student, from the data set's teacher where its method has one."""
     data = _data(cell)
     spec = model_spec(split_pair(cell.pair)[1], cell.dataset, cell.scale)
-    model = context.harness.build_model(spec, architectures.initial_weights(spec, cell.seed), cell.dtype)
+    model = context.harness.build_model(spec, convolutional.initial_weights(spec, cell.seed), cell.dtype)
     teacher = _trained_teacher(cell, context)
     training_teacher = teacher if methods.get(cell.method).needs_teacher else None
     result, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
-    outcome.details["parameters"] = architectures.parameter_count(spec)
+    outcome.details["parameters"] = convolutional.parameter_count(spec)
     if context.keep_students and result.status == "ok":
         weights = context.harness.export_weights(result.student)
         # not a lambda: an outcome may come from another process
@@ -149,7 +153,7 @@ def _train(
             raise StopTraining(found)
         return found
 
-    memory.reset_peak()
+    machine.reset_peak()
     started = time.perf_counter()
     result = context.harness.train(
         teacher, model, Reported(batches, recipe["epochs"], context.report), dtype=cell.dtype,
@@ -169,7 +173,7 @@ def _train(
     measured["train/loss"] = float(result.epoch_losses[-1]) if result.epoch_losses else float("nan")
     if curves["test/accuracy"]:
         measured["test/best_accuracy"] = max(curves["test/accuracy"])
-    if recipes.RECIPES[cell.dataset].robustness and result.status == "ok":
+    if find.RECIPES[cell.dataset].robustness and result.status == "ok":
         measured |= _robustness(context, data, result.student)
     measured |= _timings(context, result, total)
     status, message = _ending(result, len(curves["test/accuracy"]), recipe["epochs"])
@@ -218,7 +222,7 @@ def _timings(context: Context, result: "TrainingResult", total: float) -> dict[s
         "time/step_ms": 1000 * statistics.median(steps) if steps else float("nan"),
         "time/compile_s": float(result.compile_seconds),
         "time/total_s": total,
-        "memory/peak_mb": (memory.peak_bytes() if peak is None else peak) / 1e6,
+        "memory/peak_mb": (machine.peak_bytes() if peak is None else peak) / 1e6,
     }
 
 
@@ -260,12 +264,12 @@ def _trace(cell: Cell, context: Context) -> Outcome:
     recipe = cells.cell_recipe(cell)
     teacher_name, student_name = split_pair(cell.pair)
     specs = tuple(model_spec(name, cell.dataset, cell.scale) for name in (teacher_name, student_name))
-    seeds = recipes.TRACE_TEACHER_SEED, cell.seed
+    seeds = find.TRACE_TEACHER_SEED, cell.seed
     teacher, student = (
-        context.harness.build_model(spec, architectures.initial_weights(spec, seed), cell.dtype)
+        context.harness.build_model(spec, convolutional.initial_weights(spec, seed), cell.dtype)
         for spec, seed in zip(specs, seeds, strict=True)
     )
-    batches = Batches(data, recipe["batch_size"], cell.seed, dtype=cell.dtype, steps=recipes.TRACE_STEPS)
+    batches = Batches(data, recipe["batch_size"], cell.seed, dtype=cell.dtype, steps=find.TRACE_STEPS)
     started = time.perf_counter()
     result = context.harness.train(
         teacher if methods.get(cell.method).needs_teacher else None, student, batches, dtype=cell.dtype,
@@ -274,7 +278,7 @@ def _trace(cell: Cell, context: Context) -> Outcome:
     )  # fmt: skip
     total = time.perf_counter() - started
     weights = context.harness.export_weights(result.student)
-    images = data.test_images[: recipes.TRACE_IMAGES].astype(cell.dtype)
+    images = data.test_images[: find.TRACE_IMAGES].astype(cell.dtype)
     trace = {
         "losses": [float(loss) for loss in result.step_losses],
         "logits": np.asarray(context.harness.predict(result.student, images), np.float64).tolist(),

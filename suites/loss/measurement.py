@@ -5,10 +5,10 @@ import statistics
 import time
 from typing import Any
 
-from suites import processes
 from suites.cell import Cell
-from suites.distill import recipes
+from suites.distill.recipes import find
 from suites.loss.problems import Problem, minimum_bytes_per_element
+from suites.running import isolated
 from suites.suite import Context, Outcome
 
 #: seconds after which a worker is taken for stuck
@@ -21,7 +21,7 @@ def run(cell: Cell, context: Context) -> Outcome:
     place = ("loss", dataclasses.replace(problem, alpha=0, beta=0, temperature=0) if _is_yardstick(cell) else problem)
     started = time.perf_counter()
     if place not in context.cache:
-        answer = processes.ask("suites.loss.worker", dataclasses.asdict(problem), TIMEOUT_SECONDS)
+        answer = isolated.ask("suites.loss.worker", dataclasses.asdict(problem), TIMEOUT_SECONDS)
         context.cache["loss", problem] = answer
         context.cache["loss", dataclasses.replace(problem, alpha=0, beta=0, temperature=0)] = answer
     outcome = _outcome(cell, problem, context.cache[place])
@@ -36,8 +36,8 @@ def _is_yardstick(cell: Cell) -> bool:
 def _problem(cell: Cell, context: Context) -> Problem:
     return Problem(
         backend=cell.backend, rows=cell.option("rows"), classes=cell.option("classes"), dtype=cell.dtype,
-        alpha=cell.option("alpha", recipes.DEFAULT_ALPHA), beta=cell.option("beta", recipes.DEFAULT_BETA),
-        temperature=cell.option("temperature", 1.0), device=cell.device, threads=processes.threads(context),
+        alpha=cell.option("alpha", find.DEFAULT_ALPHA), beta=cell.option("beta", find.DEFAULT_BETA),
+        temperature=cell.option("temperature", 1.0), device=cell.device, threads=isolated.threads(context),
     )  # fmt: skip
 
 

@@ -11,10 +11,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from suites import keys, processes
+from suites import keys
 from suites.cell import Cell, options
 from suites.loss import measurement
 from suites.loss.problems import SIZES
+from suites.running import isolated
 from suites.selection import Selection
 from suites.suite import Context, Suite
 
@@ -37,11 +38,18 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
-    return {"threads": processes.threads(context)}
+    return {"threads": isolated.threads(context)}
 
 
 def _sources(cell: Cell) -> tuple[Path, ...]:
-    return keys.source_files("backends/*.py", f"backends/{cell.backend}/**/*.py", "reference/*.py", "suites/loss/*.py")
+    return keys.source_files(
+        "backends/common/*.py",
+        f"backends/{cell.backend}/losses/*.py",
+        f"backends/{cell.backend}/harness/*.py",
+        "reference/*.py",
+        "reference/exact/*.py",
+        "suites/loss/*.py",
+    )
 
 
 def _guess_seconds(cell: Cell) -> float:

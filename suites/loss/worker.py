@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import backends
-from suites import memory, processes
 from suites.loss import benchmarks, check
 from suites.loss.benchmarks import Timed
 from suites.loss.problems import IMPLEMENTATIONS, WARM_UP_ROWS, Problem
+from suites.running import isolated, machine
 
 
 def measure(problem: Problem) -> dict[str, Any]:
@@ -80,11 +80,11 @@ def _first_calls(call: Any, harness: Any) -> dict[str, Any]:
     the compiler's own transient memory does not.
     """
     gc.collect()
-    before = memory.resident_bytes()
+    before = machine.resident_bytes()
     first = _seconds(call.forward_backward)
-    resettable = memory.reset_peak()
+    resettable = machine.reset_peak()
     second = _seconds(call.forward_backward)
-    peak = memory.peak_bytes() - before
+    peak = machine.peak_bytes() - before
     on_device = harness.peak_memory_bytes()
     compile_seconds = max(0.0, first - second) + max(0.0, _seconds(call.forward) - _seconds(call.forward))
     return {"compile_seconds": compile_seconds, "first_call_seconds": first, "peak_bytes": on_device or peak,
@@ -131,4 +131,4 @@ def benchmark(workload: list[Timed]) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    processes.answer(Problem, measure)
+    isolated.answer(Problem, measure)

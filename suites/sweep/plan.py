@@ -14,7 +14,7 @@ from suites.suite import Context
 from suites.sweep.space import Range, Sweep, propose
 
 if TYPE_CHECKING:
-    from results.records import Record
+    from results.records.record import Record
 
 #: parameters that every label states already
 _STATED = ("alpha", "beta")

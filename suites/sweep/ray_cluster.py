@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from results import atomic
-from suites import runner
 from suites.cell import Cell
 from suites.distill import cells as distill_cells
 from suites.plan import PlannedCell
-from suites.runner import Ended, Progress
+from suites.running import runner
+from suites.running.runner import Ended, Progress
+from suites.running.workers import Setup
 from suites.suite import CellStopped, Context, Outcome
 from suites.sweep import stopping
 from suites.sweep.options import ANY_CLUSTER
 from suites.sweep.stopping import Rules, Wait
-from suites.workers import Setup
 
 #: how often a cell is run again after its node or its process died
 RETRIES = 5
@@ -237,7 +237,7 @@ def _first_line(error: Exception) -> str:
 
 def _context(setup: Setup) -> Context:
     """The context of this worker process, made once, with a store of its own that ends with it."""
-    from results import environment
+    from results.records import environment
 
     if setup not in _contexts:
         folder = tempfile.mkdtemp(prefix="abkd-")

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from results import figures, heat_maps, sweep_notes, sweeps
-from results.records import Record
-from suites import runner, workers
+from results.figures import heat_maps, style
+from results.records import sweep_notes
+from results.records.record import Record
+from results.tables import sweeps
 from suites.distill.cells import TEACHER, cell_recipe
 from suites.plan import FINISHED, PlannedCell
-from suites.runner import Ended, Progress
+from suites.running import runner, workers
+from suites.running.runner import Ended, Progress
 from suites.suite import Context, Outcome
 from suites.sweep import stopping
 from suites.sweep.plan import SweepPlan, setting, values_in_words
@@ -59,7 +61,7 @@ def summary(sweep: SweepPlan, context: Context) -> str:
     figure = heat_maps.alpha_beta(records)
     if figure is not None:
         path = context.store.path / "artifacts" / sweep_notes.SUITE / f"invocation-{sweep.name}" / "alpha_beta.png"
-        lines.append(f"Map over (α, β): {figures.save(figure, path)}\n")
+        lines.append(f"Map over (α, β): {style.save(figure, path)}\n")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.managers import BaseManager
 from typing import Any, Protocol
 
-from suites import workers
+from suites.running import workers
 
 #: seconds between two questions of a training that waits for its verdict
 _PAUSE = 0.05

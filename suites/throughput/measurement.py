@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from suites import processes
 from suites.cell import Cell
+from suites.running import isolated
 from suites.suite import Context, Outcome
 from suites.throughput.problems import ROUNDS, Problem
 from suites.throughput.worker import HARNESS
@@ -24,10 +24,10 @@ def run(cell: Cell, context: Context) -> Outcome:
     rounds, steps = ROUNDS[cell.scale]
     parameters = {name: value for name, value in cell.options if isinstance(value, (int, float))}
     problem = Problem(
-        cell.backend, cell.pair, cell.method, parameters, rounds, steps, cell.device, processes.threads(context)
+        cell.backend, cell.pair, cell.method, parameters, rounds, steps, cell.device, isolated.threads(context)
     )
     started = time.perf_counter()
-    answer = processes.ask("suites.throughput.worker", dataclasses.asdict(problem), TIMEOUT_SECONDS)
+    answer = isolated.ask("suites.throughput.worker", dataclasses.asdict(problem), TIMEOUT_SECONDS)
     samples, batch = answer["samples_s"], answer["batch_size"]
     rates = {name: batch / statistics.median(seconds) for name, seconds in samples.items()}
     pipeline = batch / statistics.median(answer["pipeline_s"])

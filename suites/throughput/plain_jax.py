@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from backends.architectures import ModelSpec
+from backends.common.networks.convolutional import ModelSpec
 from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import LEARNING_RATE, Problem
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends.architectures import ModelSpec
+from backends.common.networks.convolutional import ModelSpec
 from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import LEARNING_RATE, Problem
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from backends.architectures import ModelSpec
+from backends.common.networks.convolutional import ModelSpec
 from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import LEARNING_RATE, Problem
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends import architectures, methods
+from backends.common import methods
+from backends.common.networks import convolutional
 from suites import datasets
 from suites.cell import Cell
-from suites.datasets.base import DatasetError, ImageDataset, Normalisation, Split
-from suites.distill import recipes
-from suites.distill.recipe import Recipe
+from suites.datasets.dataset import DatasetError, ImageDataset, Normalisation, Split
+from suites.distill.recipes import find
+from suites.distill.recipes.recipe import Recipe
 from suites.selection import split_pair
 
 #: methods that the plain loops have a loss for
@@ -48,13 +49,13 @@ class Problem:
     @property
     def recipe(self) -> Recipe:
         """The data set's training recipe with the method's numbers."""
-        return recipes.student_recipe(DATASET, "paper", PAIR, self.method, self.parameters)
+        return find.student_recipe(DATASET, "paper", PAIR, self.method, self.parameters)
 
     @property
-    def networks(self) -> tuple[architectures.ModelSpec, architectures.ModelSpec]:
+    def networks(self) -> tuple[convolutional.ModelSpec, convolutional.ModelSpec]:
         """Teacher and student."""
         teacher, student = (
-            architectures.get(name, input_shape=SHAPE, classes=CLASSES) for name in split_pair(self.pair)
+            convolutional.get(name, input_shape=SHAPE, classes=CLASSES) for name in split_pair(self.pair)
         )
         return teacher, student
 
@@ -73,7 +74,7 @@ def refusal(cell: Cell) -> tuple[str, str] | None:
     if cell.dtype != "float32":
         return "unsupported", f"throughput is measured in float32, not in {cell.dtype}"
     for name in split_pair(cell.pair):
-        spec = architectures.get(name, input_shape=SHAPE, classes=CLASSES)
+        spec = convolutional.get(name, input_shape=SHAPE, classes=CLASSES)
         if spec.family != "resnet":
             return "unsupported", f"the plain loops are written for resnets (resnet56, resnet32x4), not for {name!r}"
     return None

@@ -9,9 +9,10 @@ image; `throughput/input_times_training` is what the input pipeline makes alone 
 from pathlib import Path
 from typing import Any
 
-from suites import keys, processes
+from suites import keys
 from suites.cell import Cell
 from suites.distill import cells
+from suites.running import isolated
 from suites.selection import Selection
 from suites.suite import Context, Suite
 from suites.throughput import measurement, problems
@@ -34,15 +35,18 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
-    return {"threads": processes.threads(context), "rounds": problems.ROUNDS[cell.scale]}
+    return {"threads": isolated.threads(context), "rounds": problems.ROUNDS[cell.scale]}
 
 
 def _sources(cell: Cell) -> tuple[Path, ...]:
     return keys.source_files(
-        "backends/*.py", f"backends/{cell.backend}/**/*.py", "suites/distill/augmentation.py",
-        "suites/distill/batches.py", "suites/distill/training.py", "suites/throughput/measurement.py",
-        f"suites/throughput/plain_{cell.backend}.py", "suites/throughput/problems.py", "suites/throughput/worker.py",
-    )  # fmt: skip
+        "backends/common/**/*.py",
+        f"backends/{cell.backend}/**/*.py",
+        "suites/datasets/dataset.py",
+        "suites/tasks/classification/*.py",
+        "suites/distill/training.py",
+        "suites/throughput/*.py",
+    )
 
 
 def _guess_seconds(cell: Cell) -> float:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 import backends
-from backends import architectures
+from backends.common.networks import convolutional
 from reference import divergences
-from suites import processes
-from suites.datasets.base import ImageDataset
+from suites.datasets.dataset import ImageDataset
 from suites.distill.training import training_batches
+from suites.running import isolated
 from suites.throughput import problems
 from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import Problem
@@ -80,7 +80,7 @@ def _check(problem: Problem, plain: Plain) -> float:
     hard = np.mean(np.log(np.exp(wide).sum(1)) - wide[labels, labels])
     wanted = objective["hard_weight"] * hard + objective["distill_weight"] * factor * float(soft)
     error = abs(plain.loss(student, teacher, labels) / wanted - 1)
-    counts = tuple(architectures.parameter_count(spec) for spec in problem.networks)
+    counts = tuple(convolutional.parameter_count(spec) for spec in problem.networks)
     if not error <= LOSS_LIMIT or plain.parameters != counts:
         raise RuntimeError(
             f"the plain loops do something else: loss off by {error:.2g} (allowed {LOSS_LIMIT:g}), parameters "
@@ -108,7 +108,7 @@ class _Stretch:
 def _harness_loop(harness: ModuleType, problem: Problem, stream: Iterator[Any]) -> Callable[[], float]:
     """The harness' own training, a round of steps of it; what precedes the first step is not of a step."""
     teacher, student = (
-        harness.build_model(spec, architectures.initial_weights(spec, seed), "float32")
+        harness.build_model(spec, convolutional.initial_weights(spec, seed), "float32")
         for seed, spec in enumerate(problem.networks)
     )
 
@@ -159,4 +159,4 @@ def _pipeline(batches: Any, epoch: int) -> float:
 
 
 if __name__ == "__main__":
-    processes.answer(Problem, measure)
+    isolated.answer(Problem, measure)

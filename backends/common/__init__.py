@@ -1,0 +1,1 @@
+"""What the three backends share; no framework is imported here."""

@@ -1,0 +1,1 @@
+"""The training loop that the three backends share."""

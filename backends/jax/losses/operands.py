@@ -1,0 +1,169 @@
+"""Scalars of one (α, β, temperature), packed into one vector so that compiled code serves every choice.
+
+The framework-free `backends.common.coefficients` orders the three exponents; here they are restated as JAX evaluates them:
+every exponent is γ·max(s, t) plus a multiple of w = |δ|. Where α + β > 0 the first part is small for the classes that
+matter, and where α + β = 0 it vanishes, so neither loses digits in float32.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...common.arguments import check_number, check_temperature
+from ...common.coefficients import SERIES, coefficients
+
+
+class Constants(NamedTuple):
+    """What the evaluation needs of (α, β, temperature), each a scalar.
+
+    "positive" and "negative" speak of the sign of δ = log p − log q. `missing_…` belong to classes with one logit −inf:
+    the value is e^(γ·the other log-probability) times the factor, infinite where the limit is.
+
+    Attributes:
+        temperature, alpha, gamma: the parameters, gamma = alpha + beta.
+        whole, first, second: gaps of the exponents in units of w (`backends.common.coefficients.Coefficients`).
+        top_positive, top_negative: the largest of the three exponents is γ·max(s,t) + top·w.
+        middle_positive, middle_negative: the same for the exponents' mean.
+        larger_positive, larger_negative: the same for the larger of γt and αs+βt.
+        cross_positive, cross_negative: the same for αs+βt itself.
+        missing_teacher_value, missing_student_value: factors of the divergence's term.
+        missing_teacher_slope, missing_student_slope: factors of h = −∂D/∂t; 0 where the limit is not finite.
+        series: c_k / (k+2)! of the series in δ, k = 2 … K.
+    """
+
+    temperature: Any
+    alpha: Any
+    gamma: Any
+    whole: Any
+    first: Any
+    second: Any
+    top_positive: Any
+    top_negative: Any
+    middle_positive: Any
+    middle_negative: Any
+    larger_positive: Any
+    larger_negative: Any
+    cross_positive: Any
+    cross_negative: Any
+    missing_teacher_value: Any
+    missing_student_value: Any
+    missing_teacher_slope: Any
+    missing_student_slope: Any
+    series: tuple[Any, ...]
+
+
+def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Constants:
+    c = coefficients(alpha, beta, terms, xp)
+    gamma = c.gamma
+    top_positive, top_negative = c.top_positive[0] - gamma, -c.top_negative[0]
+    safe_alpha, safe_beta, safe_gamma = (xp.where(x > 0, x, 1.0) for x in (alpha, beta, gamma))
+    infinity = xp.where(alpha == alpha, np.inf, np.inf)
+    beta_only_limit = xp.where(gamma == 0, 1 / safe_beta, 0.0)  # q = 0, β > 0, γ ≥ 0
+    factorial = np.cumprod(np.arange(1.0, terms + 3))
+    return Constants(
+        temperature=temperature,
+        alpha=alpha,
+        gamma=gamma,
+        whole=c.whole,
+        first=c.first,
+        second=c.second,
+        top_positive=top_positive,
+        top_negative=top_negative,
+        middle_positive=top_positive + c.mean_positive,
+        middle_negative=top_negative + c.mean_negative,
+        larger_positive=c.larger_positive[0] - gamma,
+        larger_negative=-c.larger_negative[0],
+        cross_positive=-beta,
+        cross_negative=-alpha,
+        missing_teacher_value=xp.where((alpha > 0) & (gamma > 0), 1 / (safe_alpha * safe_gamma), infinity),
+        missing_student_value=xp.where((beta > 0) & (gamma > 0), 1 / (safe_beta * safe_gamma), infinity),
+        missing_teacher_slope=xp.where(alpha > 0, -1 / safe_alpha, 0.0),
+        missing_student_slope=xp.where(
+            beta == 0,
+            xp.where(alpha > 0, 1 / safe_alpha, 0.0),
+            xp.where((beta > 0) & (gamma >= 0), beta_only_limit, 0.0),
+        ),
+        # the mirrored series (δ < 0) has coefficients (−1)^k c_k, hence one series in δ serves both signs
+        series=tuple(value / factorial[k + 1] for k, value in enumerate(c.series_positive, start=2)),
+    )
+
+
+@lru_cache(maxsize=256)
+def _pack_numbers(alpha: float, beta: float, temperature: float, dtype: str) -> np.ndarray:
+    """Work everything out in float64 and round once."""
+    derived = _derive(alpha, beta, temperature, SERIES[dtype][1], np)
+    packed = np.array([*derived[:-1], *derived.series], dtype=dtype)
+    packed.flags.writeable = False
+    return packed
+
+
+def _scalar(name: str, value: Any, dtype: np.dtype) -> jax.Array:
+    """A number or traced scalar as a constant of the given type."""
+    if np.shape(value) != ():
+        raise ValueError(f"{name} has shape {np.shape(value)}; it must be a scalar (use jax.vmap for several values)")
+    return jax.lax.stop_gradient(jnp.asarray(value, dtype))
+
+
+def check_concrete(given: Mapping[str, Any], checks: Mapping[str, Callable] = MappingProxyType({})) -> list:
+    """Each value as a checked float; a traced one cannot be checked and stays as it is.
+
+    Args:
+        given: values by name.
+        checks: (name, value) -> float by name, where `check_number` is not enough.
+    """
+    checked = []
+    for name, value in given.items():
+        if isinstance(value, jax.core.Tracer):
+            checked.append(value)
+        elif name == "temperature":
+            checked.append(check_temperature(value))
+        else:
+            checked.append(checks.get(name, check_number)(name, value))
+    return checked
+
+
+def pack_plainly(given: Mapping[str, Any], checks: Mapping[str, Callable], dtype: np.dtype) -> jax.Array | np.ndarray:
+    """Return checked values, numbers or traced scalars, as one vector of `dtype`; see `check_concrete`."""
+    checked = check_concrete(given, checks)
+    if all(isinstance(x, float) for x in checked):
+        return np.array(checked, dtype)
+    return jnp.stack([_scalar(name, value, np.dtype(dtype)) for name, value in zip(given, checked, strict=True)])
+
+
+def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array | np.ndarray:
+    """Return the constants as one vector of `dtype` (float32 or float64).
+
+    Args:
+        alpha, beta: finite real numbers or traced scalars.
+        temperature: positive number or traced scalar.
+        dtype: the computing type.
+
+    Raises:
+        ValueError: a concrete argument is not finite, the temperature not positive, or something not a scalar. Traced
+            values cannot be checked and are not.
+    """
+    dtype = np.dtype(dtype)
+    given = {"alpha": alpha, "beta": beta, "temperature": temperature}
+    checked = check_concrete(given)
+    if all(isinstance(x, float) for x in checked):
+        return _pack_numbers(*checked, dtype.name)
+    numbers = (_scalar(name, value, dtype) for name, value in zip(given, checked, strict=True))
+    derived = _derive(*numbers, SERIES[dtype.name][1], jnp)
+    return jnp.stack([jnp.asarray(x, dtype) for x in (*derived[:-1], *derived.series)])
+
+
+def unpack(packed: jax.Array) -> Constants:
+    """Read the vector that `pack` made."""
+    values = [packed[i] for i in range(packed.shape[0])]
+    named = len(Constants._fields) - 1
+    return Constants(*values[:named], series=tuple(values[named:]))
+
+
+def point(alpha: float, beta: float, dtype: np.dtype) -> Constants:
+    """The constants of a fixed (α, β), as numbers of `dtype`."""
+    return unpack(_pack_numbers(alpha, beta, 1.0, np.dtype(dtype).name))

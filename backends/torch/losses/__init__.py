@@ -1,0 +1,1 @@
+"""Divergences and training terms of this backend."""

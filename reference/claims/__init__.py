@@ -1,0 +1,5 @@
+"""The claims of the paper, of its published code and of the article, each checked."""
+
+from reference.claims.every import CLAIMS, CONDITION, FAILS, HOLDS, VERDICTS, Claim, Finding, check, check_all, counts
+
+__all__ = ["CLAIMS", "CONDITION", "FAILS", "HOLDS", "VERDICTS", "Claim", "Finding", "check", "check_all", "counts"]

@@ -1,0 +1,139 @@
+"""The gate on repeated runs of an unchanged program: how often does it call other seeds and thread counts worse?
+
+The other side of `results.gate.simulation`: nothing is simulated. Seeds of the store that the baselines do not hold are
+cut into runs of as many seeds as are recorded (10 to 19, 20 to 29, …), and each run is gated as if it were the only one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy
+import pandas
+
+from results import grouping
+from results.gate import judge
+from results.gate.baselines import Baseline, Entry
+from results.metrics import higher_is_better
+from results.records.record import Record, cell_title
+from results.tables.table import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One repeated run of a suite.
+
+    Attributes:
+        baseline: what it is held against.
+        seeds: which seeds it ran.
+        paired: whether they are the recorded ones, which are compared seed with seed.
+        records: of these seeds, and of cells with one recorded seed (the teacher).
+        verdicts: of the gate.
+    """
+
+    baseline: Baseline
+    seeds: tuple[int, ...]
+    paired: bool
+    records: list[Record]
+    verdicts: list[judge.Verdict]
+
+    @property
+    def threads(self) -> str:
+        """Thread counts that the students were trained with."""
+        found = {str(r.environment.get("backend.threads", "?")) for r in self.records if _seed(r) in self.seeds}
+        return ", ".join(sorted(found))
+
+
+def runs(records: list[Record], baselines: list[Baseline]) -> list[Run]:
+    """Every complete run that the store holds, the recorded seeds' own (where they are there) first.
+
+    Args:
+        records: the newest record of each cell.
+        baselines: those of students are looked at.
+    """
+    return [run for baseline in baselines if baseline.by_seed for run in _of_baseline(records, baseline)]
+
+
+def _of_baseline(records: list[Record], baseline: Baseline) -> list[Run]:
+    own = [r for r in records if (r.suite, r.backend) == (baseline.suite, baseline.backend)]
+    by_cell = grouping.grouped(own, lambda r: baseline.identity(r.cell))
+    several = {baseline.identity(e.cell): _recorded(e) for e in baseline.entries if len(_recorded(e)) > 1}
+    if not several:
+        return []
+    alone = [r for e in baseline.entries if len(_recorded(e)) == 1 for r in by_cell.get(baseline.identity(e.cell), [])]
+    # A run is complete where every cell has the seed, however it ended: a seed that diverged must not hide.
+    have = set.intersection(*({_seed(r) for r in by_cell.get(place, [])} for place in several))
+    recorded = set.union(*several.values())
+    size = max(map(len, several.values()))
+    blocks = (range(first, first + size) for first in range(0, max(have, default=-1) + 1, size))
+    groups = [sorted(recorded)] if recorded <= have else []
+    groups += [list(block) for block in blocks if have.issuperset(block) and recorded.isdisjoint(block)]
+    found = []
+    for seeds in groups:
+        kept = [r for place in several for r in by_cell.get(place, []) if _seed(r) in seeds] + alone
+        paired = set(seeds) == recorded
+        verdicts = judge.judge(kept, [baseline], other_seeds=None if paired else seeds)
+        found.append(Run(baseline, tuple(seeds), paired, kept, verdicts))
+    return found
+
+
+def tables(found: list[Run]) -> list[Table]:
+    """A row for each run with its verdicts, and for each cell how far the means of its runs lie from the recorded one."""
+    return [_runs_table(found), _spread_table(found)]
+
+
+def _runs_table(found: list[Run]) -> Table:
+    rows = []
+    for run in found:
+        counts = judge.counts(run.verdicts)
+        seeds = f"{run.seeds[0]} to {run.seeds[-1]}" + (", paired" if run.paired else "")
+        words = [str(counts[name]) for name in (judge.PASS, judge.AMBIGUOUS, judge.REGRESSED, judge.MISSING)]
+        rows.append([run.baseline.backend, seeds, run.threads, *words, "1" if judge.fails(run.verdicts) else "0"])
+    alarms = sum(judge.fails(run.verdicts) for run in found)
+    by_backend = grouping.grouped(found, lambda run: run.baseline.backend)
+    counted = ", ".join(f"{len(group)} of {backend}" for backend, group in by_backend.items())
+    note = (
+        f"{len(found)} runs ({counted}), {alarms} false alarms. Paired: the recorded seeds, compared seed with seed; the "
+        "others are compared by their means. Exit: the status of the gate."
+    )
+    names = ["backend", "seeds", "threads", "pass", "ambiguous", "regressed", "missing", "exit"]
+    return Table("The gate on repeated runs", pandas.DataFrame(rows, columns=names), note)
+
+
+def _spread_table(found: list[Run]) -> Table:
+    """Losses of the runs' means against the recorded mean, by cell."""
+    rows = []
+    for group in grouping.grouped(found, lambda run: run.baseline.backend).values():
+        baseline = group[0].baseline
+        for entry in baseline.entries:
+            for metric, by_seed in entry.metrics.items():
+                if len(by_seed) > 1:
+                    rows.append([*_spread(baseline, entry, metric, group)])
+    names = ["cell", "recorded mean", "runs", "loss, mean", "standard deviation", "largest", "margin"]
+    note = "Loss: recorded mean minus the mean of a run's seeds, positive is worse."
+    return Table("Spread of repeated runs", pandas.DataFrame(rows, columns=names), note)
+
+
+def _spread(baseline: Baseline, entry: Entry, metric: str, group: list[Run]) -> list[str]:
+    place, sign = baseline.identity(entry.cell), 1.0 if higher_is_better(metric) else -1.0
+    recorded = float(numpy.mean(list(entry.metrics[metric].values())))
+    losses = []
+    for run in group:
+        values = grouping.finite([r for r in run.records if baseline.identity(r.cell) == place], metric)
+        if values:
+            losses.append(sign * (recorded - float(numpy.mean(values))))
+    deviation = float(numpy.std(losses, ddof=1)) if len(losses) > 1 else math.nan
+    figures = [numpy.mean(losses), deviation, max(losses)] if losses else [math.nan] * 3
+    return [
+        cell_title(baseline.suite, baseline.backend, entry.cell), f"{recorded:.4f}", str(len(losses)),
+        f"{figures[0]:+.4f}", f"{figures[1]:.4f}", f"{figures[2]:+.4f}", f"{baseline.margins[metric]:g}",
+    ]  # fmt: skip
+
+
+def _recorded(entry: Entry) -> set[int]:
+    return {int(seed) for by_seed in entry.metrics.values() for seed in by_seed}
+
+
+def _seed(record: Record) -> int:
+    return int(record.cell.get("seed", -1))

@@ -1,0 +1,1 @@
+"""The report: one Markdown file and one page for a browser."""

@@ -1,0 +1,196 @@
+"""The sections of the report: what each of them shows of the records, as blocks of a page.
+
+A section is a function of the material that returns blocks; one that returns none is left out. `SECTIONS` has their
+order and headings, and a new one is one line there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+
+from reference import claims
+from results.figures import concentration, style
+from results.figures import frameworks as framework_figure
+from results.records.record import Record
+from results.report import findings
+from results.report.background import Background
+from results.report.page import Block, Bullets, Folded, Picture, Sentences, Text
+from results.tables import (
+    environment as environment_table,
+)
+from results.tables import (
+    every,
+    framework_steps,
+    frameworks,
+    paired,
+    precisions,
+    published,
+    sweeps,
+    traces,
+)
+from results.tables.table import Table, slug
+
+#: what stands below a figure, by its file's name
+CAPTIONS = {
+    "errors": "Largest error of each agreement cell against the reference.",
+    "error_budget": "Largest error of each agreement cell as a share of the bound that its row has to keep.",
+    "near_lines": "Relative error near the singular lines α = 0, β = 0 and α + β = 0: the published formula, this "
+    "project's reference, and the backends where they have been measured. The published code is right on a line only "
+    "where the other parameter is 1.",
+    "timings": "Time of the loss, forward and backward.",
+    "methods": "Students by method and backend: a dot for each seed, mean ± standard error.",
+    "accuracy_against_time": "Accuracy against time: epoch by epoch, and where the trainings ended.",
+    "alpha_beta": "Test accuracy over (α, β), mean over seeds; the star is the best. It was chosen on the test images, "
+    "so its figure is optimistic.",
+    "parameters": "Test accuracy over the one parameter that was searched, mean ± standard error; the star is the best.",
+    "concentration": "On which classes a gradient step at each (α, β) would work: size of the errors, confidence of "
+    "the student, number of classes.",
+}
+#: pairs and data sets whose frameworks are drawn over each other; such a figure takes most of a second
+MOST_FRAMEWORK_FIGURES = 2
+
+
+@dataclasses.dataclass
+class Material:
+    """What the sections are made of.
+
+    Attributes:
+        records: the newest record of each cell; may be empty.
+        metric: of the tables of methods.
+        folder: where the figures go.
+        helper: what checks the claims meanwhile.
+        against: the tables of methods against a baseline, which the summary reads as well.
+    """
+
+    records: list[Record]
+    metric: str
+    folder: Path
+    helper: Background
+    against: list[Table] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.against = paired.tables(self.records, self.metric)
+
+    @property
+    def checked(self) -> list[tuple[claims.Claim, claims.Finding]]:
+        """The claims with their findings; waits for them."""
+        return self.helper.checked()
+
+    def path(self, name: str) -> Path:
+        """Where the figure of this name goes."""
+        return self.folder / "figures" / f"{name}.png"
+
+    def pictures(self, suite: str) -> list[Block]:
+        """The figures of a suite's records, drawn and saved."""
+        records = [record for record in self.records if record.suite == suite]
+        blocks: list[Block] = []
+        for name, draw in concentration.OF_INVOCATION.get(suite, ()) if records else ():
+            figure = draw(records) if name != "near_lines" else None  # the helper draws it
+            if figure is not None:
+                path = style.save(figure, self.path(name))
+                blocks.append(Picture(path, CAPTIONS[name]))
+        return blocks
+
+
+def summary(material: Material) -> list[Block]:
+    """The main findings."""
+    records = material.records
+    if records:
+        ended = max(record.finished for record in records)[:16].replace("T", " ")
+        backends = ", ".join(dict.fromkeys(record.backend for record in records))
+        head = f"{len(records)} cells of {backends}; the last ended {ended} UTC."
+    else:
+        head = "The store holds no records yet: `nox -s torch` (or jax, tensorflow) makes them."
+    said = [
+        *findings.agreement(records), *findings.frameworks(records), *findings.speed(records),
+        *findings.students(material.against), *findings.endings(records), *findings.of_claims(material.checked),
+    ]  # fmt: skip
+    return [Text(head), Bullets(said)]
+
+
+def agreement(material: Material) -> list[Block]:
+    """Errors against the reference, and the frameworks against each other."""
+    measured = concentration.measured_near_lines(material.records)
+    path = material.helper.draw(material.path("near_lines"), concentration.all_near_lines, measured)
+    near_lines = Picture(path, CAPTIONS["near_lines"])
+    errors, steps = every.agreement(material.records), traces.table(material.records)
+    blocks: list[Block] = [] if errors is None else [errors]
+    blocks += [*material.pictures("agreement"), near_lines]
+    if steps is not None:
+        blocks.append(Folded("The same first training steps in two frameworks, number by number", (steps,)))
+    return blocks
+
+
+def speed(material: Material) -> list[Block]:
+    """Timings of the loss, and images a second of the whole training."""
+    tables = every.timings(material.records), every.throughput(material.records)
+    return [*material.pictures("loss"), *(table for table in tables if table is not None)]
+
+
+def distillation(material: Material) -> list[Block]:
+    """Students: methods, data sets, differences to the baseline, searches, narrower types."""
+    tables = [*every.methods(material.records, material.metric), *material.against]
+    tables += every.data_sets(material.records, material.metric)
+    tables += sweeps.tables(material.records, material.metric)
+    narrow = precisions.table(material.records, material.metric)
+    return [*material.pictures("distill"), *tables, *([] if narrow is None else [narrow])]
+
+
+def frameworks_compared(material: Material) -> list[Block]:
+    """The same cells in several frameworks: tables of all, figures of the first pairs and data sets."""
+    blocks: list[Block] = [
+        Picture(
+            material.helper.draw(
+                material.path(f"frameworks-{slug(title)}"), framework_figure.draw, title, cells, material.metric
+            ),
+            "The same cells in several frameworks: losses of every step, how far they lie apart, final figures by seed.",
+        )
+        for title, cells in list(framework_figure.chosen(material.records).items())[:MOST_FRAMEWORK_FIGURES]
+    ]
+    tables = frameworks.tables(material.records, material.metric), framework_steps.tables(material.records)
+    return [*blocks, *(table for group in tables for table in group)]
+
+
+def beside_the_paper(material: Material) -> list[Block]:
+    """Published figures and ours, or why there are none to compare."""
+    return [published.table(material.records) or Text(published.NOTHING)]
+
+
+def claims_checked(material: Material) -> list[Block]:
+    """A table for each group of claims, folded: there are many."""
+    blocks: list[Block] = []
+    for group in dict.fromkeys(claim.group for claim, _ in material.checked):
+        pairs = [(claim, finding) for claim, finding in material.checked if claim.group == group]
+        rows = [
+            [_mark(finding), claim.statement, f"{finding.figure:.3g}: {finding.meaning}", finding.remark, claim.source]
+            for claim, finding in pairs
+        ]
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in claims.counts(pairs).items() if count)
+        frame = pandas.DataFrame(rows, columns=["verdict", "claim", "figure", "what is true", "source"])
+        blocks.append(Folded(f"{group} ({counts})", (Sentences(Table(group, frame)),)))
+    return blocks
+
+
+def environment(material: Material) -> list[Block]:
+    """What the records were measured on."""
+    return [*environment_table.tables(material.records)]
+
+
+def _mark(finding: claims.Finding) -> str:
+    return finding.verdict if finding.verdict == claims.HOLDS else f"**{finding.verdict}**"
+
+
+#: heading and content of each section, in the order of the report
+SECTIONS: tuple[tuple[str, Callable[[Material], list[Block]]], ...] = (
+    ("Agreement", agreement),
+    ("Speed", speed),
+    ("Distillation", distillation),
+    ("Frameworks side by side", frameworks_compared),
+    ("Beside the paper", beside_the_paper),
+    ("Claims", claims_checked),
+    ("Environment", environment),
+)

@@ -1,0 +1,5 @@
+"""Tables of what records hold."""
+
+from results.tables.table import Table, grid
+
+__all__ = ["Table", "grid"]

@@ -1,0 +1,240 @@
+"""The same cells in several frameworks: final figures side by side, and their differences seed by seed.
+
+A difference between frameworks means something only beside what each framework's own runs differ by. Two spreads are
+shown: over seeds (other initial weights and batches), and of one seed (the same training again with the rows of each batch
+in another order, `--repeats`: the same mathematics, rounded otherwise).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import statistics
+from itertools import combinations
+
+import numpy
+import pandas
+
+from results import grouping
+from results.figures.style import backend_order, mean_and_error
+from results.records.record import Record, identity
+from results.tables import paired
+from results.tables.table import Table
+
+#: compared beside the metric of the tables of methods
+METRICS = ("test/accuracy", "test/nll")
+_ACROSS = ("backend", "device", "seed", "repeat")
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One framework's runs of a cell.
+
+    Attributes:
+        name: the framework, with the device where it ran on several.
+        runs: seed to its records: at first the training itself, then its repeats.
+    """
+
+    name: str
+    runs: dict[int, list[Record]]
+    # asked for many times by one table; read off the records once
+    _by_seed: dict[str, dict[int, float]] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    def by_seed(self, metric: str) -> dict[int, float]:
+        """Seed to the figure of the training itself; those that did not end ok are left out."""
+        if metric not in self._by_seed:
+            own = (r for records in self.runs.values() for r in records if not r.cell.get("repeat"))
+            self._by_seed[metric] = grouping.by_seed(own, metric)
+        return self._by_seed[metric]
+
+    def over_seeds(self, metric: str) -> float:
+        """Standard deviation over seeds; nan with fewer than two."""
+        values = list(self.by_seed(metric).values())
+        return float(numpy.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+    def of_one_seed(self, metric: str) -> float:
+        """Standard deviation of runs of the same seed, pooled over seeds; nan without repeats."""
+        groups = [grouping.finite(records, metric) for records in self.runs.values()]
+        groups = [values for values in groups if len(values) > 1]
+        freedom = sum(len(values) - 1 for values in groups)
+        return math.sqrt(sum(statistics.variance(v) * (len(v) - 1) for v in groups) / freedom) if freedom else math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """A cell that several frameworks have run.
+
+    Attributes:
+        section: pair, data set, scale and dtype.
+        label: the method with what tells it from others of the section.
+        teacher: "none" for students of labels only, "shared" where all learnt from the same weights, else "own".
+        sides: by framework, in the order of all tables.
+    """
+
+    section: str
+    label: str
+    teacher: str
+    sides: tuple[Side, ...]
+
+    @property
+    def pairs(self) -> list[tuple[Side, Side]]:
+        """Every two frameworks."""
+        return list(combinations(self.sides, 2))
+
+
+def compared(records: list[Record]) -> list[Compared]:
+    """Every student's cell, its seeds taken together, that at least two frameworks (or devices) have run.
+
+    Args:
+        records: the newest record of each cell, repeats among them.
+    """
+    again = grouping.grouped([r for r in records if r.cell.get("repeat")], lambda r: identity(r.cell, ("repeat",)))
+
+    def repeats(record: Record) -> list[Record]:
+        return again.get(identity(record.cell), []) if again else []
+
+    found = []
+    for section, members in grouping.sections(records).items():
+        students = [r for r in members if r.cell.get("method") != grouping.TEACHER]
+        labels, columns = grouping.row_labels(students), grouping.columns(students)
+        cells = grouping.grouped(students, lambda r: identity(r.cell, _ACROSS))
+        order = {label: place for place, label in enumerate(grouping.row_order(students, labels))}
+        for group in sorted(cells.values(), key=lambda g, places=(order, labels): places[0][places[1][id(g[0])]]):
+            by_column = grouping.grouped(group, lambda r, c=columns: c[id(r)])
+            sides = tuple(
+                Side(name, {r.cell.get("seed"): [r, *repeats(r)] for r in by_column[name]})
+                for name in backend_order(by_column)
+            )
+            if len(sides) > 1:
+                found.append(Compared(section, labels[id(group[0])], _teacher(group[0]), sides))
+    return found
+
+
+def _teacher(record: Record) -> str:
+    if record.cell.get("method") == "sft":
+        return "none"
+    return "own" if record.cell.get("teacher_weights") is None else "shared"
+
+
+@dataclasses.dataclass
+class _Row:
+    cell: Compared
+    metric: str
+    first: Side
+    second: Side
+    difference: paired.Difference
+    p: float = math.nan  # corrected
+
+    @functools.cached_property
+    def spread(self) -> float:
+        """Standard deviation over seeds within the two frameworks, pooled."""
+        sides = (self.first, self.second)
+        freedom = sum(len(side.by_seed(self.metric)) - 1 for side in sides)
+        squares = ((len(side.by_seed(self.metric)) - 1) * side.over_seeds(self.metric) ** 2 for side in sides)
+        return math.sqrt(math.fsum(squares) / freedom)
+
+    @property
+    def verdict(self) -> str:
+        found = self.difference
+        if math.isnan(found.low):
+            return "open: one seed"
+        within = max(abs(found.low), abs(found.high)) <= self.spread
+        if self.p < paired.LEVEL:
+            return "**differs**, by less than the spread" if within else "**differs**"
+        return "within the spread" if within else f"open: {found.seeds} seeds are few"
+
+
+def tables(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
+    """For each pair, data set, scale and dtype the final figures of every two frameworks; empty where there is only one.
+
+    Args:
+        records: the newest record of each cell.
+        metric: compared beside `METRICS`.
+    """
+    found = []
+    cells = compared(records)
+    for section in dict.fromkeys(cell.section for cell in cells):
+        rows = [
+            _Row(cell, name, first, second, difference)
+            for cell in cells
+            if cell.section == section
+            for name in dict.fromkeys((metric, *METRICS))
+            for first, second in cell.pairs
+            if (difference := paired.difference(first.by_seed(name), second.by_seed(name))) is not None
+        ]
+        for row, p in zip(rows, paired.holm([row.difference.p for row in rows]), strict=True):
+            row.p = p
+        if rows:
+            found.append(_table(section, rows))
+    return found
+
+
+def _table(section: str, rows: list[_Row]) -> Table:
+    shown, data = [], []
+    for row in rows:
+        difference, digits = row.difference, 4
+        seeds = row.first.by_seed(row.metric).keys() & row.second.by_seed(row.metric).keys()
+        means = [math.fsum(side.by_seed(row.metric)[seed] for seed in seeds) / len(seeds)
+                 for side in (row.first, row.second)]  # fmt: skip
+        over_seeds = [side.over_seeds(row.metric) for side in (row.first, row.second)]
+        of_one = [side.of_one_seed(row.metric) for side in (row.first, row.second)]
+        interval = (
+            "—" if math.isnan(difference.low) else f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
+        )
+        between = _between(row)
+        shown.append(
+            [row.cell.label, row.metric, f"{row.first.name} − {row.second.name}", str(difference.seeds),
+             f"{means[0]:.{digits}f} − {means[1]:.{digits}f}", f"{difference.mean:+.{digits}f}", interval,
+             _both(over_seeds), f"{between:.{digits}f}", _both(of_one), row.verdict]
+        )  # fmt: skip
+        data.append(
+            {"section": section, "method": row.cell.label, "metric": row.metric, "teacher": row.cell.teacher,
+             "first": row.first.name, "second": row.second.name, "seeds": difference.seeds, "mean_first": means[0],
+             "mean_second": means[1], "difference": difference.mean, "low": difference.low, "high": difference.high,
+             "p": difference.p, "p_holm": row.p, "over_seeds_first": over_seeds[0], "over_seeds_second": over_seeds[1],
+             "between_one_seed": between, "of_one_seed_first": of_one[0], "of_one_seed_second": of_one[1],
+             "verdict": row.verdict.replace("**", "")}
+        )  # fmt: skip
+    names = ["method", "metric", "frameworks", "seeds", "means", "difference", f"{paired.CONFIDENCE:.0%} interval",
+             "spread over seeds", "apart, one seed", "spread of one seed", "verdict"]  # fmt: skip
+    return Table(f"Frameworks: {section}", pandas.DataFrame(shown, columns=names), _note(rows), pandas.DataFrame(data))
+
+
+def _between(row: _Row) -> float:
+    """How far runs of one seed in two frameworks lie apart, as a standard deviation: root mean square / √2."""
+    first, second = row.first.by_seed(row.metric), row.second.by_seed(row.metric)
+    squares = [(first[seed] - second[seed]) ** 2 / 2 for seed in first.keys() & second.keys()]
+    return math.sqrt(math.fsum(squares) / len(squares))
+
+
+def _both(values: list[float]) -> str:
+    texts = ["—" if math.isnan(value) else f"{value:.4f}" for value in values]
+    return "—" if texts == ["—", "—"] else " / ".join(texts)
+
+
+def _note(rows: list[_Row]) -> str:
+    note = (
+        "The same cell in two frameworks: same initial weights and batches, differences paired by seed with their paired-t "
+        "interval. Spread over seeds: standard deviation within each framework. Apart, one seed: root mean square of the "
+        "seeds' differences / √2, to be compared with the spread of one seed, the standard deviation of each framework's "
+        "own runs of the same seed with the rows of each batch in another order (`--repeats 1` makes them). Within the "
+        "spread: the whole interval is smaller than the spread over seeds, pooled over both. Differs: p < "
+        f"{paired.LEVEL:g}, paired t, Holm's correction over this table."
+    )
+    if any(row.cell.teacher == "own" for row in rows):
+        note += (
+            " Each framework's students learnt from a teacher that it trained itself, one for all seeds: that teachers "
+            "differ is part of these differences, and no number of seeds averages it out. `--teacher-of torch` gives all "
+            "frameworks the same one."
+        )
+    return note
+
+
+def mean_words(side: Side, metric: str) -> str:
+    """`torch 0.9551 ± 0.0028` for a legend."""
+    values = list(side.by_seed(metric).values())
+    if not values:
+        return f"{side.name} —"
+    mean, error = mean_and_error(values)
+    return f"{side.name} {mean:.4f}" + ("" if math.isnan(error) else f" ± {error:.4f}")

@@ -1,0 +1,202 @@
+"""What a search over settings found: the best one, how sure that is, and which others cannot be told from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pandas
+
+from results import grouping
+from results.figures.style import backend_order, mean_and_error
+from results.metrics import higher_is_better
+from results.records.record import Record, Status
+from results.tables import paired
+from results.tables.table import Table
+
+#: so many settings of one method are a search, fewer a comparison
+SEARCH = 4
+_MOST_ROWS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """All seeds of one setting.
+
+    Attributes:
+        label: method and parameters.
+        values: seed to figure, of the seeds that ended well.
+        records: of all seeds.
+    """
+
+    label: str
+    values: dict[int, float]
+    records: list[Record]
+
+    @property
+    def mean(self) -> float:
+        """Of the seeds."""
+        return math.fsum(self.values.values()) / len(self.values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """The best setting of a search.
+
+    Attributes:
+        title: data set, pair, scale, backend.
+        metric: what the settings are judged by.
+        ranked: settings with all seeds, best first; never empty.
+        differences: of the best minus each other setting, in their order; None without a common seed.
+        p_values: of them, with Holm's correction.
+        left_out: how many settings have not all seeds.
+        stopped: how many of those were stopped early.
+        elsewhere: mean figure of the setting that the other seeds choose, on each seed; nan with one seed.
+    """
+
+    title: str
+    metric: str
+    ranked: list[Setting]
+    differences: list[paired.Difference | None]
+    p_values: list[float]
+    left_out: int
+    stopped: int
+    elsewhere: float
+
+    @property
+    def equals(self) -> list[Setting]:
+        """Settings that cannot be told from the best one."""
+        return [other for other, p in zip(self.ranked[1:], self.p_values, strict=True) if not p < paired.LEVEL]
+
+    def sentences(self) -> str:
+        """What was found, in words."""
+        best = self.ranked[0]
+        seeds = len(best.values)
+        mean, error = mean_and_error(list(best.values.values()))
+        spread = f" ± {error:.4f} (standard error of {seeds} seeds)" if seeds > 1 else " (one seed)"
+        parts = [f"Best of {len(self.ranked)} settings: **{best.label}**, {self.metric} {mean:.4f}{spread}."]
+        if len(self.ranked) > 1 and self.differences[0] is not None:
+            parts.append(f"Runner-up {self.ranked[1].label}: {_difference_text(self.differences[0])}.")
+        if seeds < 2:
+            parts.append("**One seed says nothing about differences between settings: run at least 5 (`--seeds 5`).**")
+        elif len(self.ranked) > 1:
+            parts.append(
+                f"{len(self.equals)} of the {len(self.ranked) - 1} others cannot be told from it (paired t-test, p ≥ "
+                f"{paired.LEVEL:g} with Holm's correction)."
+            )
+            if seeds < paired.FEW_SEEDS:
+                parts.append(f"**{seeds} seeds are few: one deviating seed decides.**")
+        parts.append(
+            "The setting was chosen on the very test images, so the figure is optimistic: on other images expect less."
+        )
+        if not math.isnan(self.elsewhere):
+            luck = "the rest was luck of the seeds" if self.elsewhere != mean else "the seeds agree"
+            parts.append(f"Chosen on the other seeds and measured on the one left out: {self.elsewhere:.4f}; {luck}.")
+        if self.left_out:
+            parts.append(
+                f"Settings left out, since they have not all seeds: {self.left_out} (stopped early: {self.stopped})."
+            )
+        return " ".join(parts)
+
+    def table(self) -> Table:
+        """The best setting, the runner-up and those that cannot be told from it."""
+        shown, data = [], []
+        rows = zip(self.ranked, [None, *self.differences], [math.nan, *self.p_values], strict=True)
+        for place, (setting, found, p) in enumerate(rows):
+            average, error = mean_and_error(list(setting.values.values()))
+            data.append(
+                {"setting": setting.label, "mean": average, "standard_error": error, "seeds": len(setting.values)}
+                | {name: getattr(found, name, math.nan) for name in ("low", "high", "p")}
+                | {"difference": getattr(found, "mean", math.nan), "p_holm": p}
+            )
+            if (place > 1 and p < paired.LEVEL) or len(shown) >= _MOST_ROWS:
+                continue
+            mean = grouping.mean_text(list(setting.values.values()), setting.records)
+            interval = "—" if found is None or math.isnan(found.low) else f"{found.low:+.4f} to {found.high:+.4f}"
+            label = f"**{setting.label}**" if place == 0 else setting.label
+            shown.append([label, mean, "—" if found is None else f"{found.mean:+.4f}", interval, paired.p_text(p)])
+        names = ["setting", self.metric, "best − this", f"{paired.CONFIDENCE:.0%} interval", "p (Holm)"]
+        note = self.sentences()
+        hidden = len(self.equals) + 1 - len(shown)
+        if hidden > 0:
+            note += f" {hidden} more that cannot be told from it are not shown."
+        return Table(
+            f"Best setting: {self.title}", pandas.DataFrame(shown, columns=names), note, pandas.DataFrame(data)
+        )
+
+
+def findings(records: list[Record], metric: str = "test/accuracy", least: int = SEARCH) -> list[Finding]:
+    """The best setting of each pair, data set, scale, dtype and backend where settings were searched.
+
+    Args:
+        records: the newest record of each cell.
+        metric: what settings are judged by.
+        least: so many settings of one method count as a search.
+    """
+    found = []
+    for title, section in grouping.sections(records).items():
+        students = [r for r in section if r.cell.get("method") != grouping.TEACHER]
+        labels, columns = _labels(students), grouping.columns(students)
+        for column in backend_order(set(columns.values())):
+            group = [r for r in students if columns[id(r)] == column]
+            settings = [
+                Setting(label, grouping.by_seed(of_it, metric), of_it)
+                for label, of_it in grouping.grouped(group, lambda r, names=labels: names[id(r)]).items()
+            ]
+            of_method = grouping.grouped(settings, lambda s: s.records[0].cell.get("method"))
+            if max(map(len, of_method.values()), default=0) >= least and any(s.values for s in settings):
+                found.append(_finding(f"{title}, {column}", settings, metric))
+    return found
+
+
+def tables(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
+    """A table for each search in the records."""
+    return [finding.table() for finding in findings(records, metric)]
+
+
+def _labels(students: list[Record]) -> dict[int, str]:
+    """A label for each record, by id(): its method, and all parameters that were searched."""
+    labels = {}
+    for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items():
+        varying = grouping.varying(group)
+        signs = {"alpha": "α", "beta": "β", "temperature": "T"}
+        for record in group:
+            words = [f"{signs.get(name, name.replace('_', ' '))} {_short(record.cell.get(name))}" for name in varying]
+            labels[id(record)] = f"{method} {', '.join(words)}".strip()
+    return labels
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _finding(title: str, settings: list[Setting], metric: str) -> Finding:
+    sign = 1.0 if higher_is_better(metric) else -1.0
+    seeds = max(len(s.values) for s in settings)
+    ranked = sorted((s for s in settings if len(s.values) == seeds), key=lambda s: -sign * s.mean)
+    differences = [paired.difference(ranked[0].values, other.values, sign) for other in ranked[1:]]
+    p_values = paired.holm([math.nan if found is None else found.p for found in differences])
+    stopped = sum(any(r.status == Status.PRUNED for r in s.records) for s in settings)
+    return Finding(
+        title, metric, ranked, differences, p_values, len(settings) - len(ranked), stopped, _elsewhere(ranked, sign)
+    )
+
+
+def _elsewhere(settings: list[Setting], sign: float) -> float:
+    """For each seed the figure of the setting that is best on the other seeds; their mean."""
+    seeds = sorted(set.intersection(*(set(s.values) for s in settings)))
+    if len(seeds) < 2 or len(settings) < 2:
+        return math.nan
+    chosen = [
+        max(settings, key=lambda s, out=seed: sign * math.fsum(s.values[other] for other in seeds if other != out))
+        for seed in seeds
+    ]
+    return math.fsum(setting.values[seed] for setting, seed in zip(chosen, seeds, strict=True)) / len(seeds)
+
+
+def _difference_text(found: paired.Difference) -> str:
+    text = f"{found.mean:.4f} behind"
+    if math.isnan(found.low):
+        return text
+    return f"{text} ({paired.CONFIDENCE:.0%} interval of the paired difference {found.low:+.4f} to {found.high:+.4f})"

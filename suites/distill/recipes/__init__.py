@@ -1,0 +1,1 @@
+"""Numbers of trainings and methods, each with its source."""

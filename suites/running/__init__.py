@@ -1,0 +1,1 @@
+"""Running planned cells: here, in processes, one after another or side by side."""

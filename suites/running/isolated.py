@@ -1,0 +1,69 @@
+"""A measurement in a process of its own: its memory and threads are its own, and what kills it takes no other cell."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from suites import keys
+from suites.running import machine, workers
+from suites.suite import CellStopped, Context
+
+Asked = TypeVar("Asked")
+
+
+def threads(context: Context) -> int:
+    """Threads that a timing uses: as asked for, or all cores that this process may use."""
+    return workers.cores() if context.loss_threads is None else context.loss_threads
+
+
+def ask(module: str, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    """Run `python -m MODULE REQUEST ANSWER`, two JSON files, and return the answer.
+
+    Args:
+        module: what runs; it reads the request and writes the answer.
+        request: plain data.
+        timeout: seconds after which the process is taken for stuck.
+
+    Raises:
+        CellStopped: the process ran out of memory or time.
+        RuntimeError: it failed otherwise; the message holds the end of what it printed.
+    """
+    # pytest measures there, and must not take what a pytest that started this process says of itself for its own
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(keys.ROOT), environment.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer, log = (Path(folder) / name for name in ("request.json", "answer.json", "log.txt"))
+        asked.write_text(json.dumps(request))
+        command = [sys.executable, "-m", module, str(asked), str(answer)]
+        with log.open("w") as printed:
+            process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=environment)
+            try:
+                status = process.wait(timeout=timeout)
+            except subprocess.TimeoutExpired as error:
+                raise CellStopped("timeout", f"the measuring process took more than {timeout:g} s") from error
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+        if status == 0:
+            return json.loads(answer.read_text())
+        text = log.read_text(errors="replace").strip()
+        if status == -9 or machine.ran_out(text):
+            raise CellStopped("out-of-memory", f"the measuring process ran out of memory (status {status})")
+        raise RuntimeError(f"the measuring process ended with status {status}: {' | '.join(text.splitlines()[-6:])}")
+
+
+def answer(kind: Callable[..., Asked], measure: Callable[[Asked], dict[str, Any]]) -> None:
+    """What a module does that `ask` runs: read the request, measure, write the answer.
+
+    Args:
+        kind: makes a problem of the request's fields.
+        measure: plain data of a problem.
+    """
+    asked, answered = map(Path, sys.argv[1:])
+    answered.write_text(json.dumps(measure(kind(**json.loads(asked.read_text())))))

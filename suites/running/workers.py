@@ -1,0 +1,149 @@
+"""Processes beside this one for cells whose times are not compared: each has the framework to itself."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from suites.cell import Cell
+from suites.suite import Context
+
+if TYPE_CHECKING:
+    from suites.running.runner import Ended
+
+#: a framework with its compiled code takes a gigabyte or two
+MOST = 4
+#: JAX and TensorFlow take all of an accelerator's memory where nobody asks them to share it
+_SHARED_ACCELERATOR = {
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_CPP_MIN_LOG_LEVEL": "2",
+}  # fmt: skip
+Item = TypeVar("Item")
+#: (epochs done, accuracy) → whether the training ends there
+Stop = Callable[[int, float], bool]
+
+_context: Context | None = None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What another process needs for a `Context` of its own; plain data.
+
+    Attributes:
+        backend: its name.
+        harness: name of the module that is its harness.
+        threads, device: as here.
+        store: folder of the store.
+        teacher_weights, keep_students: as in `Context`.
+    """
+
+    backend: str
+    harness: str
+    threads: int | None
+    device: str
+    store: Path | None
+    teacher_weights: str | None = None
+    keep_students: bool = False
+
+    @classmethod
+    def of(cls, context: Context) -> "Setup":
+        """That of a context."""
+        return cls(
+            context.backend, context.harness.__name__, context.threads, context.device,
+            None if context.store is None else context.store.path, context.teacher_weights, context.keep_students,
+        )  # fmt: skip
+
+    def context(self) -> Context:
+        """Import the framework, set it up as it is there, and describe it."""
+        from results.records.store import Store
+
+        for name, value in _SHARED_ACCELERATOR.items():
+            os.environ.setdefault(name, value)
+        harness = import_module(self.harness)
+        device = harness.set_up(threads=self.threads, device=self.device)
+        return Context(
+            backend=self.backend, harness=harness, store=None if self.store is None else Store(self.store),
+            device=device, threads=self.threads, description=harness.describe(),
+            teacher_weights=self.teacher_weights, keep_students=self.keep_students,
+        )  # fmt: skip
+
+
+def count(threads: int | None, device: str) -> int:
+    """How many processes of so many threads the machine has room for; one where they would share an accelerator."""
+    if threads is None or device != "cpu":
+        return 1
+    return max(1, min(MOST, cores() // threads))
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def outcomes(
+    items: Iterable[Item],
+    cell_of: Callable[[Item], Cell],
+    context: Context,
+    stop_of: Callable[[Item], Stop | None] = lambda item: None,
+) -> Iterator[tuple[Item, "Ended"]]:
+    """Run cells in `context.workers` processes; each item with how it ended, as they end.
+
+    Processes that die (of memory, say) end this early: items that never came are the caller's to run.
+
+    Args:
+        items: begun in this order.
+        cell_of: their cells.
+        context: backend, settings and store, which the processes share.
+        stop_of: what may end an item's training early; it must be able to travel to another process.
+    """
+    before = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(context.workers, multiprocessing.get_context("spawn"), _start, (Setup.of(context),))
+    try:
+        futures: dict[Future[Ended], Item] = {
+            pool.submit(_run, cell_of(item), stop_of(item)): item for item in items
+        }  # fmt: skip
+        for future in as_completed(futures):
+            try:
+                ended = future.result()
+            except BrokenProcessPool:
+                return
+            yield futures[future], ended
+        pool.shutdown()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            if process not in before:
+                process.terminate()
+
+
+def _start(setup: Setup) -> None:
+    """Set a process up."""
+    global _context
+    follow_parent()
+    _context = setup.context()
+
+
+def follow_parent() -> None:
+    """Leave Ctrl-C to the process that started this one, and end with it."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_with_parent() -> None:
+    """A process that was killed leaves none behind that waits for work."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _run(cell: Cell, stop: Stop | None) -> "Ended":
+    from suites.plan import SUITES
+    from suites.running.runner import measure
+
+    _context.stop = stop or Context.stop
+    return measure(SUITES[cell.suite], cell, _context)
