@@ -18,7 +18,7 @@ nox.options.sessions = ["torch"]
 BACKENDS = ("torch", "jax", "tensorflow")
 HERE = Path(__file__).parent
 RAY_TESTS = HERE / "tests" / "test_suites_ray.py"
-#: as many processes as there are cores, up to four: a framework's tests take a gigabyte each; `-- -n 0` for one alone
+# as many processes as there are cores, up to four: a framework's tests take a gigabyte each; `-- -n 0` for one alone
 PYTEST = ("-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 
 
@@ -35,9 +35,18 @@ def environment(session: nox.Session, name: str) -> str:
         # virtualenv comes with nox and brings its own pip: nothing else is asked of the machine
         session.run(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(place), external=True)
         session.run(
-            python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            "--editable", f"{HERE}[{extras}]", "--group", f"{HERE / 'pyproject.toml'}:test", external=True,
-        )  # fmt: skip
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--editable",
+            f"{HERE}[{extras}]",
+            "--group",
+            f"{HERE / 'pyproject.toml'}:test",
+            external=True,
+        )
         mark.write_text(wanted)
     return python
 
@@ -90,12 +99,9 @@ def tests_ray(session: nox.Session) -> None:
     """A sweep on a Ray cluster of two local nodes, of which one is killed; installs Ray for it."""
     python = environment(session, "results")
     session.run(
-        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{HERE}[ray]",
-        external=True,
-    )  # fmt: skip
-    session.run(
-        python, "-m", "pytest", str(RAY_TESTS), *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True
+        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{HERE}[ray]", external=True
     )
+    session.run(python, "-m", "pytest", str(RAY_TESTS), *session.posargs, env={"ABKD_TEST_BACKEND": None}, external=True)
 
 
 @nox.session(name="tests-browser")
@@ -103,13 +109,25 @@ def tests_browser(session: nox.Session) -> None:
     """The MLflow UI in headless Chromium, where the system has one; not part of `tests`."""
     python = environment(session, "results")
     session.run(
-        python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-        "--group", f"{HERE / 'pyproject.toml'}:browser", external=True,
-    )  # fmt: skip
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--group",
+        f"{HERE / 'pyproject.toml'}:browser",
+        external=True,
+    )
     session.run(
-        python, "-m", "pytest", str(HERE / "tests" / "test_results_browser.py"), *session.posargs,
-        env={"ABKD_TEST_BACKEND": None}, external=True,
-    )  # fmt: skip
+        python,
+        "-m",
+        "pytest",
+        str(HERE / "tests" / "test_results_browser.py"),
+        *session.posargs,
+        env={"ABKD_TEST_BACKEND": None},
+        external=True,
+    )
 
 
 def results(command: str, text: str):

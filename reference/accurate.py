@@ -1,11 +1,9 @@
 """Functions of one number that keep their digits where the plain formula cancels."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
-#: 2/3, 2/5, …: of 2 artanh(y) = 2y + 2y³/3 + 2y⁵/5 + …, enough of them for |y| ≤ 1/3
+# 2/3, 2/5, …: of 2 artanh(y) = 2y + 2y³/3 + 2y⁵/5 + …, enough of them for |y| ≤ 1/3
 _ARTANH = [2.0 / n for n in range(3, 37, 2)]
 
 

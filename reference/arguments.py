@@ -3,8 +3,6 @@
 Every error names the argument, the value that came in and what is allowed.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -68,9 +66,7 @@ def check_logits(student_logits: ArrayLike, teacher_logits: ArrayLike) -> tuple[
     if student.ndim == 0 or student.shape[-1] == 0:
         raise ValueError(f"student_logits has shape {student.shape}; it must be [..., C] with at least one class")
     if student.shape != teacher.shape:
-        raise ValueError(
-            f"teacher_logits has shape {teacher.shape}; it must be that of student_logits, {student.shape}"
-        )
+        raise ValueError(f"teacher_logits has shape {teacher.shape}; it must be that of student_logits, {student.shape}")
     return student, teacher
 
 
@@ -96,8 +92,7 @@ def check_labels(labels: ArrayLike, rows_shape: tuple[int, ...], classes: int, i
     wrong = (array != ignore_index) & ((array < 0) | (array >= classes))
     if wrong.any():
         raise ValueError(
-            f"labels holds {array[wrong].flat[0]}; "
-            f"each label must be 0 to {classes - 1}, or ignore_index ({ignore_index})"
+            f"labels holds {array[wrong].flat[0]}; each label must be 0 to {classes - 1}, or ignore_index ({ignore_index})"
         )
     return array
 

@@ -1,7 +1,5 @@
 """The table of divergences: what each is called, takes, and is checked against. One row is one divergence."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

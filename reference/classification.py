@@ -5,8 +5,6 @@ to the student's logits [..., C]; weights of the term and of the cross-entropy a
 values, except α = 0.8, β = 0.3 of the rectified methods, which this project declares.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -75,9 +73,7 @@ def abdkd_loss_and_gradient(
         _split(logits, is_target, temperature) for logits in (student, teacher)
     )
     pair, pair_slope = ab_divergence_and_gradient(student_pair, teacher_pair, 1, 0, mask=used)
-    rest, rest_slope = ab_divergence_and_gradient(
-        rest_student, rest_teacher, alpha, beta, temperature=temperature, mask=used
-    )
+    rest, rest_slope = ab_divergence_and_gradient(rest_student, rest_teacher, alpha, beta, temperature=temperature, mask=used)
     pair_slope = np.where(is_target, pair_slope[..., :1], pair_slope[..., 1:] * shares) / temperature
     value = target_weight * pair + non_target_weight * rest
     gradient = np.where(used[..., None], target_weight * pair_slope + non_target_weight * rest_slope, 0.0)
@@ -98,21 +94,14 @@ def lsd_loss_and_gradient(student_logits: ArrayLike, teacher_logits: ArrayLike, 
 
 
 def ablsd_loss_and_gradient(
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    *,
-    alpha: float = 0.8,
-    beta: float = 0.3,
-    temperature: float = 2.0,
+    student_logits: ArrayLike, teacher_logits: ArrayLike, *, alpha: float = 0.8, beta: float = 0.3, temperature: float = 2.0
 ) -> Result:
     """`lsd_loss` with D_AB(α, β) in place of the KL divergence; the one factor T² stays."""
     temperature = check_temperature(temperature)
     student, teacher = check_logits(student_logits, teacher_logits)
     centred, deviation = _centred(student)
     scale = 1e-7 + deviation
-    value, slope = ab_divergence_and_gradient(
-        centred / scale, _standardised(teacher), alpha, beta, temperature=temperature
-    )
+    value, slope = ab_divergence_and_gradient(centred / scale, _standardised(teacher), alpha, beta, temperature=temperature)
     # the standard deviation's own derivative is c / ((C − 1) std), 0 where std is 0
     along = (slope * centred).sum(axis=-1, keepdims=True) / np.where(deviation > 0, deviation, np.inf)
     gradient = slope / scale - along * centred / (scale**2 * max(student.shape[-1] - 1, 1))
@@ -126,12 +115,7 @@ def ttm_loss_and_gradient(student_logits: ArrayLike, teacher_logits: ArrayLike, 
 
 
 def abttm_loss_and_gradient(
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    *,
-    alpha: float = 0.8,
-    beta: float = 0.3,
-    gamma: float = 0.1,
+    student_logits: ArrayLike, teacher_logits: ArrayLike, *, alpha: float = 0.8, beta: float = 0.3, gamma: float = 0.1
 ) -> Result:
     """`ttm_loss` with D_AB(α, β) in place of the KL divergence."""
     student, teacher = check_logits(student_logits, teacher_logits)

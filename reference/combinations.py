@@ -4,8 +4,6 @@ Each is evaluated by `reference.divergences.ab_divergence_and_gradient` and shar
 reductions; each returns the value and the gradient of the reduced value.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -30,9 +28,7 @@ def reverse_kl_and_gradient(student_logits: ArrayLike, teacher_logits: ArrayLike
     return ab_divergence_and_gradient(student_logits, teacher_logits, 0.0, 1.0, **options)
 
 
-def alpha_divergence_and_gradient(
-    student_logits: ArrayLike, teacher_logits: ArrayLike, alpha: float, **options: Any
-) -> Result:
+def alpha_divergence_and_gradient(student_logits: ArrayLike, teacher_logits: ArrayLike, alpha: float, **options: Any) -> Result:
     """D_AB(α, 1 − α) = (1 − Σ p^α q^(1−α)) / (α (1 − α)).
 
     That is Amari's 4/(1 − a²) (1 − Σ p^((1−a)/2) q^((1+a)/2)) at a = 1 − 2α, with factor 1. Tsallis' relative entropy
@@ -43,9 +39,7 @@ def alpha_divergence_and_gradient(
     return ab_divergence_and_gradient(student_logits, teacher_logits, 1.0 - beta, beta, **options)
 
 
-def beta_divergence_and_gradient(
-    student_logits: ArrayLike, teacher_logits: ArrayLike, beta: float, **options: Any
-) -> Result:
+def beta_divergence_and_gradient(student_logits: ArrayLike, teacher_logits: ArrayLike, beta: float, **options: Any) -> Result:
     """D_AB(1, β).
 
     Basu's density power divergence Σ [q^(1+β) − (1 + 1/β) p q^β + p^(1+β)/β] is 1 + β times it. With b = 1 + β it is,
@@ -70,14 +64,10 @@ def weighted_sum_and_gradient(
 ) -> Result:
     """(1 − w) KL(p‖q) + w KL(q‖p) with w = `weight`, 0 < w < 1."""
     weight = check_share("weight", weight)
-    return _weighted_kls(
-        lambda student, teacher, temperature: (1 - weight, weight), student_logits, teacher_logits, **options
-    )
+    return _weighted_kls(lambda student, teacher, temperature: (1 - weight, weight), student_logits, teacher_logits, **options)
 
 
-def adaptive_kl_and_gradient(
-    student_logits: ArrayLike, teacher_logits: ArrayLike, head: float = 0.5, **options: Any
-) -> Result:
+def adaptive_kl_and_gradient(student_logits: ArrayLike, teacher_logits: ArrayLike, head: float = 0.5, **options: Any) -> Result:
     """AKL: w KL(p‖q) + (1 − w) KL(q‖p), w the share of Σ |p − q| in the teacher's head (½ where p = q), held constant.
 
     The head is the classes by falling p, the lower index first where equal, while their sum is at most `head`, and
@@ -121,9 +111,7 @@ def alphanet_and_gradient(
     al., AlphaNet, ICML 2021 (arXiv 2102.07954).
     """
     first, second = (
-        alpha_divergence_and_gradient(
-            student_logits, teacher_logits, check_real(name, alpha), reduction=reduction, **options
-        )
+        alpha_divergence_and_gradient(student_logits, teacher_logits, check_real(name, alpha), reduction=reduction, **options)
         for name, alpha in (("alpha_min", alpha_min), ("alpha_max", alpha_max))
     )
     larger = np.asarray(second[0] > first[0])

@@ -4,8 +4,6 @@ An exponent of size 1000 rounded to float64 makes its exponential 1e-13 wrong. K
 Source: Dekker, "A floating-point technique for extending the available precision", Numer. Math. 18 (1971).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -10,8 +10,6 @@ so that |Δ| is at most the sum of the three magnitudes. h is what decides which
 ICML 2025 (arXiv 2505.04560), Proposition 4.2; with a temperature T both terms of η get a factor 1/T².
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,12 +147,7 @@ def concentration(
 
 
 def concentration_map(
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    alphas: ArrayLike,
-    betas: ArrayLike,
-    *,
-    temperature: float = 1.0,
+    student_logits: ArrayLike, teacher_logits: ArrayLike, alphas: ArrayLike, betas: ArrayLike, *, temperature: float = 1.0
 ) -> dict[str, NDArray]:
     """Means over the rows of `concentration` for every (α, β).
 

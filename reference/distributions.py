@@ -1,7 +1,5 @@
 """Rows of two distributions from logits, kept accurate where they nearly agree, and what all divergences share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +10,7 @@ from reference import compensated
 from reference.arguments import check_logits, check_mask, check_reduction, check_temperature
 from reference.compensated import Pair
 
-#: (student [N, C], teacher [N, C], temperature) of rows with a distribution on both sides -> values [N], gradients
+# (student [N, C], teacher [N, C], temperature) of rows with a distribution on both sides -> values [N], gradients
 RowFunction = Callable[[NDArray, NDArray, float], tuple[NDArray, NDArray]]
 
 
@@ -40,9 +38,7 @@ def evaluate_rows(
     return reduce_rows(values, gradient, selected, reduction)
 
 
-def reduce_rows(
-    values: NDArray, gradient: NDArray, selected: NDArray, reduction: str
-) -> tuple[NDArray | np.float64, NDArray]:
+def reduce_rows(values: NDArray, gradient: NDArray, selected: NDArray, reduction: str) -> tuple[NDArray | np.float64, NDArray]:
     """Values [...] and gradients [..., C] of single rows, reduced over the selected ones."""
     if reduction == "none":
         return values, gradient

@@ -27,7 +27,7 @@ from reference.distributions import Row, distributions, evaluate_rows, take_clas
 from reference.divided_differences import Exponents, decay
 
 _LOG_2 = Pair(np.float64(0.6931471805599453), np.float64(2.3190468138462996e-17))
-#: Exponents above this are scaled out of a row before summation, so that what overflows does so once, at the end.
+# Exponents above this are scaled out of a row before summation, so that what overflows does so once, at the end.
 _SCALE_ABOVE = 500.0
 
 

@@ -7,15 +7,13 @@ Source: McCurdy, Ng & Parlett, "Accurate computation of divided differences of t
 (1984).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
 from reference import compensated
 from reference.compensated import Pair
 
-#: Below this product of the widest gap coefficient and |δ| the series is used, and its last power.
+# Below this product of the widest gap coefficient and |δ| the series is used, and its last power.
 SERIES_BELOW = 1.0
 SERIES_TERMS = 15
 

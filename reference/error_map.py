@@ -3,8 +3,6 @@
 A formula that divides by α, β or α + β cancels more and more towards a line; one that does not shows no line at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -17,14 +15,14 @@ from reference.divergences import ab_divergence
 from reference.exact import definition, numbers
 from reference.grid import draw_logits
 
-#: the point (α, β) at a distance from the place x of each line
+# the point (α, β) at a distance from the place x of each line
 LINES: dict[str, Callable[[float, float], tuple[float, float]]] = {
     "β → 0": lambda x, distance: (x, distance),
     "α → 0": lambda x, distance: (distance, x),
     "α + β → 0": lambda x, distance: (x, distance - x),
 }
 PLACES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-#: 0 is the line itself
+# 0 is the line itself
 DISTANCES = (0.0, *(10.0**k for k in range(-15, 0)))
 
 

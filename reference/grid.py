@@ -5,8 +5,6 @@ uniform to one-hot; "near" has a student 0.01 away from its teacher. Inputs come
 stream NumPy keeps unchanged, and hold only numbers that the named type can represent.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +30,7 @@ SPREADS = ("1", "10", "100", "1000", "near")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 _NEAR_SCALE, _NEAR_DISTANCE = 10.0, 0.01
-#: Of a long row, this many highest and lowest classes of each side are drawn one by one; the others repeat so many.
+# Of a long row, this many highest and lowest classes of each side are drawn one by one; the others repeat so many.
 _EXTREME_CLASSES, _REPEATED_CLASSES = 256, 1024
 
 

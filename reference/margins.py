@@ -4,17 +4,15 @@ Each function takes (student_logits [N, C], teacher_logits [N, C], *parameters, 
 with p = q are defined, and kept.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.combinations import alpha_divergence_and_gradient, entropies
 from reference.distributions import distributions
 
-#: relative distances that float32 arithmetic is sure of
+# relative distances that float32 arithmetic is sure of
 _GAP, _HEAD, _ENTROPY, _VALUE = 1e-5, 2e-6, 1e-5, 2e-5
-#: entropies below this are 0 in float32
+# entropies below this are 0 in float32
 _SMALLEST_ENTROPY = 1e-30
 
 
@@ -32,9 +30,7 @@ def adaptive_kl(student: NDArray, teacher: NDArray, head: float, *, temperature:
     return (np.abs(cumulative - head) > _HEAD).all(axis=-1) | _same(student, teacher, temperature)
 
 
-def bidirectional_kl(
-    student: NDArray, teacher: NDArray, low: float, high: float, *, temperature: float = 1.0
-) -> NDArray:
+def bidirectional_kl(student: NDArray, teacher: NDArray, low: float, high: float, *, temperature: float = 1.0) -> NDArray:
     """The entropies differ by more than 1e-5 of the larger, which float32 can represent."""
     student, teacher = _float64(student, teacher)
     first, second = entropies(student, teacher, temperature)
@@ -43,9 +39,7 @@ def bidirectional_kl(
     return apart | _same(student, teacher, temperature)
 
 
-def alphanet(
-    student: NDArray, teacher: NDArray, alpha_min: float, alpha_max: float, *, temperature: float = 1.0
-) -> NDArray:
+def alphanet(student: NDArray, teacher: NDArray, alpha_min: float, alpha_max: float, *, temperature: float = 1.0) -> NDArray:
     """The two values differ by more than 2e-5 of the larger."""
     student, teacher = _float64(student, teacher)
     first, second = (

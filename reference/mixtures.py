@@ -12,8 +12,6 @@ Arguments, masks, −inf, NaN and reductions are those of `reference.divergences
 value and the gradient of the reduced value.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -22,7 +20,7 @@ from reference.accurate import log1p_gap
 from reference.arguments import check_share
 from reference.distributions import Row, distributions, evaluate_rows, take_class
 
-#: Beyond this ln(other/own) the term is written with other − own, so that nothing overflows.
+# Beyond this ln(other/own) the term is written with other − own, so that nothing overflows.
 _FAR = 30.0
 
 Result = tuple[NDArray | np.float64, NDArray]
@@ -111,9 +109,7 @@ def _total_variation(student: NDArray, teacher: NDArray, temperature: float) -> 
     gap = _gap(row)
     value = absolute_differences(row).sum(axis=-1) / 2
     # ∂D/∂z_k = q_k (σ_k' − Σ_i q_i σ_i')/2 with σ' = sign(q − p); Σ q over each sign keeps small numbers apart
-    below, above, equal = (
-        np.where(where, row.q, 0.0).sum(axis=-1, keepdims=True) for where in (gap > 0, gap < 0, gap == 0)
-    )
+    below, above, equal = (np.where(where, row.q, 0.0).sum(axis=-1, keepdims=True) for where in (gap > 0, gap < 0, gap == 0))
     pull = np.where(gap > 0, -(above + equal / 2), np.where(gap < 0, below + equal / 2, (below - above) / 2))
     return value, row.q * pull / temperature
 

@@ -8,8 +8,6 @@ The cross-entropy is at temperature 1, both terms are means over the rows whose 
 factor T² is applied. Source: Wang et al., ICML 2025 (arXiv 2505.04560).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -10,8 +10,6 @@
 paper (Wang et al., ICML 2025, arXiv 2505.04560). No framework is imported here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -52,25 +50,63 @@ _RESNETS = {"temperature": 4.0, "hard_weight": 1.0}
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("article-classification", 0.9, 0.15, f"{_GUIDE}: image classification, about 100 classes",
-               (0.8, 1.0), (0.1, 0.2), note=_MIDDLE),
-        Preset("article-generation", 0.55, 0.45, f"{_GUIDE}: instruction generation, vocabulary-sized outputs",
-               (0.5, 0.6), (0.4, 0.5), note=_MIDDLE),
+        Preset(
+            "article-classification",
+            0.9,
+            0.15,
+            f"{_GUIDE}: image classification, about 100 classes",
+            (0.8, 1.0),
+            (0.1, 0.2),
+            note=_MIDDLE,
+        ),
+        Preset(
+            "article-generation",
+            0.55,
+            0.45,
+            f"{_GUIDE}: instruction generation, vocabulary-sized outputs",
+            (0.5, 0.6),
+            (0.4, 0.5),
+            note=_MIDDLE,
+        ),
         Preset("article-action", 0.8, 0.2, f"{_GUIDE}: action recognition"),
-        Preset("paper-gpt2", 0.2, 0.7, f"{_CODE}: GPT-2 XL to smaller GPT-2",
-               weights={"hard_weight": 0.0}, note=_OLD_FACTOR.format(0.9 / 0.14)),
-        Preset("paper-openllama", 0.1, 0.8, f"{_CODE}: OpenLLaMA2 7B to 3B",
-               weights={"hard_weight": 0.0}, note=_OLD_FACTOR.format(0.9 / 0.08)),
-        Preset("paper-cifar-resnet56-resnet20", 0.8, 0.3, f"{_CODE}: CIFAR-100, resnet56 to resnet20, README",
-               weights=_RESNETS | {"distill_weight": 32.0}, note="the script of the same code has weight 64"),
-        Preset("paper-cifar-resnet56-resnet20-script", 0.8, 0.3, f"{_CODE}: CIFAR-100, resnet56 to resnet20, script",
-               weights=_RESNETS | {"distill_weight": 64.0}, note="the README of the same code has weight 32"),
+        Preset(
+            "paper-gpt2",
+            0.2,
+            0.7,
+            f"{_CODE}: GPT-2 XL to smaller GPT-2",
+            weights={"hard_weight": 0.0},
+            note=_OLD_FACTOR.format(0.9 / 0.14),
+        ),
+        Preset(
+            "paper-openllama",
+            0.1,
+            0.8,
+            f"{_CODE}: OpenLLaMA2 7B to 3B",
+            weights={"hard_weight": 0.0},
+            note=_OLD_FACTOR.format(0.9 / 0.08),
+        ),
+        Preset(
+            "paper-cifar-resnet56-resnet20",
+            0.8,
+            0.3,
+            f"{_CODE}: CIFAR-100, resnet56 to resnet20, README",
+            weights=_RESNETS | {"distill_weight": 32.0},
+            note="the script of the same code has weight 64",
+        ),
+        Preset(
+            "paper-cifar-resnet56-resnet20-script",
+            0.8,
+            0.3,
+            f"{_CODE}: CIFAR-100, resnet56 to resnet20, script",
+            weights=_RESNETS | {"distill_weight": 64.0},
+            note="the README of the same code has weight 32",
+        ),
         Preset("forward-kl", 1.0, 0.0, "ABKD paper, Table 1: forward KL"),
         Preset("reverse-kl", 0.0, 1.0, "ABKD paper, Table 1: reverse KL"),
         Preset("hellinger", 0.5, 0.5, "ABKD paper, Table 1: Hellinger", note="four times ½ Σ(√p−√q)²"),
         Preset("squared-euclidean", 1.0, 1.0, "ABKD paper, Table 1: ½ Σ(p−q)²"),
     )
-}  # fmt: skip
+}
 
 
 def find(name: str) -> Preset:

@@ -5,8 +5,6 @@ of the arrays, as eager framework code would, with its rounding, overflow and 0 
 public code of the ABKD paper as of 2025-07-05 and, where named so, of its state before 2025-06-05.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -4,8 +4,6 @@ They are of other people's runs. Some are contradicted by the paper itself and k
 them out unless they are asked for. Not public anywhere: ABKD's own CIFAR-100 and CLIP figures by pair and by data set.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -49,7 +47,7 @@ OPENLLAMA_PAIR = "openllama-7b:openllama-3b"
 CLIP_PAIR = "clip-vit-l-14:clip-vit-b-16"
 AVERAGE = "base-to-new average"
 
-#: ROUGE-L on `INSTRUCTION_SETS`, in their order
+# ROUGE-L on `INSTRUCTION_SETS`, in their order
 _ROUGE_L = {
     GPT2_PAIR: (
         ("teacher", (26.94, 13.31, 16.23, 24.28, 29.05), ABKD_REBUTTAL),
@@ -80,15 +78,26 @@ _ROUGE_L = {
 }
 
 _SECONDS_PER_SAMPLE = (
-    ("sft", 0.344), ("kd", 0.649), ("seqkd", 0.744), ("abkd", 0.768), ("alphanet", 0.882), ("distillm", 1.331),
-    ("gkd", 2.078), ("minillm", 4.452),
-)  # fmt: skip
+    ("sft", 0.344),
+    ("kd", 0.649),
+    ("seqkd", 0.744),
+    ("abkd", 0.768),
+    ("alphanet", 0.882),
+    ("distillm", 1.331),
+    ("gkd", 2.078),
+    ("minillm", 4.452),
+)
 
 CIFAR_PAIRS = (
-    "wrn-40-2:wrn-16-2", "wrn-40-2:wrn-40-1", "resnet56:resnet20", "resnet110:resnet20", "resnet110:resnet32",
-    "resnet32x4:resnet8x4", "vgg13:vgg8",
-)  # fmt: skip
-#: best test accuracy in percent on `CIFAR_PAIRS`, in their order; nobody published resnet110:resnet44
+    "wrn-40-2:wrn-16-2",
+    "wrn-40-2:wrn-40-1",
+    "resnet56:resnet20",
+    "resnet110:resnet20",
+    "resnet110:resnet32",
+    "resnet32x4:resnet8x4",
+    "vgg13:vgg8",
+)
+# best test accuracy in percent on `CIFAR_PAIRS`, in their order; nobody published resnet110:resnet44
 _CIFAR100 = (
     ("teacher", (75.61, 75.61, 72.34, 74.31, 74.31, 79.42, 74.64)),
     ("student", (73.26, 71.98, 69.06, 69.06, 71.14, 72.50, 70.36)),
@@ -100,7 +109,7 @@ _CIFAR100 = (
     ("wttm", (76.37, 74.58, 71.92, 71.67, 74.13, 76.06, 74.44)),
 )
 
-#: base, new and harmonic mean, over the eleven data sets
+# base, new and harmonic mean, over the eleven data sets
 _BASE_TO_NEW_AVERAGES = (
     ("clip", (69.34, 74.22, 71.70)),
     ("coop", (82.69, 63.22, 71.66)),
@@ -110,25 +119,30 @@ _BASE_TO_NEW_AVERAGES = (
     ("promptsrc", (84.26, 76.10, 79.97)),
     ("promptkd", (86.96, 80.73, 83.73)),
 )
-#: base and new, PromptKD
+# base and new, PromptKD
 _PROMPTKD = (
-    ("imagenet", (80.83, 74.66)), ("caltech101", (98.91, 96.65)), ("oxford-pets", (96.30, 98.01)),
-    ("stanford-cars", (82.80, 83.37)), ("flowers102", (99.42, 82.62)), ("food101", (92.43, 93.68)),
-    ("fgvc-aircraft", (49.12, 41.81)), ("sun397", (83.69, 81.54)), ("dtd", (85.84, 71.37)),
-    ("eurosat", (97.54, 82.08)), ("ucf101", (89.71, 82.27)),
-)  # fmt: skip
+    ("imagenet", (80.83, 74.66)),
+    ("caltech101", (98.91, 96.65)),
+    ("oxford-pets", (96.30, 98.01)),
+    ("stanford-cars", (82.80, 83.37)),
+    ("flowers102", (99.42, 82.62)),
+    ("food101", (92.43, 93.68)),
+    ("fgvc-aircraft", (49.12, 41.81)),
+    ("sun397", (83.69, 81.54)),
+    ("dtd", (85.84, 71.37)),
+    ("eurosat", (97.54, 82.08)),
+    ("ucf101", (89.71, 82.27)),
+)
 
-#: the article's, on Dolly, Self-Instruct, S-NI and UnNI
+# the article's, on Dolly, Self-Instruct, S-NI and UnNI
 _ARTICLE_ROUGE_L = (
     ("sft", (38.2, 40.1, 42.3, 39.8)),
     ("kd", (40.1, 41.7, 43.6, 41.2)),
     ("seqkd", (41.0, 42.5, 44.1, 42.0)),
     ("abkd", (43.7, 44.9, 46.8, 45.3)),
 )
-#: the article's accuracies, of KD and ABKD
-_ARTICLE_ACCURACY = (
-    ("cifar100", (78.4, 79.8)), ("food101", (90.7, 92.3)), ("eurosat", (96.1, 97.0)), ("ucf101", (82.3, 83.1)),
-)  # fmt: skip
+# the article's accuracies, of KD and ABKD
+_ARTICLE_ACCURACY = (("cifar100", (78.4, 79.8)), ("food101", (90.7, 92.3)), ("eurosat", (96.1, 97.0)), ("ucf101", (82.3, 83.1)))
 
 
 def _language() -> Iterator[PublishedNumber]:
@@ -199,7 +213,7 @@ def find(
     )
 
 
-#: names of the paper that have no public figure at all: asking for one is no mistake
+# names of the paper that have no public figure at all: asking for one is no mistake
 UNPUBLISHED = {
     "pair": ("resnet110:resnet44", "gpt2-xl:gpt2-medium", "gpt2-xl:gpt2-large"),
     "method": ("abdkd", "ablsd", "abttm", "imitkd", "tvd"),

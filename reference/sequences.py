@@ -1,7 +1,5 @@
 """Divergences of token sequences in float64 NumPy: which tokens count, and what the mean is taken over."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -1,7 +1,5 @@
 """`python -m results compare|gate|report|sync|ui`: what to do with the records of a store."""
 
-from __future__ import annotations
-
 import argparse
 import gc
 import sys
@@ -37,41 +35,34 @@ def _parser() -> command_line.Parser:
 
     every = commands.add_parser("compare", help="tables of methods, frameworks, errors and timings")
     selection.add_arguments(every)
-    every.add_argument(
-        "--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)"
-    )
+    every.add_argument("--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)")
     every.add_argument("--baseline", metavar="METHOD", help="method to compare the others with (default: kd, else sft)")
     every.add_argument("--format", choices=("markdown", "csv", "html", "latex"), help="(default: the output's suffix)")
-    every.add_argument(
-        "--output", metavar="FILE", help="write to this file (.md, .csv, .html, .tex), or CSV to this folder"
-    )
+    every.add_argument("--output", metavar="FILE", help="write to this file (.md, .csv, .html, .tex), or CSV to this folder")
     every.set_defaults(run=_compare)
 
     judge = commands.add_parser("gate", help="hold the records against the baselines; exit 1 on regressed or missing")
     selection.add_arguments(judge)
-    judge.add_argument(
-        "--seeds", type=command_line.whole_number, help="judge only the first so many seeds of the baselines"
-    )
+    judge.add_argument("--seeds", type=command_line.whole_number, help="judge only the first so many seeds of the baselines")
     judge.add_argument("--baselines", type=Path, help="folder of the baselines (default: the committed ones)")
     judge.add_argument("--markdown", metavar="FILE", help="write the summary to this file too")
     judge.add_argument("--junit", metavar="FILE", help="write JUnit XML to this file")
     judge.add_argument("--update", action="store_true", help="record the store's figures as the new baselines")
     judge.add_argument("--reason", default="", help="why the baselines change; required with --update")
-    judge.add_argument(
-        "--replace", action="store_true", help="with --update: drop entries that the store has no record of"
-    )
+    judge.add_argument("--replace", action="store_true", help="with --update: drop entries that the store has no record of")
     judge.add_argument("--time", action="store_true", help="judge (with --update: record) times of the loss as well")
     judge.add_argument(
-        "--other-seeds", type=_seeds, metavar="FIRST:END",
+        "--other-seeds",
+        type=_seeds,
+        metavar="FIRST:END",
         help="compare the means of these seeds (10:20 is 10 to 19) with the recorded means; sees much less",
-    )  # fmt: skip
-    judge.add_argument(
-        "--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop"
     )
+    judge.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
     judge.add_argument(
-        "--repeated", action="store_true",
+        "--repeated",
+        action="store_true",
         help="gate every run of other seeds in the store for itself, print how they came out, and stop",
-    )  # fmt: skip
+    )
     judge.set_defaults(run=_gate)
 
     write = commands.add_parser("report", help="all findings, tables and figures as one page and one Markdown file")
@@ -198,9 +189,7 @@ def _gate(parsed: argparse.Namespace) -> int:
     files = [file for file in files if parsed.time or file.suite != "loss"]
     if not any(file.entries for file in files):
         if parsed.where and baselines.read_all(folder):
-            raise ValueError(
-                f"None of the baselines in {folder} is one{_words(where)}; they are of {_backends(folder)}."
-            )
+            raise ValueError(f"None of the baselines in {folder} is one{_words(where)}; they are of {_backends(folder)}.")
         raise ValueError(
             f"No baselines{f' for {parsed.backend}' if parsed.backend else ''} in {folder}. Run the suites, look at "
             '`python -m results compare`, then record them: `python -m results gate --update --reason "…"`.'

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-#: what a shell reports of a command whose reader went away: 128 + SIGPIPE
+# what a shell reports of a command whose reader went away: 128 + SIGPIPE
 CLOSED_EARLY = 141
 
 

@@ -1,7 +1,5 @@
 """How records of students are grouped and named in tables: by section, row and column."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -12,9 +10,8 @@ from results.records.record import Record, Status
 TRACE_SCALE = "trace"
 TEACHER = "teacher"
 
-#: what tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
-APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype", "precision", "repeat",
-         "teacher_weights")  # fmt: skip
+# what tells sections and columns apart, or is averaged over; any other field of a cell tells rows apart.
+APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dtype", "precision", "repeat", "teacher_weights")
 _SHARED = ("dataset", "scale", "dtype", "precision", "teacher_weights")
 
 

@@ -1,19 +1,7 @@
 """What is known of metrics by their names."""
 
-from __future__ import annotations
-
 # Metrics of which more is better; of all others (losses, errors, times, memory) less is.
-_HIGHER = (
-    "accuracy",
-    "agreement",
-    "rouge_l",
-    "base",
-    "new",
-    "harmonic_mean",
-    "percent_of_copy",
-    "images_per_s",
-    "times_plain",
-)
+_HIGHER = ("accuracy", "agreement", "rouge_l", "base", "new", "harmonic_mean", "percent_of_copy", "images_per_s", "times_plain")
 
 
 def higher_is_better(metric: str) -> bool:

@@ -1,16 +1,14 @@
 """Which records a command looks at: `--backend torch`, `--where scale=smoke,small --where method!=sft`."""
 
-from __future__ import annotations
-
 import argparse
 from difflib import get_close_matches
 from typing import Any
 
 from results.records.record import Record
 
-#: what a cell means by not naming a field
+# what a cell means by not naming a field
 UNSAID = {"precision": "float32", "repeat": 0}
-#: values that a message lists
+# values that a message lists
 _LISTED = 8
 
 

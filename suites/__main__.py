@@ -34,56 +34,116 @@ from suites.sweep.space import Range
 if TYPE_CHECKING:
     from results.records.store import Store
 
-#: small networks gain nothing from more threads, and lose a lot where other processes want the cores too
+# small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line's arguments."""
     parser = command_line.Parser(
-        prog="python -m suites", usage="%(prog)s [suite ...] [options]",
+        prog="python -m suites",
+        usage="%(prog)s [suite ...] [options]",
         description="Measure a backend: agreement of the loss with the reference, its speed, and the distillation of "
         "students. Lists (with commas) multiply. Finished cells are not run again.",
-    )  # fmt: skip
+    )
     add = parser.add_argument
-    add("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)}: all of them where none is named; "
-        f"{', '.join(SUITES_ON_REQUEST)} where it is; {SWEEP} alone")  # fmt: skip
+    add(
+        "suites",
+        nargs="*",
+        metavar="suite",
+        help=f"{', '.join(SUITES)}: all of them where none is named; {', '.join(SUITES_ON_REQUEST)} where it is; {SWEEP} alone",
+    )
     add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
-    add("--pair", type=_list(str), default=(), metavar="TEACHER:STUDENT,…",
-        help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(find.model_names())} "
-        "(default: the data set's)")  # fmt: skip
-    add("--dataset", type=_list(str), default=(), metavar="NAME,…",
-        help=f"{', '.join(find.RECIPES)} (default: the pair's, else the scale's)")  # fmt: skip
-    add("--method", type=_list(str), default=(), metavar="NAME,…",
-        help=f"{', '.join(methods.METHODS)} (default: the recipe's)")  # fmt: skip
-    add("--alpha", type=_numbers, default=(), metavar="A,…", help="default: the recipe's; write --alpha=-0.5,0 where "
-        "the first is negative; in a random sweep also LOW:HIGH")  # fmt: skip
+    add(
+        "--pair",
+        type=_list(str),
+        default=(),
+        metavar="TEACHER:STUDENT,…",
+        help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(find.model_names())} (default: the data set's)",
+    )
+    add(
+        "--dataset",
+        type=_list(str),
+        default=(),
+        metavar="NAME,…",
+        help=f"{', '.join(find.RECIPES)} (default: the pair's, else the scale's)",
+    )
+    add("--method", type=_list(str), default=(), metavar="NAME,…", help=f"{', '.join(methods.METHODS)} (default: the recipe's)")
+    add(
+        "--alpha",
+        type=_numbers,
+        default=(),
+        metavar="A,…",
+        help="default: the recipe's; write --alpha=-0.5,0 where the first is negative; in a random sweep also LOW:HIGH",
+    )
     add("--beta", type=_numbers, default=(), metavar="B,…", help="default: the recipe's")
-    add("--preset", type=_list(str), default=(), metavar="NAME,…",
-        help=f"alpha and beta by name: {', '.join(presets.PRESETS)}")  # fmt: skip
+    add("--preset", type=_list(str), default=(), metavar="NAME,…", help=f"alpha and beta by name: {', '.join(presets.PRESETS)}")
     add("--temperature", type=_numbers, default=(), metavar="T,…", help="default: the recipe's; 1 in the loss suite")
-    add("--distill-weight", type=_numbers, default=(), metavar="W,…",
-        help="weight of the distillation term (default: the recipe's)")  # fmt: skip
-    add("--hard-weight", type=_numbers, default=(), metavar="W,…",
-        help="weight of the labels' cross-entropy (default: the recipe's)")  # fmt: skip
-    add("--set", type=_setting, action="append", default=[], metavar="NAME=V,…", dest="settings",
-        help="another parameter of a method, such as gamma=0.2 or non_target_weight=2,8")  # fmt: skip
-    add("--seeds", type=_seeds, default=(0, None), metavar="N|FIRST:END",
-        help="seeds 0 to N − 1, or FIRST to END − 1 (default: from 0, as many as the recipe says)")  # fmt: skip
-    add("--scale", default=SCALES[0],
-        help=f"{', '.join(SCALES)}: embedded data, real data and a short schedule, the paper's recipe "
-        "(default %(default)s)")  # fmt: skip
+    add(
+        "--distill-weight",
+        type=_numbers,
+        default=(),
+        metavar="W,…",
+        help="weight of the distillation term (default: the recipe's)",
+    )
+    add(
+        "--hard-weight",
+        type=_numbers,
+        default=(),
+        metavar="W,…",
+        help="weight of the labels' cross-entropy (default: the recipe's)",
+    )
+    add(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=V,…",
+        dest="settings",
+        help="another parameter of a method, such as gamma=0.2 or non_target_weight=2,8",
+    )
+    add(
+        "--seeds",
+        type=_seeds,
+        default=(0, None),
+        metavar="N|FIRST:END",
+        help="seeds 0 to N − 1, or FIRST to END − 1 (default: from 0, as many as the recipe says)",
+    )
+    add(
+        "--scale",
+        default=SCALES[0],
+        help=f"{', '.join(SCALES)}: embedded data, real data and a short schedule, the paper's recipe (default %(default)s)",
+    )
     add("--teacher-weights", metavar="FILE", help="safetensors of the teacher, which is then not trained")
-    add("--teacher-of", metavar="BACKEND", help="the teacher that this backend has trained in the same store, so that "
-        "students of several backends learn from the same weights")  # fmt: skip
-    add("--dtype", type=_list(str), default=(), metavar="NAME,…",
-        help=f"{', '.join(DTYPES)} (default: all in agreement, float32 elsewhere)")  # fmt: skip
-    add("--precision", type=_list(str), default=(), metavar="NAME,…",
+    add(
+        "--teacher-of",
+        metavar="BACKEND",
+        help="the teacher that this backend has trained in the same store, so that "
+        "students of several backends learn from the same weights",
+    )
+    add(
+        "--dtype",
+        type=_list(str),
+        default=(),
+        metavar="NAME,…",
+        help=f"{', '.join(DTYPES)} (default: all in agreement, float32 elsewhere)",
+    )
+    add(
+        "--precision",
+        type=_list(str),
+        default=(),
+        metavar="NAME,…",
         help=f"{', '.join(PRECISIONS)}: what convolutions and dense layers of students (and of the teacher beside them) "
-        "compute in (default: float32)")  # fmt: skip
-    add("--repeats", type=command_line.whole_number, default=0, metavar="N",
+        "compute in (default: float32)",
+    )
+    add(
+        "--repeats",
+        type=command_line.whole_number,
+        default=0,
+        metavar="N",
         help="train each student N times more with the rows of each batch in another order: how far runs of one seed "
-        "lie apart (default: %(default)s)")  # fmt: skip
+        "lie apart (default: %(default)s)",
+    )
     add("--device", default="auto", help="auto, cpu, or what the backend calls its accelerator (default %(default)s)")
     add(
         "--threads",
@@ -150,13 +210,25 @@ def select(options: argparse.Namespace) -> Selection:
     selection = Selection(
         suites=tuple(dict.fromkeys(options.suites)) or SUITES,
         backend=options.backend or installed_backend(),
-        precisions=options.precision, repeats=options.repeats,
-        pairs=options.pair, datasets=options.dataset, methods=options.method, alphas=options.alpha, betas=options.beta,
-        temperatures=options.temperature, presets=options.preset, distill_weights=options.distill_weight,
-        hard_weights=options.hard_weight, settings=tuple(options.settings), scale=options.scale,
-        first_seed=options.seeds[0], seeds=options.seeds[1], dtypes=options.dtype,
-        teacher_weights=options.teacher_weights, sweep=sweep,
-    )  # fmt: skip
+        precisions=options.precision,
+        repeats=options.repeats,
+        pairs=options.pair,
+        datasets=options.dataset,
+        methods=options.method,
+        alphas=options.alpha,
+        betas=options.beta,
+        temperatures=options.temperature,
+        presets=options.preset,
+        distill_weights=options.distill_weight,
+        hard_weights=options.hard_weight,
+        settings=tuple(options.settings),
+        scale=options.scale,
+        first_seed=options.seeds[0],
+        seeds=options.seeds[1],
+        dtypes=options.dtype,
+        teacher_weights=options.teacher_weights,
+        sweep=sweep,
+    )
     check(selection)
     if sweep is not None:
         sweep_options.check_axes(selection)
@@ -211,17 +283,22 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
     harness = backends.load(selection.backend)
     threads = options.threads or (SMOKE_THREADS if selection.scale == "smoke" or options.ray is not None else None)
     if options.ray is not None:
-        setup = workers.Setup(
-            selection.backend, harness.__name__, threads, options.device, None, None, options.keep_students
-        )
+        setup = workers.Setup(selection.backend, harness.__name__, threads, options.device, None, None, options.keep_students)
         return ray_context(setup, selection, options, harness, store)
     device = harness.set_up(threads=threads, device=options.device)
     return Context(
-        backend=selection.backend, harness=harness, store=store, device=device,
-        workers=options.workers or workers.count(threads, device), threads=threads, loss_threads=options.threads,
-        description=harness.describe(), environment=environment.capture(), teacher_weights=selection.teacher_weights,
+        backend=selection.backend,
+        harness=harness,
+        store=store,
+        device=device,
+        workers=options.workers or workers.count(threads, device),
+        threads=threads,
+        loss_threads=options.threads,
+        description=harness.describe(),
+        environment=environment.capture(),
+        teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
-    )  # fmt: skip
+    )
 
 
 def ray_context(
@@ -238,10 +315,17 @@ def ray_context(
     ray_cluster.connect(options.ray)
     device, description, surroundings = ray_cluster.describe_node(setup, share)
     context = Context(
-        backend=selection.backend, harness=harness, store=store, device=device, workers=ray_cluster.at_once(share),
-        threads=setup.threads, description=description, environment=surroundings,
-        teacher_weights=selection.teacher_weights, keep_students=options.keep_students,
-    )  # fmt: skip
+        backend=selection.backend,
+        harness=harness,
+        store=store,
+        device=device,
+        workers=ray_cluster.at_once(share),
+        threads=setup.threads,
+        description=description,
+        environment=surroundings,
+        teacher_weights=selection.teacher_weights,
+        keep_students=options.keep_students,
+    )
     context.cache[sweep_run.PLACE] = ray_cluster.RayPlace(context, setup, share)
     return context
 
@@ -285,9 +369,13 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace, arguments:
 
 
 def finish(
-    planned: list[plan.PlannedCell], sweep: sweep_plan.SweepPlan | None, outcome: runner.Run, context: Context,
-    options: argparse.Namespace, arguments: Sequence[str],
-) -> int:  # fmt: skip
+    planned: list[plan.PlannedCell],
+    sweep: sweep_plan.SweepPlan | None,
+    outcome: runner.Run,
+    context: Context,
+    options: argparse.Namespace,
+    arguments: Sequence[str],
+) -> int:
     """Feed MLflow, say how it went and how to continue; returns the exit status."""
     from results.tracking import send
 

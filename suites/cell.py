@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-#: float types that logits can have
+# float types that logits can have
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-#: embedded data and minutes, real data and a short schedule, the paper's recipe
+# embedded data and minutes, real data and a short schedule, the paper's recipe
 SCALES = ("smoke", "small", "paper")
 
 
@@ -72,9 +72,7 @@ class Cell:
         """The label without seed and dtype: cells that a plan counts together."""
         given = dict(self.options)
         words = ["trace"] if self.scale == "trace" else []
-        words += [
-            str(word) for word in (self.pair, self.method, given.get("divergence"), given.get("implementation")) if word
-        ]
+        words += [str(word) for word in (self.pair, self.method, given.get("divergence"), given.get("implementation")) if word]
         if "rows" in given:
             words.append(f"{given['rows']}×{given['classes']}")
         if "alpha" in given:

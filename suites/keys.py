@@ -15,7 +15,7 @@ from results.places import CLONE
 from suites.cell import Cell
 
 ROOT = CLONE
-#: parts of the names under which a backend's `describe` gives settings that change results
+# parts of the names under which a backend's `describe` gives settings that change results
 DECISIVE = ("thread", "determin", "tf32", "precision", "x64", "flags")
 
 
@@ -41,9 +41,7 @@ def source_files(*patterns: str) -> tuple[Path, ...]:
     for pattern in patterns:
         matching = [path for path in ROOT.glob(pattern) if path.is_file()]
         if not matching:
-            raise ValueError(
-                f"pattern={pattern!r} matches no file under {ROOT}; name the files that compute the result"
-            )
+            raise ValueError(f"pattern={pattern!r} matches no file under {ROOT}; name the files that compute the result")
         found.update(matching)
     return tuple(sorted(found))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from results.records.record import Record
 
 SUITES: dict[str, Suite] = {suite.name: suite for suite in (AGREEMENT, LOSS, DISTILL, THROUGHPUT)}
-#: a record with another status is of a cell that is run again
+# a record with another status is of a cell that is run again
 FINISHED = ("ok", "diverged")
 
 
@@ -68,9 +68,12 @@ def make_plan(selection: Selection, context: Context) -> list[PlannedCell]:
 
 
 def look_up(
-    suite: Suite, cell: Cell, context: Context, times: dict[tuple[Any, ...], float],
+    suite: Suite,
+    cell: Cell,
+    context: Context,
+    times: dict[tuple[Any, ...], float],
     counts: "Callable[[Record], bool]" = lambda record: record.status in FINISHED,
-) -> PlannedCell:  # fmt: skip
+) -> PlannedCell:
     """What will become of a cell.
 
     Args:
@@ -116,9 +119,7 @@ def earlier_times(context: Context) -> dict[tuple[Any, ...], float]:
     return {kind: statistics.median(seconds) for kind, seconds in found.items()}
 
 
-def describe(
-    plan: list[PlannedCell], group_of: Callable[[PlannedCell], str] = lambda planned: planned.cell.group
-) -> str:
+def describe(plan: list[PlannedCell], group_of: Callable[[PlannedCell], str] = lambda planned: planned.cell.group) -> str:
     """The plan as a table, with what cannot run and why, and the estimated time.
 
     Args:

@@ -15,11 +15,11 @@ from suites.distill.recipes import find
 from suites.sweep.space import Sweep
 
 SUITES = ("agreement", "loss", "distill")
-#: those that run where they are named only: they want a quiet machine, and measure the harness
+# those that run where they are named only: they want a quiet machine, and measure the harness
 SUITES_ON_REQUEST = ("throughput",)
-#: not a suite of its own: cells of the suite "distill", searched for the best setting
+# not a suite of its own: cells of the suite "distill", searched for the best setting
 SWEEP = "sweep"
-#: what a sweep searches where the user names no method
+# what a sweep searches where the user names no method
 SWEPT_METHODS = ("abkd",)
 
 

@@ -6,9 +6,9 @@ that goes on in the middle of an epoch sees the numbers that an uninterrupted on
 
 import numpy as np
 
-#: the top word of Philox's counter, so that streams of the same key never overlap; numbers stay what they are
+# the top word of Philox's counter, so that streams of the same key never overlap; numbers stay what they are
 PURPOSES = {"order": 0, "augmentation": 1, "corruption": 2, "rows": 3}
-#: 64-bit words that one value of the counter gives
+# 64-bit words that one value of the counter gives
 WORDS_PER_COUNT = 4
 
 
@@ -32,9 +32,7 @@ def raw_stream(purpose: str, seed: int, epoch: int, count: int, *, first: int = 
     if purpose not in PURPOSES:
         raise ValueError(f"purpose={purpose!r} is not known; choose one of {', '.join(PURPOSES)}")
     if count < 0 or first < 0 or first % WORDS_PER_COUNT:
-        raise ValueError(
-            f"count={count!r} must be 0 or greater, first={first!r} a multiple of {WORDS_PER_COUNT}, 0 or greater"
-        )
+        raise ValueError(f"count={count!r} must be 0 or greater, first={first!r} a multiple of {WORDS_PER_COUNT}, 0 or greater")
     key = np.array([seed, epoch], dtype=np.uint64)
     counter = np.array([first // WORDS_PER_COUNT, 0, 0, PURPOSES[purpose]], dtype=np.uint64)
     return np.random.Philox(key=key, counter=counter).random_raw(count)

@@ -74,10 +74,15 @@ def context_of(harness, store):
 
 def student_cell(harness):
     return Cell(
-        "distill", backend=harness.NAME, pair="convnet-4:convnet-4", dataset="cifar100", method="abkd", scale="small",
-        seed=0, options=(("alpha", 0.8), ("beta", 0.3), ("distill_weight", 4.0), ("hard_weight", 1.0),
-                         ("temperature", 4.0)),
-    )  # fmt: skip
+        "distill",
+        backend=harness.NAME,
+        pair="convnet-4:convnet-4",
+        dataset="cifar100",
+        method="abkd",
+        scale="small",
+        seed=0,
+        options=(("alpha", 0.8), ("beta", 0.3), ("distill_weight", 4.0), ("hard_weight", 1.0), ("temperature", 4.0)),
+    )
 
 
 def run(cell, context):

@@ -15,9 +15,7 @@ NAME = "triangular_discrimination"
 def blocks() -> dict[str, str]:
     """The page's code by the paragraph that introduces it: "definition", "row", and the backends."""
     section = TEXT[TEXT.index("## Add a divergence") :]
-    found = re.findall(
-        r"^(?:\*\*The (definition|row)|(PyTorch|JAX|TensorFlow):).*?^```python\n(.*?)^```", section, re.M | re.S
-    )
+    found = re.findall(r"^(?:\*\*The (definition|row)|(PyTorch|JAX|TensorFlow):).*?^```python\n(.*?)^```", section, re.M | re.S)
     names = {"PyTorch": "torch", "JAX": "jax", "TensorFlow": "tensorflow"}
     return {names.get(framework, part): code for part, framework, code in found}
 

@@ -18,7 +18,7 @@ from backends.common.training.result import TrainingResult
 from reference.catalogue import DIVERGENCES
 
 NAME = "torch"
-#: set by a test: called with the number of the training that begins, to break it off
+# set by a test: called with the number of the training that begins, to break it off
 on_train = None
 trainings = 0
 
@@ -36,15 +36,23 @@ def peak_memory_bytes():
 
 
 def value_and_gradient(
-    divergence, student_logits, teacher_logits, parameters, *, temperature=1.0, mask=None, reduction="none",
-    dtype="float32", teacher_dtype=None,
-):  # fmt: skip
+    divergence,
+    student_logits,
+    teacher_logits,
+    parameters,
+    *,
+    temperature=1.0,
+    mask=None,
+    reduction="none",
+    dtype="float32",
+    teacher_dtype=None,
+):
     return DIVERGENCES[divergence].reference(
         student_logits, teacher_logits, *parameters.values(), temperature=temperature, mask=mask, reduction=reduction
     )
 
 
-#: trained linear layers, by the number that stands for them among the exported network's weights
+# trained linear layers, by the number that stands for them among the exported network's weights
 _trained = {}
 
 
@@ -68,10 +76,26 @@ def predict(model, inputs, batch_size=512):
 
 
 def train(
-    teacher, student, batches, *, dtype="float32", method="abkd", alpha=None, beta=None, temperature=None,
-    distill_weight=None, hard_weight=1.0, learning_rate=None, momentum=0.9,
-    weight_decay=0.0, epochs=1, progress=True, on_epoch=None, precision="float32", **own,
-):  # fmt: skip
+    teacher,
+    student,
+    batches,
+    *,
+    dtype="float32",
+    method="abkd",
+    alpha=None,
+    beta=None,
+    temperature=None,
+    distill_weight=None,
+    hard_weight=1.0,
+    learning_rate=None,
+    momentum=0.9,
+    weight_decay=0.0,
+    epochs=1,
+    progress=True,
+    on_epoch=None,
+    precision="float32",
+    **own,
+):
     global trainings
     trainings += 1
     if os.environ.get("ABKD_TEST_STARTS"):  # of trainings in other processes

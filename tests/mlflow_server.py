@@ -31,9 +31,7 @@ class Server:
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         quick = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with open(self.folder / "log", "a") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.folder, env=quick, stdout=log, stderr=log, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, cwd=self.folder, env=quick, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 90
         while True:
             with contextlib.suppress(OSError):

@@ -78,9 +78,7 @@ def max_pool(x):
     batch, channels, height, width = x.array.shape
     cut = x.array.reshape(batch, channels, height // 2, 2, width // 2, 2)
     best = cut.max((3, 5), keepdims=True)
-    share = (cut == best) / (cut == best).sum(
-        (3, 5), keepdims=True
-    )  # no ties among random numbers but at 0, where ReLU
+    share = (cut == best) / (cut == best).sum((3, 5), keepdims=True)  # no ties among random numbers but at 0, where ReLU
 
     def backward(gradient):  # has no gradient anyway
         return (share * gradient[:, :, :, None, :, None]).reshape(x.array.shape)
@@ -97,8 +95,10 @@ def spatial_mean(x):
 def linear(x, weight, bias):
     return Value(
         x.array @ weight.array.T + bias.array,
-        (x, lambda g: g @ weight.array), (weight, lambda g: g.T @ x.array), (bias, lambda g: g.sum(0)),
-    )  # fmt: skip
+        (x, lambda g: g @ weight.array),
+        (weight, lambda g: g.T @ x.array),
+        (bias, lambda g: g.sum(0)),
+    )
 
 
 class Network:
@@ -165,8 +165,10 @@ class Network:
 
         return Value(
             normal * column(scale.array) + column(shift.array),
-            (x, to_x), (scale, lambda g: (g * normal).sum((0, 2, 3))), (shift, lambda g: g.sum((0, 2, 3))),
-        )  # fmt: skip
+            (x, to_x),
+            (scale, lambda g: (g * normal).sum((0, 2, 3))),
+            (shift, lambda g: g.sum((0, 2, 3))),
+        )
 
     def _resnet(self, x):
         x = relu(self._norm(self._conv(x, "conv1"), "bn1"))

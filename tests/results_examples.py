@@ -3,17 +3,11 @@
 import datetime
 import math
 
-import numpy
+import numpy as np
 
 from results import Record
 
-DIGITS = {
-    "pair": "digits-teacher:digits-student",
-    "dataset": "digits",
-    "scale": "smoke",
-    "dtype": "float32",
-    "device": "cpu",
-}
+DIGITS = {"pair": "digits-teacher:digits-student", "dataset": "digits", "scale": "smoke", "dtype": "float32", "device": "cpu"}
 METHODS = {"sft": {}, "kd": {"temperature": 4.0}, "abkd": {"alpha": 0.8, "beta": 0.2, "temperature": 4.0}}
 
 
@@ -48,22 +42,19 @@ def distill(method="abkd", seed=0, backend="torch", accuracy=0.97, invocation="f
 def diverged(method="kd", seed=3, **fields) -> Record:
     """A student whose loss became nan."""
     return distill(
-        method, seed, status="diverged", message="the loss was not finite after 41 steps",
+        method,
+        seed,
+        status="diverged",
+        message="the loss was not finite after 41 steps",
         metrics={"train/loss": math.nan, "test/nll": math.inf, "test/accuracy": 0.1},
-        curves={"train/loss": [2.0, math.nan]}, **fields,
-    )  # fmt: skip
+        curves={"train/loss": [2.0, math.nan]},
+        **fields,
+    )
 
 
 def agreement(dtype="float32", backend="torch", value=1e-7, gradient=2e-7, classes=10, **fields) -> Record:
     """Errors of one cell of the agreement suite."""
-    cell = {
-        "backend": backend,
-        "divergence": "ab_divergence",
-        "alpha": 0.8,
-        "beta": 0.2,
-        "classes": classes,
-        "dtype": dtype,
-    }
+    cell = {"backend": backend, "divergence": "ab_divergence", "alpha": 0.8, "beta": 0.2, "classes": classes, "dtype": dtype}
     return Record(
         **{
             "suite": "agreement",
@@ -84,11 +75,7 @@ def loss(implementation="ours", backend="torch", milliseconds=40.0, **fields) ->
     cell = {"backend": backend, "rows": 512, "classes": 50257, "dtype": "float32", "implementation": implementation}
     if implementation == "ours":
         cell |= {"divergence": "ab_divergence", "alpha": 0.8, "beta": 0.2}
-    times = {
-        "loss/forward_ms": milliseconds / 2,
-        "loss/forward_backward_ms": milliseconds,
-        "loss/percent_of_copy": 61.0,
-    }
+    times = {"loss/forward_ms": milliseconds / 2, "loss/forward_backward_ms": milliseconds, "loss/percent_of_copy": 61.0}
     return Record(
         **{
             "suite": "loss",
@@ -108,8 +95,8 @@ def trace(backend="torch", dtype="float64", difference=0.0) -> Record:
     """The first 20 training steps, every figure off by a relative difference."""
     factor = 1 + difference
     found = {
-        "losses": list(2.3 * numpy.exp(-numpy.arange(20) / 9) * factor),
-        "logits": (numpy.arange(12.0).reshape(3, 4) * factor).tolist(),
+        "losses": list(2.3 * np.exp(-np.arange(20) / 9) * factor),
+        "logits": (np.arange(12.0).reshape(3, 4) * factor).tolist(),
         "statistics": {"bn.running_mean": [0.5 * factor, 1.0 * factor], "bn.running_var": [1.0, 2.0]},
     }
     cell = {"scale": "trace", "dtype": dtype}

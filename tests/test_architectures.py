@@ -7,12 +7,21 @@ from backends.common.networks import convolutional
 from backends.common.weight_files import read_weights, save_weights
 
 SHAPE = (32, 32, 3)
-#: with 100 classes
+# with 100 classes
 COUNTS = {
-    "resnet8x4": 1_233_540, "resnet20": 278_324, "resnet32": 472_756, "resnet32x4": 7_433_860, "resnet44": 667_188,
-    "resnet56": 861_620, "resnet110": 1_736_564, "WRN-16-2": 703_284, "WRN-40-1": 569_780, "WRN-40-2": 2_255_156,
-    "vgg8": 3_965_028, "vgg13": 9_462_180,
-}  # fmt: skip
+    "resnet8x4": 1_233_540,
+    "resnet20": 278_324,
+    "resnet32": 472_756,
+    "resnet32x4": 7_433_860,
+    "resnet44": 667_188,
+    "resnet56": 861_620,
+    "resnet110": 1_736_564,
+    "WRN-16-2": 703_284,
+    "WRN-40-1": 569_780,
+    "WRN-40-2": 2_255_156,
+    "vgg8": 3_965_028,
+    "vgg13": 9_462_180,
+}
 SPEC = convolutional.get("resnet8", input_shape=SHAPE, classes=10)
 
 
@@ -28,8 +37,22 @@ def test_spellings_mean_one_network():
     assert len(specs) == 1
 
 
-@pytest.mark.parametrize("name", ["resnet", "resnet21", "resnet2", "wrn-40", "wrn-39-2", "wrn-40-0", "vgg11", "convnet",
-                                  "convnet-0", "convnet-4-x", "densenet40"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet",
+        "resnet21",
+        "resnet2",
+        "wrn-40",
+        "wrn-39-2",
+        "wrn-40-0",
+        "vgg11",
+        "convnet",
+        "convnet-0",
+        "convnet-4-x",
+        "densenet40",
+    ],
+)
 def test_names_that_are_none(name):
     with pytest.raises(ValueError, match=f"model='{name}'"):
         convolutional.get(name, input_shape=SHAPE, classes=100)
@@ -37,13 +60,7 @@ def test_names_that_are_none(name):
 
 def test_names_of_published_checkpoints():
     names = {
-        "resnet20": (
-            "conv1.weight",
-            "bn1.running_var",
-            "layer1.2.conv2.weight",
-            "layer3.0.downsample.1.bias",
-            "fc.bias",
-        ),
+        "resnet20": ("conv1.weight", "bn1.running_var", "layer1.2.conv2.weight", "layer3.0.downsample.1.bias", "fc.bias"),
         "wrn-16-2": ("block1.layer.0.convShortcut.weight", "block3.layer.1.bn2.weight", "bn1.weight", "fc.weight"),
         "vgg13": ("block0.0.bias", "block0.4.running_mean", "block4.3.weight", "classifier.weight"),
     }

@@ -8,7 +8,7 @@ from reference.golden import compute
 from reference.grid import AB_GRID, TEMPERATURES, draw_logits, round_to
 
 NON_NEGATIVE = [pair for pair in AB_GRID if min(pair) >= 0]
-#: float16's smallest step, nearer than half of which no stored gradient entry can be, and its largest number
+# float16's smallest step, nearer than half of which no stored gradient entry can be, and its largest number
 SMALLEST_STEP = {"float16": 2.0**-24}
 LARGEST = {"float16": 65504.0}
 
@@ -103,12 +103,8 @@ def test_ten_thousand_random_rows_in_float32(backend, temperature):
     value_errors, gradient_errors = [], []
     for part, (alpha, beta) in zip(np.array_split(np.arange(10_000), len(NON_NEGATIVE)), NON_NEGATIVE, strict=True):
         parameters = {"alpha": alpha, "beta": beta}
-        got = backend.value_and_gradient(
-            "ab_divergence", student[part], teacher[part], parameters, temperature=temperature
-        )
-        want = ab_divergence_and_gradient(
-            student[part], teacher[part], alpha, beta, temperature=temperature, reduction="none"
-        )
+        got = backend.value_and_gradient("ab_divergence", student[part], teacher[part], parameters, temperature=temperature)
+        want = ab_divergence_and_gradient(student[part], teacher[part], alpha, beta, temperature=temperature, reduction="none")
         value_error, gradient_error = row_errors(got, want)
         value_errors.append(value_error)
         gradient_errors.append(gradient_error)
@@ -128,9 +124,7 @@ def test_types_of_student_and_teacher_may_differ(backend, student_type, teacher_
     got = backend.value_and_gradient(
         "ab_divergence", student, teacher, {"alpha": 0.3, "beta": 0.6}, dtype=student_type, teacher_dtype=teacher_type
     )
-    value_error, gradient_error = row_errors(
-        got, ab_divergence_and_gradient(student, teacher, 0.3, 0.6, reduction="none")
-    )
+    value_error, gradient_error = row_errors(got, ab_divergence_and_gradient(student, teacher, 0.3, 0.6, reduction="none"))
     bounds = {"float32": (2e-6, 5e-6), "bfloat16": (1e-5, 8e-3), "float64": (1e-12, 1e-12)}[student_type]
     assert value_error.max() <= bounds[0]
     assert gradient_error.max() <= bounds[1]
@@ -144,9 +138,15 @@ def test_leading_shapes_and_reductions(backend, shape, reduction):
     mask = random.uniform(size=shape[:-1]) < 0.6
     for selected in (None, mask):
         value, gradient = backend.value_and_gradient(
-            "ab_divergence", student, teacher, {"alpha": 0.4, "beta": -0.1}, mask=selected, reduction=reduction,
-            dtype="float64", temperature=2.0,
-        )  # fmt: skip
+            "ab_divergence",
+            student,
+            teacher,
+            {"alpha": 0.4, "beta": -0.1},
+            mask=selected,
+            reduction=reduction,
+            dtype="float64",
+            temperature=2.0,
+        )
         want_value, want_gradient = ab_divergence_and_gradient(
             student, teacher, 0.4, -0.1, mask=selected, reduction=reduction, temperature=2.0
         )

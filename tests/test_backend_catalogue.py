@@ -18,12 +18,12 @@ from reference.grid import draw_logits, round_to
 
 INF = np.inf
 NAMES = list(DIVERGENCES)
-#: the value of a batch is the larger of two means, so a mean of row values is something else
+# the value of a batch is the larger of two means, so a mean of row values is something else
 MAXIMUM_OF_MEANS = ("alphanet",)
-#: float16's smallest step (an entry may be half of it off) and its largest number
+# float16's smallest step (an entry may be half of it off) and its largest number
 HALF_STEP = {"float16": 2.0**-25}
 LARGEST = {"float16": 65504.0}
-#: one shape for nearly all that has few classes, and one for what has 100: compilers that specialise take most of the time
+# one shape for nearly all that has few classes, and one for what has 100: compilers that specialise take most of the time
 SHAPE = (6, 6)
 ROWS_OF_100 = 200
 properties = settings(max_examples=10, deadline=None, derandomize=True, database=None)
@@ -112,10 +112,9 @@ def evaluate_repeated(backend, name, case, dtype):
     return tuple(result[: case.rows] for result in results)
 
 
-#: float16 and rows of 50,257 classes are left to the agreement suite
+# float16 and rows of 50,257 classes are left to the agreement suite
 @pytest.mark.parametrize(
-    ("dtype", "value_bound", "gradient_bound"),
-    [("float64", 1e-12, 1e-12), ("float32", 1e-5, 1e-5), ("bfloat16", 1e-5, 8e-3)],
+    ("dtype", "value_bound", "gradient_bound"), [("float64", 1e-12, 1e-12), ("float32", 1e-5, 1e-5), ("bfloat16", 1e-5, 8e-3)]
 )
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "ab_divergence"])  # has tests of its own
 def test_golden_cases(backend, name, dtype, value_bound, gradient_bound):
@@ -167,7 +166,7 @@ def test_nearly_equal_bfloat16_logits(backend, name):
 # -------------------------------------------------------------------------------------------------------- properties
 
 
-#: on a lattice, so that adding a constant to the logits is exact
+# on a lattice, so that adding a constant to the logits is exact
 LATTICE = st.integers(-8 * 1024, 8 * 1024).map(lambda n: n / 1024)
 logits = arrays.arrays(np.float64, SHAPE, elements=LATTICE)
 nearby = arrays.arrays(np.float64, SHAPE, elements=st.sampled_from([0.0, 2.0**-10, -(2.0**-10), 2.0**-6]))
@@ -203,9 +202,7 @@ def test_zero_if_and_only_if_equal(backend, name, teacher, step, constant):
 def test_a_constant_added_to_the_logits_changes_nothing(backend, name, student, teacher, constants):
     assume((switch_distance(name)(student, teacher, middle(name), 1.0) > 1e-9).all())
     value, gradient = backend.value_and_gradient(name, student, teacher, middle(name), dtype="float64")
-    moved = backend.value_and_gradient(
-        name, student + constants[0], teacher + constants[1], middle(name), dtype="float64"
-    )
+    moved = backend.value_and_gradient(name, student + constants[0], teacher + constants[1], middle(name), dtype="float64")
     np.testing.assert_allclose(moved[0], value, rtol=1e-12, atol=1e-25)
     np.testing.assert_allclose(moved[1], gradient, rtol=0, atol=1e-12 * max(np.abs(gradient).max(), 1e-12))
 
@@ -223,12 +220,7 @@ def test_the_order_of_classes_does_not_matter(backend, name, student, teacher, o
 
 @each
 @properties
-@given(
-    student=logits,
-    teacher=logits,
-    row=st.integers(0, SHAPE[0] - 1),
-    reduction=st.sampled_from(["mean", "sum", "none"]),
-)
+@given(student=logits, teacher=logits, row=st.integers(0, SHAPE[0] - 1), reduction=st.sampled_from(["mean", "sum", "none"]))
 def test_masked_equals_subset(backend, name, student, teacher, row, reduction):
     """Rows left out hold NaN and +inf; what is left is the same as without them."""
     mask = np.arange(SHAPE[0]) != row
@@ -310,7 +302,7 @@ def test_a_vocabulary_of_200_000(backend, name):
         assert gradient_error <= 1e-5
 
 
-#: rows of (student, teacher), so that one call covers them all; two more classes that both forbid give it the usual shape
+# rows of (student, teacher), so that one call covers them all; two more classes that both forbid give it the usual shape
 FORBIDDEN = np.asarray(
     [
         [[1.0, 0.5, -INF, 2.0], [0.3, 1.5, -INF, 0.1]],  # both forbid a class

@@ -53,8 +53,9 @@ def test_killed_and_run_again_gives_the_record_of_an_uninterrupted_run(backend, 
     worker = Path(cell_worker.__file__)
     ended = subprocess.run(
         [sys.executable, str(worker), CHOSEN, str(tmp_path / "killed"), str(step)],
-        env={**os.environ, "PYTHONPATH": str(worker.parent.parent)}, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(worker.parent.parent)},
+        check=False,
+    )
     assert ended.returncode == -signal.SIGKILL
     kept = checkpoint.path_of(cells.own_key(cell, context), context)
     assert kept.is_file() and len(context.store.records()) == 1

@@ -6,18 +6,25 @@ import pytest
 from reference.divergences import ab_divergence_and_gradient
 
 INF = np.inf
-PAIRS = [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.2, 0.7), (1.0, 1.0), (0.5, -0.5), (0.0, 0.0), (-0.5, 1.5), (2.0, -1.0),
-         (-0.5, 0.5), (-1.0, -0.5), (1.0, -2.0)]  # fmt: skip
+PAIRS = [
+    (1.0, 0.0),
+    (0.0, 1.0),
+    (0.5, 0.5),
+    (0.2, 0.7),
+    (1.0, 1.0),
+    (0.5, -0.5),
+    (0.0, 0.0),
+    (-0.5, 1.5),
+    (2.0, -1.0),
+    (-0.5, 0.5),
+    (-1.0, -0.5),
+    (1.0, -2.0),
+]
 
 
 def evaluate(backend, student, teacher, alpha, beta, dtype="float64", **arguments):
     return backend.value_and_gradient(
-        "ab_divergence",
-        np.asarray(student),
-        np.asarray(teacher),
-        {"alpha": alpha, "beta": beta},
-        dtype=dtype,
-        **arguments,
+        "ab_divergence", np.asarray(student), np.asarray(teacher), {"alpha": alpha, "beta": beta}, dtype=dtype, **arguments
     )
 
 

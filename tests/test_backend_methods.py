@@ -17,7 +17,7 @@ SHAPE, CLASSES, ROWS = (8, 8, 1), 6, 12
 SPEC = convolutional.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
 AB = {"alpha": 0.7, "beta": 0.4}
 DKD = {"temperature": 3.0, "target_weight": 0.5, "non_target_weight": 4.0}
-#: the parameters given, and L: a function, its arguments, and a factor
+# the parameters given, and L: a function, its arguments, and a factor
 CASES = {
     "kd": ({"temperature": 3.0}, "kd_loss", {"temperature": 3.0}, 1.0),
     "rkld": ({"temperature": 3.0}, "reverse_kl", {"temperature": 3.0}, 9.0),
@@ -38,7 +38,7 @@ CASES = {
     "akl": ({}, "adaptive_kl", {"head": 0.5}, 1.0),
     "bdkd": ({}, "bidirectional_kl", {"low": 1.0, "high": 3.0}, 1.0),
     "alphanet": ({}, "alphanet", {"alpha_min": 0.2, "alpha_max": 0.8}, 1.0),
-}  # fmt: skip
+}
 
 
 def build(backend, seed):
@@ -71,9 +71,7 @@ def logits(backend):
             batch = (after - 0.9 * before[name]) / 0.1
             count = ROWS * SHAPE[0] * SHAPE[1]
             weights[name] = batch * (count - 1) / count if name.endswith("var") else batch
-    return backend.predict(backend.build_model(SPEC, weights, "float64"), images), backend.predict(
-        build(backend, 2), images
-    )
+    return backend.predict(backend.build_model(SPEC, weights, "float64"), images), backend.predict(build(backend, 2), images)
 
 
 def expected(name, parameters, student, teacher, labels):
@@ -102,7 +100,7 @@ def test_the_objective_takes_the_methods_parameters(backend, method):
     inspect.signature(function).bind("student", "teacher", *labelled, **chosen.parameters)
 
 
-#: where each loss takes seconds to compile, one of each kind: the others differ in a name that the test above checks
+# where each loss takes seconds to compile, one of each kind: the others differ in a name that the test above checks
 MEASURED = CASES if CHOSEN == "torch" else ("kd", "abkd", "dkd", "lsd", "wttm", "abttm", "dist", "jsd")
 
 
@@ -113,9 +111,17 @@ def test_training_loss_is_the_objective(backend, logits, method):
     student, teacher = logits
     batches = [(images, labels)] + ([] if method == "dist" else [(images, partly)])
     result = backend.train(
-        build(backend, 2), build(backend, 1), batches, dtype="float64", method=method, hard_weight=0.3,
-        distill_weight=2.0, learning_rate=lambda step: 0.0, progress=False, **given,
-    )  # fmt: skip
+        build(backend, 2),
+        build(backend, 1),
+        batches,
+        dtype="float64",
+        method=method,
+        hard_weight=0.3,
+        distill_weight=2.0,
+        learning_rate=lambda step: 0.0,
+        progress=False,
+        **given,
+    )
     for loss, chosen in zip(result.step_losses, (labels, partly), strict=False):
         rows = chosen != -100
         arguments = student[rows], teacher[rows], chosen[rows]
@@ -127,17 +133,32 @@ def test_training_loss_is_the_objective(backend, logits, method):
 def test_warm_up_grows_with_the_epoch_and_compiles_once(backend, logits):
     images, labels, _ = images_and_labels()
     result = backend.train(
-        build(backend, 2), build(backend, 1), [(images, labels)], dtype="float64", method="dkd", warm_up_epochs=3,
-        hard_weight=0.0, learning_rate=lambda step: 0.0, epochs=5, progress=False,
-    )  # fmt: skip
+        build(backend, 2),
+        build(backend, 1),
+        [(images, labels)],
+        dtype="float64",
+        method="dkd",
+        warm_up_epochs=3,
+        hard_weight=0.0,
+        learning_rate=lambda step: 0.0,
+        epochs=5,
+        progress=False,
+    )
     np.testing.assert_allclose(result.step_losses / result.step_losses[-1], [1 / 3, 2 / 3, 1, 1, 1], rtol=1e-10)
 
 
 def test_an_objective_of_the_whole_batch_refuses_rows_left_out(backend):
     images, _, partly = images_and_labels()
     with pytest.raises(ValueError, match="-100.*'dist'"):
-        backend.train(build(backend, 2), build(backend, 1), [(images, partly)], dtype="float64", method="dist",
-                      learning_rate=0.1, progress=False)  # fmt: skip
+        backend.train(
+            build(backend, 2),
+            build(backend, 1),
+            [(images, partly)],
+            dtype="float64",
+            method="dist",
+            learning_rate=0.1,
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize(

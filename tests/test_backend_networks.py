@@ -7,12 +7,12 @@ from numpy_networks import Network
 from backends.common.networks import convolutional
 
 SHAPE, CLASSES = (32, 32, 3), 100
-#: one of each family
+# one of each family
 KINDS = ("resnet8x4", "wrn-16-2", "vgg8")
-#: of the largest logit, against float64: half of 1e-5, so that two backends are within 1e-5 of each other. On white noise
-#: and at its initial weights resnet110 in training amplifies the rounding of its convolutions beyond that, in each
-#: framework about as much (up to 1.0e-5; on photographs 5e-6). In PyTorch the error falls to a third with convolutions in
-#: float64, and stays as it is with batch statistics in float64.
+# of the largest logit, against float64: half of 1e-5, so that two backends are within 1e-5 of each other. On white noise
+# and at its initial weights resnet110 in training amplifies the rounding of its convolutions beyond that, in each
+# framework about as much (up to 1.0e-5; on photographs 5e-6). In PyTorch the error falls to a third with convolutions in
+# float64, and stays as it is with batch statistics in float64.
 BOUND, DEEPEST_BOUND = 5e-6, 1.2e-5
 
 
@@ -64,9 +64,8 @@ def test_training_steps_in_float64(backend, name):
     labels = np.random.RandomState(4).randint(0, CLASSES, 4)
     data = [(images(4, seed), labels) for seed in (5, 6)]
     result = backend.train(
-        None, model, data, dtype="float64", method="sft", learning_rate=0.05, momentum=0.9, weight_decay=5e-4,
-        progress=False,
-    )  # fmt: skip
+        None, model, data, dtype="float64", method="sft", learning_rate=0.05, momentum=0.9, weight_decay=5e-4, progress=False
+    )
     losses, velocities = [], None
     for batch, _ in data:
         loss, velocities = peer.step(batch, labels, 0.05, 5e-4, velocities)

@@ -9,7 +9,7 @@ from reference import objectives
 from reference.grid import draw_logits
 
 AB = {"alpha": 0.8, "beta": 0.3}
-#: (name, parameters that differ from the defaults)
+# (name, parameters that differ from the defaults)
 CASES = [
     ("kd_loss", {}),
     ("kd_loss", {"temperature": 2.0}),
@@ -86,9 +86,7 @@ def test_sequences(backend, name, parameters):
 @pytest.mark.parametrize(("name", "parameters"), SEQUENCE_CASES[:2], ids=identifier)
 def test_sequences_without_any_valid_token_give_zero(backend, name, parameters):
     logits = np.full((2, 3, 4), np.nan)
-    value, gradient = backend.named_objective_and_gradient(
-        name, logits, logits, np.full((2, 3), -100), parameters, "float32"
-    )
+    value, gradient = backend.named_objective_and_gradient(name, logits, logits, np.full((2, 3), -100), parameters, "float32")
     assert value == 0
     assert not gradient.any()
 

@@ -11,9 +11,7 @@ SPEC = convolutional.get("convnet-4-6", input_shape=SHAPE, classes=5)
 
 def batches(count=6, rows=16, seed=0):
     random = np.random.RandomState(seed)
-    return [
-        (random.standard_normal((rows, *SHAPE)).astype("float32"), random.randint(0, 5, rows)) for _ in range(count)
-    ]
+    return [(random.standard_normal((rows, *SHAPE)).astype("float32"), random.randint(0, 5, rows)) for _ in range(count)]
 
 
 def model(backend, seed=1, dtype="float32"):
@@ -56,9 +54,17 @@ def test_first_step_against_reference(backend):
     student, teacher = model(backend, 1, "float64"), model(backend, 2, "float64")
     before = backend.export_weights(student)
     result = backend.train(
-        teacher, student, batches(1), dtype="float64", method="abkd", alpha=0.8, beta=0.2, temperature=2.0,
-        learning_rate=0.1, progress=False,
-    )  # fmt: skip
+        teacher,
+        student,
+        batches(1),
+        dtype="float64",
+        method="abkd",
+        alpha=0.8,
+        beta=0.2,
+        temperature=2.0,
+        learning_rate=0.1,
+        progress=False,
+    )
     after = backend.export_weights(student)
     inputs = np.pad(batches(1)[0][0].astype("float64"), ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(inputs, (3, 3), axis=(1, 2))
@@ -77,25 +83,37 @@ def test_sgd_with_momentum_and_decay_by_hand(backend):
     before = backend.export_weights(student)
     rates = [0.1, 0.05]
     result = backend.train(
-        None, student, batches(2), dtype="float64", method="sft", learning_rate=lambda step: rates[step],
-        momentum=0.9, weight_decay=0.01, progress=False,
-    )  # fmt: skip
+        None,
+        student,
+        batches(2),
+        dtype="float64",
+        method="sft",
+        learning_rate=lambda step: rates[step],
+        momentum=0.9,
+        weight_decay=0.01,
+        progress=False,
+    )
     after = backend.export_weights(student)
     again = model(backend, 1, "float64")
-    backend.train(
-        None, again, batches(1), dtype="float64", method="sft", learning_rate=1.0, momentum=0.0, progress=False
-    )
+    backend.train(None, again, batches(1), dtype="float64", method="sft", learning_rate=1.0, momentum=0.0, progress=False)
     bias = "linear.bias"
     gradient = before[bias] - backend.export_weights(again)[bias]  # of the first batch, from a step of rate 1
     first = before[bias] - rates[0] * (gradient + 0.01 * before[bias])
     middle = model(backend, 1, "float64")
-    backend.train(None, middle, batches(1), dtype="float64", method="sft", learning_rate=rates[0], momentum=0.9,
-                  weight_decay=0.01, progress=False)  # fmt: skip
+    backend.train(
+        None,
+        middle,
+        batches(1),
+        dtype="float64",
+        method="sft",
+        learning_rate=rates[0],
+        momentum=0.9,
+        weight_decay=0.01,
+        progress=False,
+    )
     np.testing.assert_allclose(backend.export_weights(middle)[bias], first, rtol=1e-12)
     probe = backend.build_model(SPEC, backend.export_weights(middle), "float64")
-    backend.train(
-        None, probe, batches(2)[1:], dtype="float64", method="sft", learning_rate=1.0, momentum=0.0, progress=False
-    )
+    backend.train(None, probe, batches(2)[1:], dtype="float64", method="sft", learning_rate=1.0, momentum=0.0, progress=False)
     second_gradient = first - backend.export_weights(probe)[bias]
     buffer = 0.9 * (gradient + 0.01 * before[bias]) + second_gradient + 0.01 * first
     np.testing.assert_allclose(after[bias], first - rates[1] * buffer, rtol=1e-11)
@@ -109,9 +127,16 @@ def test_training_learns_and_reports(backend, method):
     arguments = {"alpha": 0.8, "beta": 0.2} if method == "abkd" else {}
     data = batches(4)
     result = backend.train(
-        None if method == "sft" else teacher, student, data, method=method, learning_rate=0.05, epochs=15, progress=False,
-        on_epoch=lambda epoch, trained, loss: seen.append((epoch, loss)), **arguments,
-    )  # fmt: skip
+        None if method == "sft" else teacher,
+        student,
+        data,
+        method=method,
+        learning_rate=0.05,
+        epochs=15,
+        progress=False,
+        on_epoch=lambda epoch, trained, loss: seen.append((epoch, loss)),
+        **arguments,
+    )
     assert result.status == "ok"
     assert result.student is student
     assert [epoch for epoch, _ in seen] == list(range(15))
@@ -124,13 +149,7 @@ def test_training_learns_and_reports(backend, method):
 def test_same_cell_twice_is_the_same(backend):
     losses = [
         backend.train(
-            model(backend, 2),
-            model(backend, 1),
-            batches(),
-            method="kd",
-            temperature=2.0,
-            learning_rate=0.1,
-            progress=False,
+            model(backend, 2), model(backend, 1), batches(), method="kd", temperature=2.0, learning_rate=0.1, progress=False
         ).step_losses
         for _ in range(2)
     ]
@@ -146,9 +165,7 @@ def test_ignored_labels_do_not_train(backend):
     data = [(batches(1)[0][0], np.full(16, -100))]
     student = model(backend)
     before = backend.export_weights(student)
-    result = backend.train(
-        model(backend, 2), student, data, method="kd", learning_rate=0.5, momentum=0.0, progress=False
-    )
+    result = backend.train(model(backend, 2), student, data, method="kd", learning_rate=0.5, momentum=0.0, progress=False)
     assert result.step_losses[0] == 0
     np.testing.assert_array_equal(backend.export_weights(student)["linear.weight"], before["linear.weight"])
 
@@ -167,9 +184,7 @@ def test_ignored_labels_do_not_train(backend):
 )
 def test_bad_arguments(backend, arguments, message):
     with pytest.raises(ValueError, match=message):
-        backend.train(
-            model(backend, 2), model(backend), batches(1), **{"learning_rate": 0.1, "progress": False, **arguments}
-        )
+        backend.train(model(backend, 2), model(backend), batches(1), **{"learning_rate": 0.1, "progress": False, **arguments})
 
 
 def test_missing_teacher_and_empty_batches(backend):

@@ -28,9 +28,7 @@ def test_value_and_gradients_are_those_of_xla(shape):
         cotangent = jnp.asarray(random.normal(size=(batch, height, width, features)))
         padding = [(1, 1), (1, 1)]
         found = _gradients(lambda *a: convolutions.convolve(*a, (1, 1), padding, **ARGUMENTS), x, kernel, cotangent)
-        wanted = _gradients(
-            lambda *a: jax.lax.conv_general_dilated(*a, (1, 1), padding, **ARGUMENTS), x, kernel, cotangent
-        )
+        wanted = _gradients(lambda *a: jax.lax.conv_general_dilated(*a, (1, 1), padding, **ARGUMENTS), x, kernel, cotangent)
         assert all(a.dtype == jnp.float64 for a in found)
     assert np.array_equal(found[0], wanted[0])
     for own, xla in zip(found[1:], wanted[1:], strict=True):

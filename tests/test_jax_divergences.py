@@ -76,9 +76,11 @@ def test_other_values_of_alpha_beta_temperature_do_not_retrace(logits):
     student, teacher = logits
     labels = jnp.arange(6)
     compiled = (
-        differentiable._compiled_value_and_gradient, differentiable._compiled_value,
-        objectives._compiled_value_and_gradient, objectives._compiled_value,
-    )  # fmt: skip
+        differentiable._compiled_value_and_gradient,
+        differentiable._compiled_value,
+        objectives._compiled_value_and_gradient,
+        objectives._compiled_value,
+    )
 
     def call(alpha, beta):
         ab_divergence(student, teacher, alpha, beta, temperature=1 + abs(alpha))
@@ -96,10 +98,7 @@ def test_other_values_of_alpha_beta_temperature_do_not_retrace(logits):
 @pytest.mark.parametrize("outer", [jax.grad, jax.jacfwd])
 def test_differentiating_the_gradient_raises(logits, outer):
     student, teacher = logits
-    for function in (
-        lambda s: ab_divergence(s, teacher, 0.8, 0.2),
-        lambda s: abkd_loss(s, teacher, jnp.arange(6), 0.8, 0.2),
-    ):
+    for function in (lambda s: ab_divergence(s, teacher, 0.8, 0.2), lambda s: abkd_loss(s, teacher, jnp.arange(6), 0.8, 0.2)):
         with pytest.raises(NotImplementedError, match="first derivatives"):
             outer(lambda s, f=function: jax.grad(f)(s).sum())(student)
 

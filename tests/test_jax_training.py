@@ -47,9 +47,16 @@ def test_trains_a_users_own_module_with_an_optax_optimizer(batches):
     teacher, student = Perceptron(32, nnx.Rngs(0)), Perceptron(8, nnx.Rngs(1))
     teacher_before, seen = state_of(teacher), []
     result = train_student(
-        teacher, student, batches, alpha=0.8, beta=0.2, optimizer=optax.adam(1e-2), epochs=5, progress=False,
+        teacher,
+        student,
+        batches,
+        alpha=0.8,
+        beta=0.2,
+        optimizer=optax.adam(1e-2),
+        epochs=5,
+        progress=False,
         on_epoch=lambda epoch, model, loss: seen.append((epoch, model is student, loss)),
-    )  # fmt: skip
+    )
     assert result.status == "ok" and result.student is student
     assert result.step_losses.shape == (20,) and result.epoch_losses[-1] < result.epoch_losses[0]
     assert len(result.step_seconds) == 20 and result.compile_seconds >= 0
@@ -66,9 +73,7 @@ def test_trains_a_users_own_module_with_an_optax_optimizer(batches):
 def test_hand_written_loop_with_the_bare_loss_equals_train_student(batches):
     teacher = Perceptron(32, nnx.Rngs(0))
     ours, own = Perceptron(8, nnx.Rngs(1)), Perceptron(8, nnx.Rngs(1))
-    result = train_student(
-        teacher, ours, batches, alpha=0.5, beta=0.3, distill_weight=2.0, learning_rate=0.05, progress=False
-    )
+    result = train_student(teacher, ours, batches, alpha=0.5, beta=0.3, distill_weight=2.0, learning_rate=0.05, progress=False)
     teacher.eval()
     optimizer = nnx.Optimizer(own, sgd(0.05), wrt=nnx.Param)
 

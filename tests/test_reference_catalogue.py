@@ -14,7 +14,7 @@ from reference.grid import draw_logits
 
 NAMES = [name for name in DIVERGENCES if name != "ab_divergence"]
 INF = math.inf
-#: measured: 2e-15; the bar leaves room for other platforms' exp and log
+# measured: 2e-15; the bar leaves room for other platforms' exp and log
 BOUND = 1e-13
 ABSOLUTE_BELOW = 1e-12
 
@@ -73,9 +73,7 @@ def test_the_weight_of_adaptive_kl_is_constant_in_its_gradient():
     assert 0 < weight < 1
     np.testing.assert_allclose(gradient, weight * forward_slope + (1 - weight) * reverse_slope, rtol=1e-12)
     p, q = (np.exp(z) / np.exp(z).sum() for z in (np.array(teacher), np.array(student)))
-    assert weight == pytest.approx(
-        abs(p - q)[1] / abs(p - q).sum(), rel=1e-12
-    )  # p_1 = .53 is more than the head: alone
+    assert weight == pytest.approx(abs(p - q)[1] / abs(p - q).sum(), rel=1e-12)  # p_1 = .53 is more than the head: alone
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -72,10 +72,12 @@ def test_warm_up_grows_to_one():
 def test_sequence_means():
     student, teacher, labels = problem()
     rows, _ = objectives.kd_loss_and_gradient(student[0, 0], teacher[0, 0], temperature=1.0)
-    tokens = np.array([
-        [objectives.kd_loss_and_gradient(student[i, k], teacher[i, k], temperature=1.0)[0] for k in range(3)]
-        for i in range(2)
-    ])  # fmt: skip
+    tokens = np.array(
+        [
+            [objectives.kd_loss_and_gradient(student[i, k], teacher[i, k], temperature=1.0)[0] for k in range(3)]
+            for i in range(2)
+        ]
+    )
     assert tokens[0, 0] == rows
     valid = labels != -100
     assert evaluate("sequence", student, teacher, labels)[0] == pytest.approx(tokens[valid].mean(), rel=1e-14)

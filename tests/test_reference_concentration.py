@@ -36,9 +36,7 @@ def test_the_weights_are_powers_and_their_limit():
     log_p, log_q = log_distribution(TEACHER), log_distribution(STUDENT)
     p, q = np.exp(log_p), np.exp(log_q)
     for alpha in (-0.5, 0.3, 1.0):
-        np.testing.assert_allclose(
-            hardness_weights(log_p, log_q, alpha), np.abs(p**alpha - q**alpha) / abs(alpha), 1e-12
-        )
+        np.testing.assert_allclose(hardness_weights(log_p, log_q, alpha), np.abs(p**alpha - q**alpha) / abs(alpha), 1e-12)
     np.testing.assert_allclose(hardness_weights(log_p, log_q, 0.0), np.abs(log_p - log_q))
     np.testing.assert_allclose(confidence_weights(log_q, 0.7), q**0.7)
 

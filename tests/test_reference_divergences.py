@@ -11,7 +11,7 @@ from reference.exact.definition import ab_divergence_from_logits
 from reference.golden.compute import load
 from reference.grid import AB_GRID, CLASSES, DTYPES, SPREADS
 
-#: A few eps would do for what is measured (1e-15 to 5e-15); the bar leaves room for other platforms' exp and log.
+# A few eps would do for what is measured (1e-15 to 5e-15); the bar leaves room for other platforms' exp and log.
 BOUND = 1e-13
 ABSOLUTE_BELOW = 1e-12
 INF = math.inf
@@ -100,12 +100,7 @@ def test_forbidden_classes_agree_with_multiprecision(pair, row):
     for temperature in (1.0, 1.5):
         value, gradient = ab_divergence_and_gradient(*row, *pair, temperature=temperature, reduction="none")
         exact, exact_gradient = ab_divergence_from_logits(
-            student_logits=row[0],
-            teacher_logits=row[1],
-            alpha=pair[0],
-            beta=pair[1],
-            temperature=temperature,
-            digits=20,
+            student_logits=row[0], teacher_logits=row[1], alpha=pair[0], beta=pair[1], temperature=temperature, digits=20
         )
         assert value == float(exact) or relative(value, float(exact)) < 1e-14
         wanted = np.array([float(x) for x in exact_gradient])
@@ -163,9 +158,7 @@ def exact_term(p, q, alpha, beta):
     x, y, z = (node - centre for node in nodes)
     total = 0.0
     for k in range(40):
-        total += sum(x**i * y**j * z ** (k - i - j) for i in range(k + 1) for j in range(k + 1 - i)) / math.factorial(
-            k + 2
-        )
+        total += sum(x**i * y**j * z ** (k - i - j) for i in range(k + 1) for j in range(k + 1 - i)) / math.factorial(k + 2)
     return (s - t) ** 2 * math.exp(centre) * total
 
 
@@ -174,9 +167,7 @@ def slope(p, q, alpha):
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [[math.nan, 0.0, 1.0], [INF, 0.0, 1.0], [-INF, -INF, -INF]],
-    ids=["NaN", "+inf", "no finite logit"],
+    "bad", [[math.nan, 0.0, 1.0], [INF, 0.0, 1.0], [-INF, -INF, -INF]], ids=["NaN", "+inf", "no finite logit"]
 )
 @pytest.mark.parametrize("side", ["student", "teacher"])
 def test_a_row_without_a_distribution_is_nan_unless_masked(bad, side):
@@ -188,9 +179,7 @@ def test_a_row_without_a_distribution_is_nan_unless_masked(bad, side):
     assert np.isnan(gradient).all(axis=-1).tolist() == [False, True]
     assert np.isnan(ab_divergence(student, teacher, 0.8, 0.2))
     for reduction in ("none", "sum", "mean"):
-        value, gradient = ab_divergence_and_gradient(
-            student, teacher, 0.8, 0.2, mask=[True, False], reduction=reduction
-        )
+        value, gradient = ab_divergence_and_gradient(student, teacher, 0.8, 0.2, mask=[True, False], reduction=reduction)
         assert np.isfinite(value).all() and (gradient[1] == 0).all()
 
 

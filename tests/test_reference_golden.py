@@ -26,9 +26,7 @@ OTHERS = [name for name in catalogue.DIVERGENCES if name != "ab_divergence"]
 
 
 def test_every_point_of_the_grid_has_a_case():
-    found = {
-        (*case.parameters.values(), case.temperature, case.classes, case.spread, case.dtype): case for case in load()
-    }
+    found = {(*case.parameters.values(), case.temperature, case.classes, case.spread, case.dtype): case for case in load()}
     assert len(found) == len(load()) == len(AB_GRID) * len(TEMPERATURES) * len(CLASSES) * len(SPREADS) * len(DTYPES)
     assert all(case.value.shape == (case.rows,) and (case.value >= 0).all() for case in found.values())
 
@@ -59,9 +57,7 @@ def test_the_files_are_small():
 
 @pytest.mark.parametrize("unit", SAMPLE, ids=str)
 def test_computing_again_gives_exactly_the_stored_answers(unit):
-    stored = load(
-        unit.divergence, classes=unit.classes, spread=unit.spread, dtype=unit.dtype, temperature=unit.temperature
-    )
+    stored = load(unit.divergence, classes=unit.classes, spread=unit.spread, dtype=unit.dtype, temperature=unit.temperature)
     for case, again in zip(stored, compute(unit), strict=True):
         for field in dataclasses.fields(case):
             np.testing.assert_array_equal(getattr(case, field.name), getattr(again, field.name), err_msg=case.name)

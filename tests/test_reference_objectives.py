@@ -19,9 +19,7 @@ def test_cross_entropy_is_the_mean_over_labelled_rows():
 
 def test_the_loss_is_the_weighted_sum_over_labelled_rows():
     loss = abkd_loss(STUDENT, TEACHER, LABELS, 0.8, 0.2, temperature=2.0, distill_weight=3.0, hard_weight=0.5)
-    wanted = 0.5 * cross_entropy(STUDENT, LABELS) + 3.0 * ab_divergence(
-        STUDENT[USED], TEACHER[USED], 0.8, 0.2, temperature=2.0
-    )
+    wanted = 0.5 * cross_entropy(STUDENT, LABELS) + 3.0 * ab_divergence(STUDENT[USED], TEACHER[USED], 0.8, 0.2, temperature=2.0)
     assert loss == pytest.approx(wanted, rel=1e-15)
 
 

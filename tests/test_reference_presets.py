@@ -25,14 +25,16 @@ def test_the_published_values():
     assert presets.get("paper-gpt2") == {"alpha": 0.2, "beta": 0.7}
     assert presets.get("paper-openllama") == {"alpha": 0.1, "beta": 0.8}
     assert presets.training("paper-cifar-resnet56-resnet20") == {
-        "alpha": 0.8, "beta": 0.3, "temperature": 4.0, "distill_weight": 32.0, "hard_weight": 1.0,
-    }  # fmt: skip
+        "alpha": 0.8,
+        "beta": 0.3,
+        "temperature": 4.0,
+        "distill_weight": 32.0,
+        "hard_weight": 1.0,
+    }
     assert presets.training("paper-cifar-resnet56-resnet20-script")["distill_weight"] == 64.0
     assert presets.get("article-action") == {"alpha": 0.8, "beta": 0.2}
 
 
 def test_an_unknown_preset_lists_the_known():
-    with pytest.raises(
-        ValueError, match=r"preset 'paper-gpt3' is not known \(did you mean 'paper-gpt2'\?\).*hellinger"
-    ):
+    with pytest.raises(ValueError, match=r"preset 'paper-gpt3' is not known \(did you mean 'paper-gpt2'\?\).*hellinger"):
         presets.get("paper-gpt3")

@@ -97,9 +97,7 @@ def test_the_run_table_shows_a_run_for_each_command_and_opens_to_the_cells_with_
 
 def test_the_compare_page_lines_up_one_cell_of_three_backends(ui, page, runs):
     ids, experiments = json.dumps([info.run_id for info in runs.values()]), json.dumps([runs["jax"].experiment_id])
-    page.goto(
-        f"{ui[0]}/#/compare-runs?runs={quote(ids)}&experiments={quote(experiments)}", wait_until="domcontentloaded"
-    )
+    page.goto(f"{ui[0]}/#/compare-runs?runs={quote(ids)}&experiments={quote(experiments)}", wait_until="domcontentloaded")
     page.get_by_text("Comparing 3 Runs from 1 Experiment").first.wait_for()
     page.get_by_role("row", name=re.compile("backend")).first.wait_for()
     rows = {row.split("\t")[0].strip(): row.split("\t")[1:] for row in page.get_by_role("row").all_inner_texts()}

@@ -4,7 +4,7 @@ import math
 import time
 import xml.etree.ElementTree as ElementTree
 
-import numpy
+import numpy as np
 import pandas
 import pytest
 from results_examples import agreement, distill, diverged, loss, trace
@@ -68,10 +68,10 @@ def test_a_record_of_older_code_is_replaced_by_the_newer_one(students):
     assert of_title(every.tables(students + rerun), "Methods").loc[1, "torch"] == "**0.9900 ± 0.0000**"
 
 
-@pytest.mark.parametrize(("dtype", "difference", "verdict"), [
-    ("float64", 5e-11, "pass"), ("float64", 5e-10, "**fail**"),
-    ("float32", 5e-6, "pass"), ("float32", 5e-5, "**fail**"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "difference", "verdict"),
+    [("float64", 5e-11, "pass"), ("float64", 5e-10, "**fail**"), ("float32", 5e-6, "pass"), ("float32", 5e-5, "**fail**")],
+)
 def test_frameworks_agree_within_the_bar_of_the_dtype(dtype, difference, verdict):
     records = [trace("jax", dtype, difference), trace("torch", dtype), agreement()]
     frame = of_title(every.tables(records), "Agreement of the frameworks")
@@ -81,9 +81,10 @@ def test_frameworks_agree_within_the_bar_of_the_dtype(dtype, difference, verdict
     assert differences["logits"] == pytest.approx(difference, rel=1e-3)
 
 
-@pytest.mark.parametrize(("own", "exact", "verdict"), [
-    (2e-5, 0.0, "rounding"), (1e-6, 0.0, "**fail**"), (2e-5, 1e-9, "**fail**"), (2e-5, None, "**fail**"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("own", "exact", "verdict"),
+    [(2e-5, 0.0, "rounding"), (1e-6, 0.0, "**fail**"), (2e-5, 1e-9, "**fail**"), (2e-5, None, "**fail**")],
+)
 def test_what_rounding_explains_is_told_from_a_defect(own, exact, verdict):
     """float32 is 5e-5 apart, torch's lies `own` from its float64, where both are `exact` apart."""
     records = [trace("torch", "float32", own), trace("jax", "float32", own + 5e-5), trace("torch", "float64")]
@@ -177,7 +178,7 @@ def test_holm_by_hand():
 
 def test_corrected_p_values_call_a_winner_among_equals_rarely():
     """1,000 tables of eight methods that are all alike: about 5 % have a win or a loss, as the level promises."""
-    generator = numpy.random.RandomState(0)
+    generator = np.random.RandomState(0)
     wrong = 0
     for _ in range(1000):
         rows = generator.randn(9, 6)
@@ -257,24 +258,16 @@ def test_every_format_says_the_same_in_its_own_way(tmp_path, capsys, students):
     for name in ("out.html", "out.tex", "out.csv"):
         assert main([*words, "--output", str(tmp_path / name)]) == 0
     page = (tmp_path / "out.html").read_text()
-    ElementTree.fromstring(
-        page.partition("\n")[2].replace('<meta charset="utf-8">', "").replace('scale=1">', 'scale=1"/>')
-    )
+    ElementTree.fromstring(page.partition("\n")[2].replace('<meta charset="utf-8">', "").replace('scale=1">', 'scale=1"/>'))
     assert "<strong>0.9700 ± 0.0058</strong>" in page
     assert "http" not in page and page.count("<table") == len(every.tables(students))
     latex = (tmp_path / "out.tex").read_text()
     assert r"\textbf{0.9700 $\pm$ 0.0058}" in latex and r"\toprule" in latex and "**" not in latex
-    assert not [sign for sign in "αβ±×−—" if sign in latex] and latex.count(r"\begin{table}") == latex.count(
-        r"\caption{"
-    )
+    assert not [sign for sign in "αβ±×−—" if sign in latex] and latex.count(r"\begin{table}") == latex.count(r"\caption{")
     assert main([*words, "--format", "csv", "--output", str(tmp_path / "folder")]) == 0
     against = pandas.read_csv(next((tmp_path / "folder").glob("against-sft-*.csv")))
     row = against[(against["method"] != "sft") & (against["column"] == "jax")].iloc[0]
-    assert (
-        row["difference"] == pytest.approx(0.02)
-        and row["seeds"] == 3
-        and row["memory/peak_mb"] != row["memory/peak_mb"]
-    )
+    assert row["difference"] == pytest.approx(0.02) and row["seeds"] == 3 and row["memory/peak_mb"] != row["memory/peak_mb"]
     capsys.readouterr()
     assert main([*words, "--format", "csv"]) == 0 and capsys.readouterr().out.startswith("# Methods")
 
@@ -309,11 +302,7 @@ def test_comparing_a_thousand_records_is_quick():
 
 @pytest.mark.parametrize(
     ("words", "named"),
-    [
-        (["--output", "x.docx"], ".tex (latex)"),
-        (["--metric", "test/f1"], "test/accuracy"),
-        (["--where", "x"], "FIELD=VALUE"),
-    ],
+    [(["--output", "x.docx"], ".tex (latex)"), (["--metric", "test/f1"], "test/accuracy"), (["--where", "x"], "FIELD=VALUE")],
 )
 def test_wrong_words_name_what_is_allowed(tmp_path, capsys, words, named):
     Store(tmp_path).write(distill())

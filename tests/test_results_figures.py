@@ -2,7 +2,7 @@
 
 import math
 
-import numpy
+import numpy as np
 import pytest
 from results_examples import agreement, distill, stamp
 
@@ -27,9 +27,12 @@ def words_in(figure):
 
 def test_the_budget_has_a_panel_a_backend_and_says_each_share_in_words():
     records = [
-        measured(), measured(dtype="float64", excess=(0.004,)), measured("alphanet", excess=(3.14, 0.5), status="failed"),
-        measured(backend="jax", excess=(0.00001,)), measured("alphanet", backend="jax", excess=(math.nan, 0.2)),
-    ]  # fmt: skip
+        measured(),
+        measured(dtype="float64", excess=(0.004,)),
+        measured("alphanet", excess=(3.14, 0.5), status="failed"),
+        measured(backend="jax", excess=(0.00001,)),
+        measured("alphanet", backend="jax", excess=(math.nan, 0.2)),
+    ]
     figure = error_budget.error_budget(records)
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["float64", "float32"]
     assert words_in(figure) == {"torch": [["0.4 %", "20 %"], ["", "3.1 ×"]], "jax": [["", "< 0.1 %"], ["", "≫"]]}
@@ -66,7 +69,7 @@ def timed(total, seed=0, compiling=0.0, **fields):
 def test_epochs_share_the_time_after_compiling():
     assert accuracy_against_time.seconds(timed(7.0, compiling=1.0), "test/accuracy") == pytest.approx([3.0, 5.0, 7.0])
     assert accuracy_against_time.seconds(timed(7.0, compiling=math.nan), "test/accuracy") == pytest.approx(
-        numpy.array([7, 14, 21]) / 3
+        np.array([7, 14, 21]) / 3
     )
     assert accuracy_against_time.seconds(distill(), "test/accuracy") is None  # no time
     assert accuracy_against_time.seconds(timed(7.0), "test/ece") is None  # no curve
@@ -79,9 +82,7 @@ def test_accuracy_against_time_is_a_mean_over_seeds_at_the_median_time():
     line = figure.axes[0].lines[0]
     assert line.get_xdata() == pytest.approx([2.0, 4.0, 6.0])  # the one that had to wait moves nothing
     assert line.get_ydata() == pytest.approx([0.5, 0.9, 0.91])
-    assert (
-        accuracy_against_time.accuracy_against_time([distill("abkd"), timed(3.0, cell={"method": "teacher"})]) is None
-    )
+    assert accuracy_against_time.accuracy_against_time([distill("abkd"), timed(3.0, cell={"method": "teacher"})]) is None
 
 
 def test_of_many_methods_the_best_are_drawn_and_the_figure_says_so():

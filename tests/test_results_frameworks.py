@@ -80,9 +80,7 @@ def test_a_difference_inside_the_spread_over_seeds_is_called_so():
     found = row(both(0.0))
     assert found["verdict"] == "within the spread" and found["seeds"] == 8
     assert found["low"] < 0 < found["high"]
-    assert found["over_seeds_first"] == pytest.approx(
-        statistics.stdev(r.metrics["test/accuracy"] for r in both(0.0)[:8])
-    )
+    assert found["over_seeds_first"] == pytest.approx(statistics.stdev(r.metrics["test/accuracy"] for r in both(0.0)[:8]))
 
 
 def test_a_framework_that_is_worse_by_more_than_the_spread_differs():
@@ -105,13 +103,13 @@ def test_the_verdict_rarely_sees_a_difference_where_there_is_none():
     draws, called = np.random.default_rng(3), 0
     for _ in range(200):
         base, noise = 0.01 * draws.normal(size=5), 0.01 * draws.normal(size=(2, 5))
-        sides = [frameworks.Side(name, {s: [distill("kd", s, name, 0.9 + base[s] + noise[side, s])] for s in range(5)})
-                 for side, name in enumerate(("torch", "jax"))]  # fmt: skip
+        sides = [
+            frameworks.Side(name, {s: [distill("kd", s, name, 0.9 + base[s] + noise[side, s])] for s in range(5)})
+            for side, name in enumerate(("torch", "jax"))
+        ]
         cell = frameworks.Compared("section", "kd", "shared", tuple(sides))
         difference = frameworks.paired.difference(*(side.by_seed("test/accuracy") for side in sides))
-        called += frameworks._Row(cell, "test/accuracy", *sides, difference, difference.p).verdict.startswith(
-            "**differs"
-        )
+        called += frameworks._Row(cell, "test/accuracy", *sides, difference, difference.p).verdict.startswith("**differs")
     assert called <= 20  # 10 expected; more than 20 happens once in a thousand times
 
 
@@ -142,18 +140,14 @@ def test_the_teacher_is_named_and_the_note_says_what_it_means():
 
 def test_two_seeds_that_happen_to_differ_by_the_same_prove_nothing():
     """Accuracies are whole numbers of images: equal differences come by chance."""
-    records = [
-        student(name, seed, 0.95 + shift) for name, shift in (("torch", 0.0), ("jax", -0.02)) for seed in range(2)
-    ]
+    records = [student(name, seed, 0.95 + shift) for name, shift in (("torch", 0.0), ("jax", -0.02)) for seed in range(2)]
     found = row(records)
     assert found["p"] == pytest.approx(0.5) and "differs" not in found["verdict"]
 
 
 def test_students_in_mixed_precision_are_compared_seed_by_seed():
     records = both(0.0, seeds=4) + [
-        student(
-            "torch", seed, record.metrics["test/accuracy"] - 0.01, cell={"precision": "bfloat16"}, key=f"narrow-{seed}"
-        )
+        student("torch", seed, record.metrics["test/accuracy"] - 0.01, cell={"precision": "bfloat16"}, key=f"narrow-{seed}")
         for seed, record in enumerate(both(0.0, seeds=4)[:3])
     ]
     (line,) = precisions.table(records).data.to_dict("records")
@@ -168,11 +162,7 @@ def test_what_a_cell_does_not_name_can_be_selected_too():
         student("torch", 0, 0.9, repeat=1),
         student("torch", 1, 0.9, cell={"precision": "bfloat16"}),
     ]
-    for where, seeds in (
-        ({"precision": {"float32"}}, [0, 0]),
-        ({"precision!": {"float32"}}, [1]),
-        ({"repeat": {"0"}}, [0, 1]),
-    ):
+    for where, seeds in (({"precision": {"float32"}}, [0, 0]), ({"precision!": {"float32"}}, [1]), ({"repeat": {"0"}}, [0, 1])):
         assert [record.cell["seed"] for record in selection.select(records, where)] == seeds
 
 

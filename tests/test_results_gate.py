@@ -5,7 +5,7 @@ import json
 import math
 import xml.etree.ElementTree as ElementTree
 
-import numpy
+import numpy as np
 import pytest
 from results_examples import agreement, distill, diverged, loss, trace
 
@@ -18,7 +18,7 @@ ACCURACIES = (0.965, 0.972, 0.969, 0.974, 0.966, 0.971, 0.968, 0.973, 0.970, 0.9
 
 
 def students(drop=0.0, noise=0.0, method="abkd", backend="torch", seed=0):
-    generator = numpy.random.RandomState(seed)
+    generator = np.random.RandomState(seed)
     return [
         distill(method, number, backend, accuracy - drop + noise * generator.randn())
         for number, accuracy in enumerate(ACCURACIES)
@@ -52,9 +52,7 @@ def test_the_recorded_figures_pass(folder):
 
 
 def test_an_error_beyond_its_bound_is_named(folder):
-    planted = [
-        r if r.suite != "agreement" or r.cell["dtype"] != "float32" else agreement(gradient=1e-4) for r in everything()
-    ]
+    planted = [r if r.suite != "agreement" or r.cell["dtype"] != "float32" else agreement(gradient=1e-4) for r in everything()]
     (found,) = failing(planted, folder)
     assert found.verdict == "regressed" and found.metric == "agreement/gradient_error" and "float32" in found.cell
     assert found.figure == "1.00e-04" and found.bound == "≤ 8.00e-07"
@@ -70,9 +68,7 @@ def test_the_bound_is_four_times_the_recorded_error_or_a_few_eps():
 
 @pytest.mark.parametrize("error", [math.nan, math.inf])
 def test_an_error_that_is_no_number_fails(folder, error):
-    planted = [r for r in everything() if r.cell["dtype"] != "float64"] + [
-        agreement("float64", value=error, gradient=1e-14)
-    ]
+    planted = [r for r in everything() if r.cell["dtype"] != "float64"] + [agreement("float64", value=error, gradient=1e-14)]
     (found,) = failing(planted, folder)
     assert found.verdict == "regressed" and found.metric == "agreement/value_error"
 
@@ -111,7 +107,7 @@ def test_so_many_seeds_as_it_says_would_do():
     needed = int(noninferiority.seeds_needed(0.0, 0.02, 0.01, 0.95))
 
     def verdict(count):
-        unit = numpy.linspace(-1, 1, count)
+        unit = np.linspace(-1, 1, count)
         losses = list(0.02 * (unit - unit.mean()) / unit.std(ddof=1))
         return noninferiority.decide(noninferiority.paired(losses), 0.01, 0.95)[0]
 
@@ -129,11 +125,9 @@ def test_unpaired_means_agree_with_welch():
 
 
 def test_the_simulation_decides_as_the_gate_does():
-    losses = 0.012 * numpy.random.RandomState(0).randn(300, 6) + 0.01
+    losses = 0.012 * np.random.RandomState(0).randn(300, 6) + 0.01
     passed, regressed = simulation.verdicts(losses, 0.01, 0.95)
-    for row, word in zip(
-        losses, numpy.where(passed, "pass", numpy.where(regressed, "regressed", "ambiguous")), strict=True
-    ):
+    for row, word in zip(losses, np.where(passed, "pass", np.where(regressed, "regressed", "ambiguous")), strict=True):
         assert noninferiority.decide(noninferiority.paired(list(row)), 0.01, 0.95)[0] == word
     assert 0 < passed.sum() < 300 and 0 < regressed.sum() < 300
 
@@ -141,8 +135,8 @@ def test_the_simulation_decides_as_the_gate_does():
 def test_at_a_drop_of_the_margin_itself_one_minus_the_confidence_is_called_regressed():
     found = simulation.rates(10, 0.01, 0.01, 0.95, draws=20_000)
     assert found.false_alarms < 0.001
-    noise = 0.01 * numpy.random.RandomState(0).randn(20_000, 10)
-    assert numpy.mean(simulation.verdicts(noise + 0.01, 0.01, 0.95)[1]) == pytest.approx(0.05, abs=0.006)
+    noise = 0.01 * np.random.RandomState(0).randn(20_000, 10)
+    assert np.mean(simulation.verdicts(noise + 0.01, 0.01, 0.95)[1]) == pytest.approx(0.05, abs=0.006)
 
 
 def test_the_committed_baselines_raise_few_false_alarms_and_find_drops_of_two_margins():
@@ -151,9 +145,7 @@ def test_the_committed_baselines_raise_few_false_alarms_and_find_drops_of_two_ma
     if len(files) < 2:
         pytest.skip("no distill baselines of two backends to take the noise from")
     frame = simulation.table(files, draws=4000).frame
-    share = frame.drop(columns=["cell", "seeds", "noise", "margin, confidence"]).map(
-        lambda text: float(text[:-1]) / 100
-    )
+    share = frame.drop(columns=["cell", "seeds", "noise", "margin, confidence"]).map(lambda text: float(text[:-1]) / 100)
     assert 1 - (1 - share["false alarms"]).prod() <= 0.01
     assert share[["power", "heavy tails"]].min().min() >= 0.9
 
@@ -184,10 +176,7 @@ def test_new_cells_are_told_and_do_not_fail(folder):
 def test_an_update_keeps_history_and_entries_without_a_record(folder):
     baselines.update([agreement(value=5e-7)], "a better kernel, other rounding", "def", folder)
     stored = json.loads((folder / "agreement-torch.json").read_text())
-    assert [entry["reason"] for entry in stored["history"]] == [
-        "the first recorded run",
-        "a better kernel, other rounding",
-    ]
+    assert [entry["reason"] for entry in stored["history"]] == ["the first recorded run", "a better kernel, other rounding"]
     assert stored["history"][1]["commit"] == "def" and len(stored["entries"]) == 2
     baselines.update([agreement(value=5e-7)], "one cell is left", "def", folder, replace=True)
     assert len(baselines.read(folder / "agreement-torch.json").entries) == 1
@@ -232,9 +221,7 @@ def test_what_a_backend_has_not_run_is_missing_and_how_to_leave_it_out_is_said(t
     assert main(words) == 1 and "No records of jax: `--backend torch` leaves them out." in capsys.readouterr().out
     assert main([*words, "--where", "scal=smoke"]) == 2
     assert "None of the baselines" in (said := capsys.readouterr().err) and "scal=smoke" in said
-    assert (
-        main([*words, "--reason", "why"]) == 2 and "--reason and --replace go with --update" in capsys.readouterr().err
-    )
+    assert main([*words, "--reason", "why"]) == 2 and "--reason and --replace go with --update" in capsys.readouterr().err
 
 
 def test_one_backend_at_a_time_and_fewer_seeds_on_request(tmp_path, folder, capsys):
@@ -261,9 +248,16 @@ def committed(request):
                 figures = {m: v[seed] if file.by_seed else v for m, v in entry.metrics.items()}
                 cell = entry.cell if seed is None else entry.cell | {"seed": int(seed)}
                 found.append(
-                    Record(suite=file.suite, backend=file.backend, key=f"{number}-{seed}", invocation="first", cell=cell,
-                           status="ok", metrics=figures)
-                )  # fmt: skip
+                    Record(
+                        suite=file.suite,
+                        backend=file.backend,
+                        key=f"{number}-{seed}",
+                        invocation="first",
+                        cell=cell,
+                        status="ok",
+                        metrics=figures,
+                    )
+                )
     if not found:
         pytest.skip(f"no committed baselines of {request.param}")
     return found
@@ -298,18 +292,13 @@ def test_planted_regressions_of_the_committed_baselines_are_caught_and_named(com
         "gradient": ([off(r) if chosen(r) else r for r in committed], ("regressed", "gradient_error", "float32")),
         "worse": ([worse(r) if is_kd(r) else r for r in committed], ("regressed", "kd T4", "+0.0300", "0.015")),
         "left": ([r for r in committed if not is_kd(r)], ("missing", "kd T4", "was not run")),
-        "seed": (
-            [r for r in committed if not is_kd(r) or r.cell["seed"] != 2],
-            ("missing", "kd", "seed 2 was not run"),
-        ),
+        "seed": ([r for r in committed if not is_kd(r) or r.cell["seed"] != 2], ("missing", "kd", "seed 2 was not run")),
     }
     for name, (records, words) in plants.items():
         status, text = gate_of(records, tmp_path / name, capsys)
         assert status == 1 and all(word in text for word in words), (name, text)
         failures = [
-            c
-            for c in ElementTree.parse(tmp_path / name / "junit.xml").iter("testcase")
-            if c.find("failure") is not None
+            c for c in ElementTree.parse(tmp_path / name / "junit.xml").iter("testcase") if c.find("failure") is not None
         ]
         assert failures and all(words[1] in case.get("name") for case in failures)
         assert text.count("| regressed") + text.count("| missing") == len(failures)
@@ -318,11 +307,12 @@ def test_planted_regressions_of_the_committed_baselines_are_caught_and_named(com
 def repeated(first, drop=0.0, threads="1", methods=("abkd", "kd"), count=10):
     """A run of other seeds of the students that are in the baselines."""
     return [
-        dataclasses.replace(record, key=f"{method}-{seed}", cell=record.cell | {"seed": seed},
-                            environment={"backend.threads": threads})
+        dataclasses.replace(
+            record, key=f"{method}-{seed}", cell=record.cell | {"seed": seed}, environment={"backend.threads": threads}
+        )
         for method in methods
         for seed, record in zip(range(first, first + count), students(drop, method=method), strict=False)
-    ]  # fmt: skip
+    ]
 
 
 def test_every_complete_run_of_other_seeds_is_gated_for_itself(tmp_path, folder, capsys):
@@ -353,8 +343,11 @@ def test_without_a_complete_run_of_other_seeds_the_next_step_is_said(tmp_path, f
 def test_other_seeds_are_compared_by_their_means_on_request(tmp_path, folder, capsys):
     teacher = distill("sft", 0, accuracy=0.98, key="teacher", cell={"method": "teacher", "pair": "digits-teacher"})
     baselines.update([teacher], "the teacher, with one seed", folder=folder)
-    shifted = [distill(r.cell["method"], 100 + r.cell["seed"], accuracy=r.metrics["test/accuracy"], key=f"{r.key}-x")
-               for r in everything() if r.suite == "distill"]  # fmt: skip
+    shifted = [
+        distill(r.cell["method"], 100 + r.cell["seed"], accuracy=r.metrics["test/accuracy"], key=f"{r.key}-x")
+        for r in everything()
+        if r.suite == "distill"
+    ]
     store = Store(tmp_path / "store")
     write(store, [*shifted, teacher])
     words = ["gate", "--store", str(store.path), "--baselines", str(folder), "--where", "dataset=digits"]
@@ -378,16 +371,19 @@ def timed(milliseconds=40.0, spread=0.01, **fields):
     return found
 
 
-@pytest.mark.parametrize(("records", "verdict", "why"), [
-    (timed(), "pass", ""),
-    (timed(59.0, spread=0.9), "pass", ""),
-    (timed(70.0), "regressed", "recorded 0.8"),
-    (timed(70.0, spread=0.5), "ambiguous", "noisy machine"),
-    (timed(70.0, environment={"cpu": "another"}), "ambiguous", "another machine"),
-    (timed(70.0)[:1], "missing", "not timed beside it"),
-    (timed(status="failed", message="check"), "regressed", "check"),
-    ([], "missing", "was not run"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("records", "verdict", "why"),
+    [
+        (timed(), "pass", ""),
+        (timed(59.0, spread=0.9), "pass", ""),
+        (timed(70.0), "regressed", "recorded 0.8"),
+        (timed(70.0, spread=0.5), "ambiguous", "noisy machine"),
+        (timed(70.0, environment={"cpu": "another"}), "ambiguous", "another machine"),
+        (timed(70.0)[:1], "missing", "not timed beside it"),
+        (timed(status="failed", message="check"), "regressed", "check"),
+        ([], "missing", "was not run"),
+    ],
+)
 def test_times_are_judged_by_ratio_on_request_only(tmp_path, records, verdict, why):
     baselines.update(timed(), "times of a quiet machine", folder=tmp_path)
     (found,) = verdicts(records, tmp_path)

@@ -42,10 +42,9 @@ def test_paper_scale_is_set_beside_the_published_figure():
     assert "distill_weight: declared by this project" in row["about ours"] and "epochs" not in row["about ours"]
 
 
-@pytest.mark.parametrize(("scale", "words"), [
-    ("small", ["5,000 training images of 20 classes", "15 epochs"]),
-    ("smoke", ["stand-in", "5 epochs"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scale", "words"), [("small", ["5,000 training images of 20 classes", "15 epochs"]), ("smoke", ["stand-in", "5 epochs"])]
+)
 def test_other_scales_get_their_reason_and_no_number(scale, words):
     records = [student("kd", seed, scale, best=0.8123, last=0.8012) for seed in range(3)]
     (row,) = rows(records)["kd"]
@@ -89,11 +88,7 @@ def test_students_on_labels_alone_and_teachers_stand_beside_their_own_figures():
 def test_precisions_frameworks_and_command_line_values_are_told_apart():
     given = student("kd", 0, "paper", second=9)
     given.details["sources"] = SOURCES | {"temperature": "command line"}
-    records = [
-        given,
-        student("kd", 0, "paper", cell={"precision": "bfloat16"}),
-        student("kd", 0, "paper", backend="jax"),
-    ]
+    records = [given, student("kd", 0, "paper", cell={"precision": "bfloat16"}), student("kd", 0, "paper", backend="jax")]
     texts = [row["about ours"] for row in rows(records)["kd"]]
     assert len(texts) == 3 and any("bfloat16" in text for text in texts) and any("jax" in text for text in texts)
     assert any("temperature: from the command line" in text for text in texts)

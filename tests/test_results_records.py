@@ -10,7 +10,7 @@ import random
 import time
 import warnings
 
-import numpy
+import numpy as np
 import pytest
 from results_examples import distill, diverged, stamp
 
@@ -49,9 +49,7 @@ def test_non_finite_figures_are_null_on_disk_and_named_in_details(store):
 
 
 def test_arrays_and_numpy_scalars_become_plain_numbers(store):
-    record = distill(
-        details={"logits": numpy.eye(2, dtype=numpy.float32)}, metrics={"test/accuracy": numpy.float32(0.5)}
-    )
+    record = distill(details={"logits": np.eye(2, dtype=np.float32)}, metrics={"test/accuracy": np.float32(0.5)})
     store.write(record)
     read = store.get("distill", record.key)
     assert read.details["logits"] == [[1, 0], [0, 1]] and read.metrics["test/accuracy"] == 0.5
@@ -217,7 +215,7 @@ def test_statuses_are_typed_and_equal_to_their_words():
 def test_the_environment_names_hardware_and_versions(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     found = environment.capture()
-    assert found["cores"] >= 1 and found["memory_gb"] > 0 and found["version.numpy"] == numpy.__version__
+    assert found["cores"] >= 1 and found["memory_gb"] > 0 and found["version.numpy"] == np.__version__
     assert found["variable.OMP_NUM_THREADS"] == "2"
     assert all(isinstance(value, (str, int, float, bool)) for value in found.values())
     if (pathlib.Path(environment.__file__).parent.parent / ".git").exists():

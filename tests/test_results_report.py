@@ -38,16 +38,7 @@ def store(tmp_path_factory):
     in_two = [distill("kd", 0, "jax", accuracy=0.9), distill("kd", 1, "jax", accuracy=0.91)]
     for record in timed:
         record.metrics["time/total_s"] = 7.5
-    for record in (
-        with_logits(0),
-        with_logits(1, accuracy=0.972),
-        *timed,
-        *in_two,
-        measured,
-        *losses,
-        trace(),
-        trace("jax"),
-    ):
+    for record in (with_logits(0), with_logits(1, accuracy=0.972), *timed, *in_two, measured, *losses, trace(), trace("jax")):
         store.write(record)
     return store
 
@@ -81,8 +72,9 @@ def test_every_table_of_the_comparison_is_in_the_report(tmp_path, store):
     narrow = [distill("kd", seed, cell={"precision": "bfloat16"}, key=f"narrow-{seed}") for seed in (0, 1)]
     search = [
         distill("abkd", seed, cell={"alpha": alpha, "dataset": "other"}, accuracy=0.9 + alpha / 100, key=f"{alpha}{seed}")
-        for alpha in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6) for seed in (0, 1)
-    ]  # fmt: skip
+        for alpha in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+        for seed in (0, 1)
+    ]
     images = Record(suite="throughput", backend="jax", key="k", invocation="i", cell=cell, status="ok", metrics={})
     records = [*store.records(), *narrow, *search, images]
     (tmp_path / "figures").mkdir()
@@ -99,15 +91,23 @@ def test_the_main_findings_come_first_and_every_section_has_its_link(written):
     head = markdown[: markdown.index("\n## ")]
     for finding in (
         "**Errors against the reference**: cells within their bounds: torch 1 of 1 (largest error 25 % of its bound).",
-        "agree within their bar in 1 of 1 pairs", "torch 0.50 × at 512×50257", "39 checked",
+        "agree within their bar in 1 of 1 pairs",
+        "torch 0.50 × at 512×50257",
+        "39 checked",
         "best on torch **abkd (0.8, 0.2)** (0.9710 ± 0.0010), jax **kd** (0.9050 ± 0.0050). "
         "Against kd (Holm, 5 %): better abkd (0.8, 0.2) (torch).",
-    ):  # fmt: skip
+    ):
         assert finding in head, head
     sections = re.findall(r"^## (.*)$", markdown, re.M)
     assert sections == [
-        "Agreement", "Speed", "Distillation", "Frameworks side by side", "Beside the paper", "Claims", "Environment"
-    ]  # fmt: skip
+        "Agreement",
+        "Speed",
+        "Distillation",
+        "Frameworks side by side",
+        "Beside the paper",
+        "Claims",
+        "Environment",
+    ]
     for name in sections:
         place = name.lower().replace(" ", "-")
         assert f"[{name}](#{place})" in head
@@ -121,9 +121,7 @@ def test_the_environment_says_commit_hardware_versions_and_threads():
     records = [
         measured_on("torch", git_commit="0123456789abcdef", git_dirty=True, **{"backend.threads": "2"}),
         measured_on("torch", 1, git_commit="0123456789abcdef", git_dirty=False, **{"now.load": 2.5}),
-        measured_on(
-            "torch", 2, git_commit="0123456789abcdef", git_dirty=False, **{"backend.jax": "1", "version.jax": "1"}
-        ),
+        measured_on("torch", 2, git_commit="0123456789abcdef", git_dirty=False, **{"backend.jax": "1", "version.jax": "1"}),
         measured_on("jax", **{"variable.XLA_FLAGS": "--x"}),
     ]
     hardware, flags, versions = environment_table.tables(records)
@@ -144,9 +142,7 @@ def test_figures_are_inside_and_nothing_is_loaded(written):
         assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
     assert not re.search(r"(src|href)=\"(?!data:|#)", document) and "<script" not in document
     assert "@import" not in document and "url(" not in document
-    assert set(re.findall(r"!\[.*?\]\[(.*?)\]", markdown)) == set(
-        re.findall(r"^\[(figure-\d)\]: data:", markdown, re.M)
-    )
+    assert set(re.findall(r"!\[.*?\]\[(.*?)\]", markdown)) == set(re.findall(r"^\[(figure-\d)\]: data:", markdown, re.M))
 
 
 def test_the_page_is_well_formed_and_made_for_a_phone(written):

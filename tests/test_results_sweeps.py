@@ -19,17 +19,25 @@ from suites.sweep.plan import values_in_words
 
 def student(alpha, beta, seed, accuracy, **fields):
     cell = {"alpha": alpha, "beta": beta} | fields.pop("cell", {})
-    key = fields.pop("key", f"{alpha}-{beta}-{seed}-{sorted(cell.items())}".replace("'", "").translate(
-        str.maketrans(" (),[]", "------"))[1:])  # fmt: skip
+    key = fields.pop(
+        "key", f"{alpha}-{beta}-{seed}-{sorted(cell.items())}".replace("'", "").translate(str.maketrans(" (),[]", "------"))[1:]
+    )
     return distill("abkd", seed, accuracy=accuracy, cell=cell, key=f"k{key}", **fields)
 
 
 def pruned(alpha, beta, seed=0):
-    return student(alpha, beta, seed, 0.5, status="pruned", message="stopped after 5 of 20 epochs",
-                   details={"pruned": {"sweep": "s", "epochs": 5}})  # fmt: skip
+    return student(
+        alpha,
+        beta,
+        seed,
+        0.5,
+        status="pruned",
+        message="stopped after 5 of 20 epochs",
+        details={"pruned": {"sweep": "s", "epochs": 5}},
+    )
 
 
-#: by (α, β): accuracies of four seeds
+# by (α, β): accuracies of four seeds
 GRID = {
     (0.2, 0.2): (0.90, 0.92, 0.91, 0.93),
     (0.2, 0.8): (0.95, 0.96, 0.95, 0.97),
@@ -44,8 +52,9 @@ def grid():
 
 def test_the_best_setting_comes_with_its_uncertainty_and_its_equals():
     (found,) = sweeps.findings([*grid(), pruned(1, 1), student(1, 0.5, 0, 0.99)])
-    assert [s.label for s in found.ranked] == [f"abkd α {a:g}, β {b:g}" for a, b in
-                                               [(0.2, 0.8), (0.8, 0.2), (0.2, 0.2), (0.8, 0.8)]]  # fmt: skip
+    assert [s.label for s in found.ranked] == [
+        f"abkd α {a:g}, β {b:g}" for a, b in [(0.2, 0.8), (0.8, 0.2), (0.2, 0.2), (0.8, 0.8)]
+    ]
     assert found.ranked[0].mean == pytest.approx(0.9575)
     assert [s.label for s in found.equals] == ["abkd α 0.8, β 0.2"]
     wanted = paired.difference(dict(enumerate(GRID[0.2, 0.8])), dict(enumerate(GRID[0.8, 0.2])))
@@ -53,8 +62,15 @@ def test_the_best_setting_comes_with_its_uncertainty_and_its_equals():
     assert found.p_values == paired.holm([d.p for d in found.differences])
     assert (found.left_out, found.stopped) == (2, 1)
     said = found.sentences()
-    for words in ("0.9575 ± 0.0048", "4 seeds", "1 of the 3 others cannot be told", "0.0008 behind", "optimistic",
-                  "very test images", "not all seeds: 2 (stopped early: 1)"):  # fmt: skip
+    for words in (
+        "0.9575 ± 0.0048",
+        "4 seeds",
+        "1 of the 3 others cannot be told",
+        "0.0008 behind",
+        "optimistic",
+        "very test images",
+        "not all seeds: 2 (stopped early: 1)",
+    ):
         assert words in said, said
     table = found.table()
     assert list(table.frame["setting"]) == ["**abkd α 0.2, β 0.8**", "abkd α 0.8, β 0.2"]
@@ -81,8 +97,9 @@ def test_one_seed_says_nothing_and_a_comparison_is_no_search():
 
 
 def test_parameters_that_were_searched_are_in_the_label():
-    records = [student(a, 0.2, s, 0.9 + t / 100, cell={"temperature": t}) for a in (0.1, 0.2) for t in (1.0, 4.0)
-               for s in range(2)]  # fmt: skip
+    records = [
+        student(a, 0.2, s, 0.9 + t / 100, cell={"temperature": t}) for a in (0.1, 0.2) for t in (1.0, 4.0) for s in range(2)
+    ]
     (found,) = sweeps.findings(records)
     assert {s.label for s in found.ranked} == {f"abkd α {a}, T {t}" for a in (0.1, 0.2) for t in (1, 4)}
 
@@ -105,9 +122,7 @@ def test_the_map_shows_each_mean_marks_the_best_and_what_was_stopped():
 
 
 def test_failures_do_not_take_the_colours_of_the_others():
-    records = [
-        student(a / 5, b / 5, 0, 0.1 if a == b == 0 else 0.9 + (a + b) / 500) for a in range(5) for b in range(5)
-    ]
+    records = [student(a / 5, b / 5, 0, 0.1 if a == b == 0 else 0.9 + (a + b) / 500) for a in range(5) for b in range(5)]
     limits = heat_maps.alpha_beta(records).axes[0].images[0].get_clim()
     assert 0.9 < limits[0] < 0.91 and limits[1] == pytest.approx(0.916)
 
@@ -167,13 +182,12 @@ def test_a_cell_that_is_run_again_within_its_sweep_replaces_its_run(tmp_path, mo
         send.send([again, stopped], store)
     _, found = runs(store, "sweep-2")
     assert {key: run.info.status for key, run in found.items()} == {
-        "": "FINISHED", again.key: "FINISHED", stopped.key: "KILLED",
-    }  # fmt: skip
-    assert found[again.key].data.metrics["test/accuracy"] == 0.97
-    assert {n: v for n, v in found[""].data.tags.items() if n.startswith("cells.")} == {
-        "cells.ok": "1",
-        "cells.pruned": "1",
+        "": "FINISHED",
+        again.key: "FINISHED",
+        stopped.key: "KILLED",
     }
+    assert found[again.key].data.metrics["test/accuracy"] == 0.97
+    assert {n: v for n, v in found[""].data.tags.items() if n.startswith("cells.")} == {"cells.ok": "1", "cells.pruned": "1"}
     assert store.queued() == []
 
 
@@ -181,9 +195,7 @@ def test_a_pruned_cell_is_not_finished_and_nothing_that_failed(tmp_path):
     finished = [distill("abkd", seed, accuracy=0.96 + seed / 1000) for seed in range(5)]
     baselines.update(finished, "the first recorded run", "abc", tmp_path)
     cut = distill("abkd", 4, accuracy=0.2, status="pruned", message="stopped after 5 of 20 epochs")
-    (verdict,) = (
-        v for v in judge.judge([*finished[:4], cut], baselines.read_all(tmp_path)) if v.metric == "test/accuracy"
-    )
+    (verdict,) = (v for v in judge.judge([*finished[:4], cut], baselines.read_all(tmp_path)) if v.metric == "test/accuracy")
     assert verdict.verdict == "missing" and "pruned: stopped after 5 of 20 epochs" in verdict.reason
     (table,) = every.methods([*finished[:4], cut])
     assert "0.9615 ± 0.0006, 1 pruned" in table.to_markdown()
@@ -191,8 +203,9 @@ def test_a_pruned_cell_is_not_finished_and_nothing_that_failed(tmp_path):
 
 
 def test_one_parameter_is_drawn_as_a_curve():
-    records = [student(0.8, 0.2, s, 0.9 + t / 100 - s / 1000, cell={"temperature": float(t)}) for t in range(1, 6)
-               for s in range(3)]  # fmt: skip
+    records = [
+        student(0.8, 0.2, s, 0.9 + t / 100 - s / 1000, cell={"temperature": float(t)}) for t in range(1, 6) for s in range(3)
+    ]
     stopped = student(0.8, 0.2, 0, 0.5, cell={"temperature": 9.0}, status="pruned")
     axes = parameter_curves([*records, stopped]).axes[0]
     assert axes.get_xlabel() == "temperature"

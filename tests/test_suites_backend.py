@@ -48,9 +48,7 @@ def run(cell, context):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 def test_random_rows_agree_with_the_reference(backend, dtype):
     def evaluate(student, teacher, parameters, temperature):
-        return backend.value_and_gradient(
-            "ab_divergence", student, teacher, parameters, temperature=temperature, dtype=dtype
-        )
+        return backend.value_and_gradient("ab_divergence", student, teacher, parameters, temperature=temperature, dtype=dtype)
 
     found = comparison.compare(evaluate, dtype, samples.random_samples(DIVERGENCES["ab_divergence"], dtype, 750))
     assert found.violations() == [], found.worst_rows()[0]
@@ -137,9 +135,7 @@ def test_a_trace_holds_the_first_steps(context):
 
 def test_a_loss_timing_is_checked_and_set_beside_the_yardstick(context):
     size = {"rows": 20, "classes": 50}
-    own = Cell(
-        "loss", backend=context.backend, options=options(divergence="ab_divergence", alpha=0.8, beta=0.2, **size)
-    )
+    own = Cell("loss", backend=context.backend, options=options(divergence="ab_divergence", alpha=0.8, beta=0.2, **size))
     yardstick = Cell("loss", backend=context.backend, options=options(implementation="framework_kl", **size))
     for cell in (own, yardstick):
         record = run(cell, context)
@@ -153,9 +149,13 @@ def test_throughput_is_measured_beside_plain_loops_that_do_the_same(context, mon
     monkeypatch.setitem(problems.ROUNDS, "smoke", (3, 1))
     monkeypatch.setenv("ABKD_DATA", str(context.store.path))  # random images do
     cell = Cell(
-        "throughput", backend=context.backend, pair="resnet8:resnet8", dataset="cifar100", method="abkd",
+        "throughput",
+        backend=context.backend,
+        pair="resnet8:resnet8",
+        dataset="cifar100",
+        method="abkd",
         options=options(alpha=0.5, beta=-0.25, temperature=2.0, distill_weight=3.0, hard_weight=1.0),
-    )  # fmt: skip
+    )
     record = run(cell, context)  # a plain loop whose loss or size is another one ends as failed
     assert record.details["data"]["stand_in"] and record.details["loss_error"] < 1e-5
     loops = record.details["samples_s"]

@@ -23,9 +23,7 @@ def _dataset(count=23, height=6, width=5, channels=3, seed=0):
     part = Split(images, labels)
     mean, std = np.linspace(0.4, 0.5, channels), np.linspace(0.2, 0.3, channels)
     names = tuple("abcdefg")
-    return ImageDataset(
-        "made", "here", part, Split(images[:10], labels[:10]), names, Normalisation(tuple(mean), tuple(std))
-    )
+    return ImageDataset("made", "here", part, Split(images[:10], labels[:10]), names, Normalisation(tuple(mean), tuple(std)))
 
 
 def _by_row(batches, epoch=0, start=0):
@@ -36,8 +34,14 @@ def _by_row(batches, epoch=0, start=0):
 
 
 @settings(max_examples=60, deadline=None)
-@given(pad=st.integers(0, 4), height=SIZES, width=SIZES, channels=st.sampled_from([1, 3]), seed=st.integers(0, 2**40),
-       flip=st.booleans())  # fmt: skip
+@given(
+    pad=st.integers(0, 4),
+    height=SIZES,
+    width=SIZES,
+    channels=st.sampled_from([1, 3]),
+    seed=st.integers(0, 2**40),
+    flip=st.booleans(),
+)
 def test_a_crop_is_a_window_of_the_bordered_image_flipped_or_not(pad, height, width, channels, seed, flip):
     images = _dataset(7, height, width, channels, seed % 1000).train.images
     untouched = images.copy()
@@ -67,9 +71,7 @@ def test_offsets_and_flips_are_uniform_and_independent():
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(0, 2**63), epoch=st.integers(0, 10_000), sizes=st.tuples(st.integers(1, 23), st.integers(1, 23))
-)
+@given(seed=st.integers(0, 2**63), epoch=st.integers(0, 10_000), sizes=st.tuples(st.integers(1, 23), st.integers(1, 23)))
 def test_an_image_is_the_same_at_every_batch_size(seed, epoch, sizes):
     data = _dataset()
     one, two = (_by_row(Batches(data, n, seed, augmentation=Augmentation(2, True)), epoch) for n in sizes)
@@ -218,9 +220,7 @@ def test_a_repeat_has_the_same_rows_in_each_batch_in_another_order():
     for epoch in range(2):
         orders = set()
         for batches in zip(usual.epoch(epoch), *(repeat.epoch(epoch) for repeat in repeats), strict=True):
-            rows = [
-                [image.tobytes() + bytes([label]) for image, label in zip(*batch, strict=True)] for batch in batches
-            ]
+            rows = [[image.tobytes() + bytes([label]) for image, label in zip(*batch, strict=True)] for batch in batches]
             assert sorted(rows[0]) == sorted(rows[1]) == sorted(rows[2])
             orders.add((rows[0] == rows[1], rows[0] == rows[2], rows[1] == rows[2]))
         assert (False, False, False) in orders

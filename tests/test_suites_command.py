@@ -39,11 +39,7 @@ def run(store, *arguments):
 def results(store):
     """What decides the outcome of each record, without times and invocations."""
     return {
-        record.key: (
-            record.cell,
-            record.status,
-            {n: v for n, v in record.metrics.items() if n.startswith(("test/", "train/"))},
-        )
+        record.key: (record.cell, record.status, {n: v for n, v in record.metrics.items() if n.startswith(("test/", "train/"))})
         for record in Store(store).records()
     }
 
@@ -81,10 +77,7 @@ def results(store):
         (["distill", "--precision", "float16"], ["precision 'float16'", "float32, bfloat16"]),
         (["agreement", "--precision", "bfloat16"], ["precision ('bfloat16',)", "agreement", "distill"]),
         (["distill", "--repeats", "-1"], ["repeats -1", "0 or greater"]),
-        (
-            ["distill", "--teacher-of", "jax"],
-            ["teacher-of 'jax'", "digits-teacher", "nox -s jax -- distill --method sft"],
-        ),
+        (["distill", "--teacher-of", "jax"], ["teacher-of 'jax'", "digits-teacher", "nox -s jax -- distill --method sft"]),
         (["distill", "--teacher-of", "jaxx"], ["teacher-of 'jaxx'", "did you mean 'jax'"]),
         (["distill", "--teacher-of", "jax", "--dtype", "float32,float64"], ["several teachers", "one pair and dtype"]),
     ],
@@ -129,13 +122,20 @@ def test_every_cell_ends_in_a_record_and_is_not_run_again(tmp_path, capsys):
     assert run(tmp_path, *SMALL) == 0
     records = Store(tmp_path).records()
     assert {record.status for record in records} == {"ok"}
-    students = [
-        record for record in records if record.cell["method"] in ("sft", "kd") and record.cell["scale"] == "smoke"
-    ]
+    students = [record for record in records if record.cell["method"] in ("sft", "kd") and record.cell["scale"] == "smoke"]
     assert len(students) == 4
     for record in students:
-        names = {"test/accuracy", "test/nll", "test/ece", "test/teacher_agreement", "train/loss", "time/step_ms",
-                 "time/compile_s", "time/total_s", "memory/peak_mb"}  # fmt: skip
+        names = {
+            "test/accuracy",
+            "test/nll",
+            "test/ece",
+            "test/teacher_agreement",
+            "train/loss",
+            "time/step_ms",
+            "time/compile_s",
+            "time/total_s",
+            "memory/peak_mb",
+        }
         assert names <= set(record.metrics)
         assert all(len(curve) == 2 for curve in record.curves.values())
         sample = record.details["logits"]  # for the analysis of a finished run
@@ -147,19 +147,7 @@ def test_every_cell_ends_in_a_record_and_is_not_run_again(tmp_path, capsys):
 
 
 def test_lists_multiply_and_apply_to_the_methods_that_have_them(tmp_path, capsys):
-    options = [
-        "--method",
-        "kd,abkd",
-        "--alpha",
-        "0.5,0.8",
-        "--beta",
-        "0.2",
-        "--temperature",
-        "1,4",
-        "--seeds",
-        "1",
-        "--plan",
-    ]
+    options = ["--method", "kd,abkd", "--alpha", "0.5,0.8", "--beta", "0.2", "--temperature", "1,4", "--seeds", "1", "--plan"]
     assert run(tmp_path, "distill", "--backend", "torch", *options) == 0
     printed = capsys.readouterr().out
     last = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
@@ -338,6 +326,4 @@ def test_a_long_cell_says_how_much_time_it_still_takes(monkeypatch):
         progress.share(0.4 + second / 100)
     lines = output.getvalue().splitlines()
     assert lines[0] == "distill kd seed 0: 40% done"  # the first word comes before there is a pace
-    assert lines[1:] == [
-        f"distill kd seed 0: {share}% done, about {100 - share} s left of this cell" for share in (50, 60, 70)
-    ]
+    assert lines[1:] == [f"distill kd seed 0: {share}% done, about {100 - share} s left of this cell" for share in (50, 60, 70)]

@@ -7,13 +7,7 @@ import pytest
 
 from suites import datasets
 from suites.tasks.classification import corruptions
-from suites.tasks.classification.corruptions import (
-    CORRUPTIONS,
-    SEVERITIES,
-    corrupt,
-    corrupted_test_images,
-    metric_name,
-)
+from suites.tasks.classification.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corrupted_test_images, metric_name
 
 
 def _grey(value, count=4, side=32):

@@ -81,9 +81,7 @@ def test_learning_rate_rises_then_falls_to_zero():
     rate = learning_rate(recipe, steps_per_epoch=14)
     total = recipe["epochs"] * 14
     values = [rate(step) for step in range(total)]
-    assert (
-        max(values) == pytest.approx(recipe["learning_rate"]) and values.index(max(values)) == recipe["warm_up_steps"]
-    )
+    assert max(values) == pytest.approx(recipe["learning_rate"]) and values.index(max(values)) == recipe["warm_up_steps"]
     assert values[-1] < 0.001 * recipe["learning_rate"] and min(values) > 0
 
 
@@ -116,8 +114,11 @@ def test_dkds_warm_up_takes_the_same_share_of_a_shorter_training():
     assert [epochs("cifar100", scale) for scale in ("smoke", "small", "paper")] == [share] * 3
     assert epochs("digits", "smoke") == share
     selection = Selection(suites=("distill",), datasets=("cifar100",), methods=("abdkd",), scale="small")
-    trace, student = (cell for cell in cells.cells(selection, _context()) if cell.method == "abdkd" and not cell.seed
-                      and cell.dtype == "float32")  # fmt: skip
+    trace, student = (
+        cell
+        for cell in cells.cells(selection, _context())
+        if cell.method == "abdkd" and not cell.seed and cell.dtype == "float32"
+    )
     assert (trace.option("warm_up_epochs"), student.option("warm_up_epochs")) == (20, 1.25)
     for cell in (trace, student):
         assert "command line" not in cells.cell_recipe(cell).sources().values()
@@ -175,6 +176,14 @@ def test_sources_that_do_not_exist_are_an_error():
 
 def test_cell_describes_itself_without_what_it_lacks():
     cell = Cell("loss", backend="jax", options=options(beta=0.2, alpha=0.8, rows=64, classes=100, temperature=None))
-    assert cell.as_dict() == {"backend": "jax", "scale": "smoke", "dtype": "float32", "device": "cpu", "alpha": 0.8,
-                              "beta": 0.2, "rows": 64, "classes": 100}  # fmt: skip
+    assert cell.as_dict() == {
+        "backend": "jax",
+        "scale": "smoke",
+        "dtype": "float32",
+        "device": "cpu",
+        "alpha": 0.8,
+        "beta": 0.2,
+        "rows": 64,
+        "classes": 100,
+    }
     assert cell.label == "64×100 (0.8, 0.2) float32"

@@ -146,9 +146,7 @@ def test_an_archive_that_the_user_put_there_is_used_and_kept(server, tmp_path):
 
 def test_without_a_network_the_message_says_what_to_put_where(tmp_path):
     archive = Archive(url="http://127.0.0.1:9/set.tar.gz", md5="0" * 32, members=MEMBERS, megabytes=1)
-    with pytest.raises(
-        DatasetError, match="cannot be downloaded: .*Without a network: download it elsewhere"
-    ) as caught:
+    with pytest.raises(DatasetError, match="cannot be downloaded: .*Without a network: download it elsewhere") as caught:
         fetch_archive(archive, tmp_path)
     assert archive.md5 in str(caught.value) and str(tmp_path) in str(caught.value)
 

@@ -38,9 +38,11 @@ def python2_pickle(entries):
             out += b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
             out += _python2_string(value.tobytes()) + b"tb"
         elif isinstance(value, list):
-            out += b"](" + b"".join(
-                _python2_string(v.encode()) if isinstance(v, str) else b"J" + struct.pack("<i", v) for v in value
-            ) + b"e"  # fmt: skip
+            out += (
+                b"]("
+                + b"".join(_python2_string(v.encode()) if isinstance(v, str) else b"J" + struct.pack("<i", v) for v in value)
+                + b"e"
+            )
         else:
             out += _python2_string(value.encode())
     return bytes(out + b"u.")
@@ -105,7 +107,7 @@ def _malicious(mark):
         "a place in memory far away": b"\x80\x02Nr\xff\xff\xff\xff0cos\nsystem\n.",
         "array without bytes": b"\x80\x02}U\x01acnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87Rs.",
         "array of too few bytes": python2_pickle({"data": ARRAY}).replace(b"J\x06\0\0\0", b"J\xff\xff\xff\x7f"),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("kind", _malicious("x"))
@@ -125,9 +127,13 @@ def test_the_malicious_pickles_of_this_test_would_run(tmp_path):
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_damaged_pickle_is_an_error_or_data_but_never_anything_else(tmp_path_factory, data):
-    content = bytearray(data.draw(st.sampled_from(
-        [python2_pickle({"data": ARRAY, "labels": [1, 2]}), pickle.dumps({"data": ARRAY, "l": [1.5, (2,)]}, protocol=4)]
-    )))  # fmt: skip
+    content = bytearray(
+        data.draw(
+            st.sampled_from(
+                [python2_pickle({"data": ARRAY, "labels": [1, 2]}), pickle.dumps({"data": ARRAY, "l": [1.5, (2,)]}, protocol=4)]
+            )
+        )
+    )
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     content = content[: data.draw(st.integers(1, len(content)))]

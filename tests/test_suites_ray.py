@@ -20,9 +20,23 @@ pytest.importorskip("ray", reason="Ray is not installed: nox -s tests-ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 HERE = Path(__file__).resolve().parent
-#: 23 students and their teacher
-SWEEP = ["sweep", "--backend", "torch", "--sampler", "random", "--trials", "23", "--alpha", "0:1", "--beta", "0:1",
-         "--seeds", "1", "--no-mlflow"]  # fmt: skip
+# 23 students and their teacher
+SWEEP = [
+    "sweep",
+    "--backend",
+    "torch",
+    "--sampler",
+    "random",
+    "--trials",
+    "23",
+    "--alpha",
+    "0:1",
+    "--beta",
+    "0:1",
+    "--seeds",
+    "1",
+    "--no-mlflow",
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +60,22 @@ def cluster(tmp_path_factory):
 
 
 def test_early_stopping_on_a_cluster_gives_what_it_gives_here(cluster, tmp_path):
-    chosen = ["sweep", "--backend", "torch", "--alpha", "0.2,1,0.1,0.5,0", "--beta", "0.2", "--seeds", "2", "--early-stop",
-              "--no-mlflow"]  # fmt: skip
+    chosen = [
+        "sweep",
+        "--backend",
+        "torch",
+        "--alpha",
+        "0.2,1,0.1,0.5,0",
+        "--beta",
+        "0.2",
+        "--seeds",
+        "2",
+        "--early-stop",
+        "--no-mlflow",
+    ]
     for place, options in (("there", ["--ray", cluster.address]), ("here", ["--workers", "1"])):
         assert command.main([*chosen, "--store", str(tmp_path / place), *options]) == 0
-    there, here = (
-        {r.key: (r.status, r.curves) for r in Store(tmp_path / place).records()} for place in ("there", "here")
-    )
+    there, here = ({r.key: (r.status, r.curves) for r in Store(tmp_path / place).records()} for place in ("there", "here"))
     assert there == here and {"ok", "pruned"} == {status for status, _ in there.values()}
 
 

@@ -97,9 +97,7 @@ def test_bad_input_names_the_value_and_what_is_allowed(tmp_path, capsys, argumen
 
 def test_a_package_that_is_not_installed_is_named_with_the_command(tmp_path, capsys, monkeypatch):
     real = command.sweep_options.importlib.util.find_spec
-    monkeypatch.setattr(
-        command.sweep_options.importlib.util, "find_spec", lambda name: None if name == "ray" else real(name)
-    )
+    monkeypatch.setattr(command.sweep_options.importlib.util, "find_spec", lambda name: None if name == "ray" else real(name))
     with pytest.raises(SystemExit):
         command.main(["sweep", *GRID, "--ray", "--store", str(tmp_path)])
     said = capsys.readouterr().err
@@ -143,9 +141,7 @@ def test_random_search_runs_its_proposals(tmp_path, capsys, short):
     wanted = propose(space, 5, 0)
     assert sorted(r.cell["alpha"] for r in students) == sorted(p["alpha"] for p in wanted)
     assert sorted(r.cell["distill_weight"] for r in students) == sorted(p["distill_weight"] for p in wanted)
-    assert "distill weight" in next(
-        line for line in printed.splitlines() if line.startswith("[ 2/ 6]") or "[2/6]" in line
-    )
+    assert "distill weight" in next(line for line in printed.splitlines() if line.startswith("[ 2/ 6]") or "[2/6]" in line)
 
 
 def test_settings_that_fall_behind_are_stopped_and_their_other_seeds_not_run(tmp_path, capsys, short):
@@ -170,9 +166,7 @@ def test_pruned_cells_are_finished_for_their_sweep_alone(tmp_path, short):
     trained, before = fake_harness.trainings, outcomes(tmp_path)
     assert run(tmp_path, *falling, "--early-stop") == 0
     assert fake_harness.trainings == trained and outcomes(tmp_path) == before
-    assert (
-        run(tmp_path, "distill", "--backend", "torch", "--method", "abkd", "--alpha", str(stopped), "--seeds", "1") == 0
-    )
+    assert run(tmp_path, "distill", "--backend", "torch", "--method", "abkd", "--alpha", str(stopped), "--seeds", "1") == 0
     assert statuses(tmp_path)[stopped] == "ok"
     assert run(tmp_path, *falling) == 0  # the same settings, all of them to the end
     assert set(statuses(tmp_path).values()) == set(statuses(tmp_path, seed=1).values()) == {"ok"}
@@ -223,8 +217,9 @@ def test_a_sweep_that_is_stopped_keeps_what_is_finished_and_leaves_no_process(tm
     paths = os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
     surroundings = os.environ | {"PYTHONPATH": paths, "ABKD_TEST_PAUSE": "0.05"}
     chosen = [*GRID, "--early-stop", "--workers", "2", "--no-mlflow", "--store", str(tmp_path)]
-    process = subprocess.Popen([sys.executable, "-c", COMMAND, "sweep", *chosen], stdout=subprocess.PIPE, text=True,
-                               env=surroundings)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "sweep", *chosen], stdout=subprocess.PIPE, text=True, env=surroundings
+    )
     for line in process.stdout:
         if line.startswith("[2/9]"):
             break
@@ -286,9 +281,7 @@ def test_who_waits_too_long_for_one_that_is_gone_decides_without_it():
     assert Wait(judge, "gone")(5, 0.4) is True
 
 
-@pytest.mark.parametrize(
-    ("epochs", "factor", "wanted"), [(20, 2, [5, 10]), (240, 3, [26, 78]), (2, 2, [1]), (1, 2, [])]
-)
+@pytest.mark.parametrize(("epochs", "factor", "wanted"), [(20, 2, [5, 10]), (240, 3, [26, 78]), (2, 2, [1]), (1, 2, [])])
 def test_rungs_lie_before_the_last_epoch(epochs, factor, wanted):
     assert rungs(epochs, factor) == wanted
 

@@ -51,18 +51,10 @@ def test_it_runs_on_request_only():
 
 
 def test_compare_shows_it():
-    metrics = {
-        f"throughput/{name}images_per_s": value for name, value in (("", 300.0), ("plain_", 310.0), ("input_", 9e4))
-    }
-    metrics |= {
-        "throughput/times_plain": 0.971,
-        "throughput/times_plain_low": 0.95,
-        "throughput/times_plain_high": 0.99,
-    }
+    metrics = {f"throughput/{name}images_per_s": value for name, value in (("", 300.0), ("plain_", 310.0), ("input_", 9e4))}
+    metrics |= {"throughput/times_plain": 0.971, "throughput/times_plain_low": 0.95, "throughput/times_plain_high": 0.99}
     cell = {"backend": "jax", "pair": problems.PAIR, "method": "kd", "scale": "small"}
     record = Record(suite="throughput", backend="jax", key="k", invocation="i", cell=cell, status="ok", metrics=metrics)
     table = every.throughput([record])
-    assert table.frame.iloc[0].tolist() == [
-        problems.PAIR, "jax", "kd", "300", "310", "—", "90000", "0.97 (0.95 to 0.99)", "—",
-    ]  # fmt: skip
+    assert table.frame.iloc[0].tolist() == [problems.PAIR, "jax", "kd", "300", "310", "—", "90000", "0.97 (0.95 to 0.99)", "—"]
     assert every.throughput([]) is None

@@ -149,9 +149,7 @@ def test_predictions_are_those_of_each_model_itself(backend):
         load_weights(model, convolutional.initial_weights(spec, seed))
     images = random.standard_normal((7, 8, 8, 3)).astype("float32")
     for model in (*models, models[0]):
-        np.testing.assert_allclose(
-            predict(model, images, batch_size=3), model(images, training=False), rtol=1e-5, atol=1e-5
-        )
+        np.testing.assert_allclose(predict(model, images, batch_size=3), model(images, training=False), rtol=1e-5, atol=1e-5)
         model.trainable_variables[-1].assign_add(tf.ones(4))
     small = Perceptron(3)
     np.testing.assert_allclose(predict(small, INPUTS, batch_size=50), small(INPUTS), rtol=1e-6)

@@ -88,9 +88,7 @@ def test_damaged_files_are_named(model, tmp_path, damage):
     path = tmp_path / "in.pth"
     torch.save(model.state_dict(), path)
     whole = path.read_bytes()
-    path.write_bytes(
-        {"truncated": whole[: len(whole) // 2], "garbage": b"\x80\x02" + whole[50:90], "empty": b""}[damage]
-    )
+    path.write_bytes({"truncated": whole[: len(whole) // 2], "garbage": b"\x80\x02" + whole[50:90], "empty": b""}[damage])
     with pytest.raises(ValueError, match=r"in\.pth.*damaged"):
         convert.read_checkpoint(path, SPEC)
 
@@ -107,9 +105,7 @@ def test_names_that_do_not_fit_are_listed_together(model, tmp_path):
     state["extra"] = state.pop("fc.bias")
     state["conv1.weight"] = torch.zeros(16, 3, 5, 5)
     torch.save(state, tmp_path / "in.pth")
-    with pytest.raises(
-        ValueError, match=r"missing: fc\.bias; not known: extra; wrong shape: conv1\.weight \(16, 3, 5, 5\)"
-    ):
+    with pytest.raises(ValueError, match=r"missing: fc\.bias; not known: extra; wrong shape: conv1\.weight \(16, 3, 5, 5\)"):
         convert.read_checkpoint(tmp_path / "in.pth", SPEC)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         convert.read_checkpoint(tmp_path / "nowhere.pth", SPEC)

@@ -27,9 +27,8 @@ def both(shape, seed=0):
         out = layer(x)
         out.backward(upstream.to(dtype))
         results.append(
-            (out, x.grad, layer.weight.grad, layer.bias.grad, layer.running_mean, layer.running_var,
-             layer.num_batches_tracked)
-        )  # fmt: skip
+            (out, x.grad, layer.weight.grad, layer.bias.grad, layer.running_mean, layer.running_var, layer.num_batches_tracked)
+        )
     return results
 
 

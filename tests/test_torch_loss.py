@@ -28,8 +28,7 @@ def test_gradcheck():
     mask = torch.tensor([True, True, False, True])
     for reduction in ("mean", "sum", "none"):
         assert torch.autograd.gradcheck(
-            lambda z, how=reduction: ab_divergence(z, teacher, 0.4, 0.3, temperature=1.7, mask=mask, reduction=how),
-            student,
+            lambda z, how=reduction: ab_divergence(z, teacher, 0.4, 0.3, temperature=1.7, mask=mask, reduction=how), student
         )
 
 
@@ -129,9 +128,12 @@ def test_matches_kl_div_of_the_framework():
 
 def run(program, **environment):
     return subprocess.run(
-        [sys.executable, "-W", "always", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=300,
+        [sys.executable, "-W", "always", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=300,
         env={**__import__("os").environ, **environment},
-    )  # fmt: skip
+    )
 
 
 def test_without_a_compiler_it_works_and_says_so_once(tmp_path):

@@ -31,9 +31,18 @@ def test_train_student_with_own_models_and_optimizer():
     train_student(None, teacher, loader, method="sft", learning_rate=0.1, epochs=10, progress=False)
     assert accuracy(teacher, inputs, labels) > 0.9
     result = train_student(
-        teacher, student, loader, method="abkd", alpha=0.8, beta=0.2, temperature=2.0, distill_weight=4.0,
-        optimizer=torch.optim.AdamW(student.parameters(), lr=1e-2), epochs=20, progress=False,
-    )  # fmt: skip
+        teacher,
+        student,
+        loader,
+        method="abkd",
+        alpha=0.8,
+        beta=0.2,
+        temperature=2.0,
+        distill_weight=4.0,
+        optimizer=torch.optim.AdamW(student.parameters(), lr=1e-2),
+        epochs=20,
+        progress=False,
+    )
     assert result.status == "ok"
     assert accuracy(student, inputs, labels) > 0.85
     assert not student.training

@@ -38,15 +38,21 @@ def train(harness, checkpoint=None, kill_at=None, **changed):
     from backends.common.networks import convolutional
 
     spec = convolutional.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
-    teacher, student = (
-        harness.build_model(spec, convolutional.initial_weights(spec, seed), "float32") for seed in (2, 1)
-    )
+    teacher, student = (harness.build_model(spec, convolutional.initial_weights(spec, seed), "float32") for seed in (2, 1))
     arguments = {
-        "method": "dkd", "warm_up_epochs": 2, "learning_rate": lambda step: 0.2 / (1 + step), "momentum": 0.9,
-        "weight_decay": 5e-4, "epochs": EPOCHS, "progress": False, "checkpoint": checkpoint, "checkpoint_steps": 4,
+        "method": "dkd",
+        "warm_up_epochs": 2,
+        "learning_rate": lambda step: 0.2 / (1 + step),
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "epochs": EPOCHS,
+        "progress": False,
+        "checkpoint": checkpoint,
+        "checkpoint_steps": 4,
         "on_epoch": lambda epoch, model, loss: {"logit": float(harness.predict(model, np.ones((1, *SHAPE)))[0, 0])},
-        "fingerprint": "data and seed", **changed,
-    }  # fmt: skip
+        "fingerprint": "data and seed",
+        **changed,
+    }
     result = harness.train(teacher, student, EpochBatches(kill_at), **arguments)
     return result, harness.export_weights(student)
 

@@ -52,9 +52,7 @@ def check_reduction(reduction: str) -> str:
     return reduction
 
 
-def check_shapes(
-    student_shape: Sequence[int], teacher_shape: Sequence[int], mask_shape: Sequence[int] | None = None
-) -> None:
+def check_shapes(student_shape: Sequence[int], teacher_shape: Sequence[int], mask_shape: Sequence[int] | None = None) -> None:
     """Check logits `[..., C]` against each other and against the mask `[...]`.
 
     Raises:
@@ -102,7 +100,7 @@ def check_positive(name: str, value: float) -> float:
     return number
 
 
-#: how `sequence_loss` averages
+# how `sequence_loss` averages
 SEQUENCE_REDUCTIONS = ("token_mean", "sequence_mean")
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-#: where the series takes over (in the largest gap times |δ|) and its last term, by computing type
+# where the series takes over (in the largest gap times |δ|) and its last term, by computing type
 SERIES = {"float32": (0.5, 5), "float64": (1.0, 15)}
 
 
@@ -91,7 +91,18 @@ def coefficients(alpha: Any, beta: Any, terms: int, xp: Any = np) -> Coefficient
     mean_positive, series_positive = series(first)
     mean_negative, series_negative = series(second)
     return Coefficients(
-        alpha, beta, gamma, whole, first, second,
-        weights(top), weights(low), weights(xp.maximum(zero, alpha)), weights(xp.minimum(zero, alpha)),
-        series_positive, series_negative, mean_positive, mean_negative,
-    )  # fmt: skip
+        alpha,
+        beta,
+        gamma,
+        whole,
+        first,
+        second,
+        weights(top),
+        weights(low),
+        weights(xp.maximum(zero, alpha)),
+        weights(xp.minimum(zero, alpha)),
+        series_positive,
+        series_negative,
+        mean_positive,
+        mean_negative,
+    )

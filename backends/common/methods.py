@@ -13,13 +13,7 @@ et al., ICML 2025) is the row "abkd".
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .arguments import (
-    check_fraction,
-    check_not_negative,
-    check_number,
-    check_positive,
-    check_temperature,
-)
+from .arguments import check_fraction, check_not_negative, check_number, check_positive, check_temperature
 
 
 @dataclass(frozen=True)
@@ -65,44 +59,123 @@ METHODS = {
     method.name: method
     for method in (
         Method("sft", "SFT (hard labels)", "supervised fine-tuning, no teacher"),
-        Method("kd", "KD (forward KL)", "Hinton et al., 2015, with its T²; ABKD paper Table 1: (α,β) = (1,0)",
-               "ab_divergence", {"temperature": 4.0}, {"alpha": 1.0, "beta": 0.0}, temperature_squared=True),
-        Method("rkld", "RKLD (reverse KL)", "Gu et al., 2024; ABKD paper Table 1: (α,β) = (0,1); the factor T² as in KD "
-               "is declared by this project", "ab_divergence", {"temperature": 1.0}, {"alpha": 0.0, "beta": 1.0},
-               temperature_squared=True),
-        Method("abkd", "ABKD", f"{_ABKD_PAPER}, Eq. 7, without T²", "ab_divergence",
-               {"alpha": None, "beta": None, "temperature": 1.0}),
-        Method("dkd", "DKD (decoupled)", "Zhao et al., CVPR 2022, with its T²; non_target_weight is 2 to 8 by pair",
-               "dkd_loss", _DKD),
-        Method("lsd", "LSD (standardised logits)", "Sun et al., CVPR 2024, with its T²", "lsd_loss",
-               {"temperature": 2.0}),
+        Method(
+            "kd",
+            "KD (forward KL)",
+            "Hinton et al., 2015, with its T²; ABKD paper Table 1: (α,β) = (1,0)",
+            "ab_divergence",
+            {"temperature": 4.0},
+            {"alpha": 1.0, "beta": 0.0},
+            temperature_squared=True,
+        ),
+        Method(
+            "rkld",
+            "RKLD (reverse KL)",
+            "Gu et al., 2024; ABKD paper Table 1: (α,β) = (0,1); the factor T² as in KD is declared by this project",
+            "ab_divergence",
+            {"temperature": 1.0},
+            {"alpha": 0.0, "beta": 1.0},
+            temperature_squared=True,
+        ),
+        Method(
+            "abkd",
+            "ABKD",
+            f"{_ABKD_PAPER}, Eq. 7, without T²",
+            "ab_divergence",
+            {"alpha": None, "beta": None, "temperature": 1.0},
+        ),
+        Method(
+            "dkd",
+            "DKD (decoupled)",
+            "Zhao et al., CVPR 2022, with its T²; non_target_weight is 2 to 8 by pair",
+            "dkd_loss",
+            _DKD,
+        ),
+        Method("lsd", "LSD (standardised logits)", "Sun et al., CVPR 2024, with its T²", "lsd_loss", {"temperature": 2.0}),
         Method("ttm", "TTM (transformed teacher)", "Zheng and Yang, ICLR 2024", "ttm_loss", {"gamma": 0.1}),
         Method("wttm", "WTTM (weighted TTM)", "Zheng and Yang, ICLR 2024", "wttm_loss", {"gamma": 0.1}),
-        Method("dist", "DIST (correlations)", "Huang et al., NeurIPS 2022, with its τ²", "dist_loss",
-               {"temperature": 4.0}, every_row=True),
-        Method("abdkd", "ABDKD", f"{_ABKD_PAPER}: DKD with D_AB within the rest, T² once; α and β are declared by this "
-               "project, as is the warm-up, DKD's", "abdkd_loss", {**_AB, **_DKD}),
-        Method("ablsd", "ABLSD", f"{_ABKD_PAPER}: LSD with D_AB, T² once; α and β are declared by this project",
-               "ablsd_loss", {**_AB, "temperature": 2.0}),
-        Method("abttm", "ABTTM", f"{_ABKD_PAPER}: TTM with D_AB; α and β are declared by this project", "abttm_loss",
-               {**_AB, "gamma": 0.1}),
-        Method("jsd", "JSD (generalised Jensen-Shannon)", "Agarwal et al. (GKD), ICLR 2024; weight is its λ",
-               "jensen_shannon", {"weight": 0.1, "temperature": 1.0}),
+        Method(
+            "dist",
+            "DIST (correlations)",
+            "Huang et al., NeurIPS 2022, with its τ²",
+            "dist_loss",
+            {"temperature": 4.0},
+            every_row=True,
+        ),
+        Method(
+            "abdkd",
+            "ABDKD",
+            f"{_ABKD_PAPER}: DKD with D_AB within the rest, T² once; α and β are declared by this "
+            "project, as is the warm-up, DKD's",
+            "abdkd_loss",
+            {**_AB, **_DKD},
+        ),
+        Method(
+            "ablsd",
+            "ABLSD",
+            f"{_ABKD_PAPER}: LSD with D_AB, T² once; α and β are declared by this project",
+            "ablsd_loss",
+            {**_AB, "temperature": 2.0},
+        ),
+        Method(
+            "abttm",
+            "ABTTM",
+            f"{_ABKD_PAPER}: TTM with D_AB; α and β are declared by this project",
+            "abttm_loss",
+            {**_AB, "gamma": 0.1},
+        ),
+        Method(
+            "jsd",
+            "JSD (generalised Jensen-Shannon)",
+            "Agarwal et al. (GKD), ICLR 2024; weight is its λ",
+            "jensen_shannon",
+            {"weight": 0.1, "temperature": 1.0},
+        ),
         Method("tvd", "TVD (total variation)", "Wen et al., ACL 2023", "total_variation", {"temperature": 1.0}),
-        Method("wsd", "WSD (weighted KL and reverse KL)", f"{_ABKD_PAPER}; weight is that of the reverse KL",
-               "weighted_sum", {"weight": 0.5, "temperature": 1.0}),
-        Method("skew-kl", "Skewed KL", "Ko et al. (DistiLLM), ICML 2024; weight is its λ", "skewed_forward_kl",
-               {"weight": 0.1, "temperature": 1.0}),
-        Method("skew-rkl", "Skewed reverse KL", "Ko et al. (DistiLLM), ICML 2024; weight is its λ", "skewed_reverse_kl",
-               {"weight": 0.1, "temperature": 1.0}),
-        Method("akl", "AKL (adaptive KL)", "Wu et al., COLING 2025; head is the teacher's mass in it", "adaptive_kl",
-               {"head": 0.5, "temperature": 1.0}),
-        Method("bdkd", "BDKD (bidirectional KL)", f"{_ABKD_PAPER}, as compared there; low and high weigh by entropy",
-               "bidirectional_kl", {"low": 1.0, "high": 3.0, "temperature": 1.0}),
-        Method("alphanet", "AlphaNet", "Wang et al., ICML 2021, of batch means as in the ABKD paper", "alphanet",
-               {"alpha_min": 0.2, "alpha_max": 0.8, "temperature": 1.0}),
+        Method(
+            "wsd",
+            "WSD (weighted KL and reverse KL)",
+            f"{_ABKD_PAPER}; weight is that of the reverse KL",
+            "weighted_sum",
+            {"weight": 0.5, "temperature": 1.0},
+        ),
+        Method(
+            "skew-kl",
+            "Skewed KL",
+            "Ko et al. (DistiLLM), ICML 2024; weight is its λ",
+            "skewed_forward_kl",
+            {"weight": 0.1, "temperature": 1.0},
+        ),
+        Method(
+            "skew-rkl",
+            "Skewed reverse KL",
+            "Ko et al. (DistiLLM), ICML 2024; weight is its λ",
+            "skewed_reverse_kl",
+            {"weight": 0.1, "temperature": 1.0},
+        ),
+        Method(
+            "akl",
+            "AKL (adaptive KL)",
+            "Wu et al., COLING 2025; head is the teacher's mass in it",
+            "adaptive_kl",
+            {"head": 0.5, "temperature": 1.0},
+        ),
+        Method(
+            "bdkd",
+            "BDKD (bidirectional KL)",
+            f"{_ABKD_PAPER}, as compared there; low and high weigh by entropy",
+            "bidirectional_kl",
+            {"low": 1.0, "high": 3.0, "temperature": 1.0},
+        ),
+        Method(
+            "alphanet",
+            "AlphaNet",
+            "Wang et al., ICML 2021, of batch means as in the ABKD paper",
+            "alphanet",
+            {"alpha_min": 0.2, "alpha_max": 0.8, "temperature": 1.0},
+        ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -179,9 +252,7 @@ def resolve(
         # what the method is anyway may be said: KD's α and β, the temperature 1 of a method without one
         neutral = entry.fixed.get(name, 1.0 if name == "temperature" else None)
         if name not in entry.parameters and value != neutral:
-            raise ValueError(
-                f"{name}={value!r}: method {method!r} has no such parameter; it has {', '.join(entry.parameters)}"
-            )
+            raise ValueError(f"{name}={value!r}: method {method!r} has no such parameter; it has {', '.join(entry.parameters)}")
     hard_weight = check_number("hard_weight", hard_weight)
     if not entry.needs_teacher:
         return Objective(method, hard_weight=hard_weight)
@@ -196,7 +267,7 @@ def resolve(
     return Objective(method, entry.function, parameters, weight * scale, hard_weight, warm_up_epochs, entry.every_row)
 
 
-#: what a parameter must be, where any finite number will not do
+# what a parameter must be, where any finite number will not do
 _CHECKS = {
     "temperature": lambda _, value: check_temperature(value),
     "gamma": check_positive,

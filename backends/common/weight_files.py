@@ -15,9 +15,7 @@ _TYPES = {"F32": "float32", "F64": "float64"}
 _LISTED = 10  # names that an error message lists of each kind
 
 
-def check_weights(
-    found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], what: str = "the model"
-) -> None:
+def check_weights(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], what: str = "the model") -> None:
     """Check that the arrays at hand are exactly those of a model.
 
     Args:

@@ -46,17 +46,19 @@ def read_checkpoint(path: str | os.PathLike, spec: convolutional.ModelSpec) -> d
     state = {name: value for name, value in state.items() if not name.endswith(COUNTER)}
     wanted = {name: entry.shape for name, entry in convolutional.parameters(spec).items()}
     check_weights(
-        {name: tuple(value.shape) for name, value in state.items()}, wanted,
+        {name: tuple(value.shape) for name, value in state.items()},
+        wanted,
         f"{spec.name} with {spec.classes} classes (file {os.fspath(path)!r})",
-    )  # fmt: skip
+    )
     return {name: _to_numpy(name, state[name]) for name in wanted}
 
 
 def _load(path: str | os.PathLike) -> Any:
     # training scripts store the best accuracy as a NumPy number, which can be made without running anything
     numbers = [np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64"))]
-    scalars = [(np.float64(0).__reduce__()[0], f"{module}.scalar") for module in ("numpy.core.multiarray",
-               "numpy._core.multiarray")]  # fmt: skip
+    scalars = [
+        (np.float64(0).__reduce__()[0], f"{module}.scalar") for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+    ]
     try:
         with torch.serialization.safe_globals([*numbers, *scalars]):
             return torch.load(path, map_location="cpu", weights_only=True)

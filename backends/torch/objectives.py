@@ -59,9 +59,15 @@ class ABKDLoss(nn.Module):
     """
 
     def __init__(
-        self, alpha: float, beta: float, *, temperature: float = 1.0, distill_weight: float = 1.0,
-        hard_weight: float = 1.0, ignore_index: int = -100,
-    ) -> None:  # fmt: skip
+        self,
+        alpha: float,
+        beta: float,
+        *,
+        temperature: float = 1.0,
+        distill_weight: float = 1.0,
+        hard_weight: float = 1.0,
+        ignore_index: int = -100,
+    ) -> None:
         super().__init__()
         self.alpha, self.beta = check_number("alpha", alpha), check_number("beta", beta)
         self.temperature = check_temperature(temperature)
@@ -73,8 +79,9 @@ class ABKDLoss(nn.Module):
         """Return the loss; see the class."""
         check_label_shape(student_logits.shape, labels.shape)
         valid = labels != self.ignore_index
-        loss = torch.zeros((), dtype=torch.float64 if student_logits.dtype == torch.float64 else torch.float32,
-                           device=student_logits.device)  # fmt: skip
+        loss = torch.zeros(
+            (), dtype=torch.float64 if student_logits.dtype == torch.float64 else torch.float32, device=student_logits.device
+        )
         if self.hard_weight != 0:
             loss = loss + self.hard_weight * cross_entropy(student_logits, labels, valid)
         if self.distill_weight != 0:

@@ -1,21 +1,12 @@
 """Claims about what a gradient step does to the student: Prop. 4.2, Theorem 3.2, other losses far apart."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.claims.claim import CONDITION, FAILS, HOLDS, Claim, Finding, small
-from reference.concentration import (
-    Step,
-    concentration,
-    confidence_weights,
-    gradient_step,
-    hardness_weights,
-    log_distribution,
-)
+from reference.concentration import Step, concentration, confidence_weights, gradient_step, hardness_weights, log_distribution
 from reference.divergences import ab_divergence_and_gradient
 from reference.grid import AB_GRID, draw_logits
 
@@ -101,11 +92,16 @@ def _confidence() -> Finding:
     ratios = np.stack([confidence_weights(log_q[:, -1], b) / confidence_weights(log_q[:, 0], b) for b in betas])
     means = np.stack([concentration(student, teacher, 0.5, beta).confidence for beta in betas])
     if not (np.diff(ratios, axis=0) > 0).all():
-        return Finding(FAILS, float((np.diff(ratios, axis=0) > 0).mean()), "share of rows where the ratio rises",
-                       "it should rise in all")  # fmt: skip
+        return Finding(
+            FAILS, float((np.diff(ratios, axis=0) > 0).mean()), "share of rows where the ratio rises", "it should rise in all"
+        )
     share = float((np.diff(means, axis=0) > 0).mean())
-    return Finding(HOLDS if share == 1 else FAILS, share, "share of 200 rows where the weights' mean q rises with β",
-                   "" if share == 1 else "it should rise in all")  # fmt: skip
+    return Finding(
+        HOLDS if share == 1 else FAILS,
+        share,
+        "share of 200 rows where the weights' mean q rises with β",
+        "" if share == 1 else "it should rise in all",
+    )
 
 
 def _extremes() -> Finding:
@@ -156,16 +152,24 @@ def _lead(kind: str, sign: float, alpha: float, beta: float) -> NDArray:
 def _forward_alike() -> Finding:
     leads = np.concatenate([_lead("difference", sign, 1.0, 0.0) for sign in (1.0, -1.0)])
     others = np.concatenate([_lead("ratio", sign, 1.0, 0.0) for sign in (1.0, -1.0)])
-    return small(float(np.abs(leads).max()), 1e-13, "largest difference of LogR of two classes over 1,000 rows",
-                 f"for classes of equal p−q; at equal p/q it differs by up to {np.abs(others).max():.2g}")  # fmt: skip
+    return small(
+        float(np.abs(leads).max()),
+        1e-13,
+        "largest difference of LogR of two classes over 1,000 rows",
+        f"for classes of equal p−q; at equal p/q it differs by up to {np.abs(others).max():.2g}",
+    )
 
 
 def _reverse_raises() -> Finding:
     leads = np.concatenate([_lead(kind, 1.0, 0.0, 1.0) for kind in ("difference", "ratio")])
     share = float((leads > 0).mean())
     remark = "" if share == 1 else "it should in all"
-    return Finding(HOLDS if share == 1 else FAILS, share,
-                   "share of 1,000 rows (equal p−q or p/q) where the class of larger q rises more", remark)  # fmt: skip
+    return Finding(
+        HOLDS if share == 1 else FAILS,
+        share,
+        "share of 1,000 rows (equal p−q or p/q) where the class of larger q rises more",
+        remark,
+    )
 
 
 def _reverse_lowers() -> Finding:
@@ -178,9 +182,8 @@ def _reverse_lowers() -> Finding:
         CONDITION if share == 1 and reversed_there.all() else FAILS,
         share,
         "share of 500 rows where, at equal p−q, the class of smaller q falls more",
-        "at equal p−q; at equal p/q it is reversed exactly where log(q/p) > KL(q‖p) "
-        f"({beyond.sum()} of 500 rows)",
-    )  # fmt: skip
+        f"at equal p−q; at equal p/q it is reversed exactly where log(q/p) > KL(q‖p) ({beyond.sum()} of 500 rows)",
+    )
 
 
 def _far_apart(distance: float) -> tuple[NDArray, NDArray]:
@@ -226,9 +229,11 @@ def _exploding() -> Finding:
     bounded = _jensen_shannon(*_far_apart(1000.0), 0.5)[0]
     grows = abs(values[1] / values[0] - 10) < 0.1 and bounded <= np.log(2) + 1e-12
     return Finding(
-        HOLDS if grows else FAILS, float(values[1]), "value of WSD (weight ½) 1,000 logits apart, in nats",
+        HOLDS if grows else FAILS,
+        float(values[1]),
+        "value of WSD (weight ½) 1,000 logits apart, in nats",
         f"linearly in the distance of the logits, as both its KL terms do; JSD stays at {bounded:.3f} ≤ ln 2",
-    )  # fmt: skip
+    )
 
 
 def _alpha_on_rows() -> Finding:
@@ -244,25 +249,52 @@ def _alpha_on_rows() -> Finding:
 
 
 CLAIMS = (
-    Claim("log-ratio-identity", GROUP, "A gradient step changes log q by LogR = −η∇ + N, N the same for every class.",
-          THEOREM, _log_ratio),
-    Claim("step-bound", GROUP, "|LogR(y)| ≤ η q^β |p^α−q^α|/|α| + η q(y) Σ q^β |p^α−q^α|/|α| + |N|.", PROPOSITION,
-          _bound),
+    Claim(
+        "log-ratio-identity",
+        GROUP,
+        "A gradient step changes log q by LogR = −η∇ + N, N the same for every class.",
+        THEOREM,
+        _log_ratio,
+    ),
+    Claim("step-bound", GROUP, "|LogR(y)| ≤ η q^β |p^α−q^α|/|α| + η q(y) Σ q^β |p^α−q^α|/|α| + |N|.", PROPOSITION, _bound),
     Claim("smaller-alpha-harder", GROUP, "The smaller α, the more the larger errors weigh.", PROPOSITION, _hardness),
-    Claim("larger-beta-surer", GROUP, "The larger β, the more those classes weigh that the student is sure of.",
-          PROPOSITION, _confidence),
-    Claim("kl-extremes", GROUP, "Forward KL is the weak extreme of both concentrations, reverse KL the strong one.",
-          PROPOSITION, _extremes),
-    Claim("forward-kl-moves-alike", GROUP, "Forward KL moves probability on all classes alike, whatever q.", THEOREM,
-          _forward_alike),
-    Claim("reverse-kl-raises", GROUP, "Reverse KL raises underestimated classes more where q is larger.", THEOREM,
-          _reverse_raises),
-    Claim("reverse-kl-lowers", GROUP, "Reverse KL lowers overestimated classes more where q is smaller.", THEOREM,
-          _reverse_lowers),
+    Claim(
+        "larger-beta-surer",
+        GROUP,
+        "The larger β, the more those classes weigh that the student is sure of.",
+        PROPOSITION,
+        _confidence,
+    ),
+    Claim(
+        "kl-extremes",
+        GROUP,
+        "Forward KL is the weak extreme of both concentrations, reverse KL the strong one.",
+        PROPOSITION,
+        _extremes,
+    ),
+    Claim(
+        "forward-kl-moves-alike",
+        GROUP,
+        "Forward KL moves probability on all classes alike, whatever q.",
+        THEOREM,
+        _forward_alike,
+    ),
+    Claim(
+        "reverse-kl-raises", GROUP, "Reverse KL raises underestimated classes more where q is larger.", THEOREM, _reverse_raises
+    ),
+    Claim(
+        "reverse-kl-lowers", GROUP, "Reverse KL lowers overestimated classes more where q is smaller.", THEOREM, _reverse_lowers
+    ),
     Claim("jsd-gradient-vanishes", GROUP, "JSD's gradient vanishes for distributions far apart.", OTHERS, _vanishing),
     Claim("wsd-explodes", GROUP, "WSD's value explodes for distributions far apart.", OTHERS, _exploding),
-    Claim("article-alpha", "The article", "Low α works on the hard classes, high α treats errors alike.", ARTICLE,
-          _alpha_on_rows),
-    Claim("article-beta", "The article", "High β works on the classes the student is sure of, low β spreads.", ARTICLE,
-          _confidence),
-)  # fmt: skip
+    Claim(
+        "article-alpha", "The article", "Low α works on the hard classes, high α treats errors alike.", ARTICLE, _alpha_on_rows
+    ),
+    Claim(
+        "article-beta",
+        "The article",
+        "High β works on the classes the student is sure of, low β spreads.",
+        ARTICLE,
+        _confidence,
+    ),
+)

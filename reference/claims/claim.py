@@ -1,7 +1,5 @@
 """What a claim is: a statement somebody made, a check of it, and the verdict with its figure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -5,20 +5,15 @@ remark says which), fails (the remark says what is true). All together take a fe
 every run. A new claim is one function and one row of `CLAIMS` in a `reference/claims_….py`.
 """
 
-from __future__ import annotations
-
 from reference.claims import allocation, family, published
 from reference.claims.claim import CONDITION, FAILS, HOLDS, VERDICTS, Claim, Finding
 
 _GROUPS = (family.GROUP, allocation.GROUP, published.CODE, published.ARTICLE)
 
-#: by name, group by group
+# by name, group by group
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
-    for claim in sorted(
-        (*family.CLAIMS, *allocation.CLAIMS, *published.CLAIMS),
-        key=lambda claim: _GROUPS.index(claim.group),
-    )
+    for claim in sorted((*family.CLAIMS, *allocation.CLAIMS, *published.CLAIMS), key=lambda claim: _GROUPS.index(claim.group))
 }
 
 

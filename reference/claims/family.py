@@ -3,8 +3,6 @@
 Closed forms are written out here in mpmath and share nothing with the code that they are compared with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import combinations
@@ -136,7 +134,7 @@ def _at_origin(p: mpf, q: mpf, x: mpf) -> mpf:
     return (mpmath.log(p) - mpmath.log(q)) ** 2 / 2
 
 
-#: how each line is approached: its closed form, and the point at distance ε from the point x of it
+# how each line is approached: its closed form, and the point at distance ε from the point x of it
 _LINES: dict[str, tuple[Callable, Callable]] = {
     "β = 0": (_on_beta_0, lambda x, e: (x, e)),
     "α = 0": (_on_alpha_0, lambda x, e: (e, x)),
@@ -180,9 +178,7 @@ def _never_negative() -> Finding:
         return Finding(FAILS, float(equal), "value for equal distributions", "it should be 0")
     if not least > 0:
         return Finding(FAILS, float(least), "smallest value for p ≠ q", "it should be above 0")
-    return Finding(
-        HOLDS, float(least), f"smallest of {len(student) * len(points)} values for p ≠ q; 0 exactly for p = q"
-    )
+    return Finding(HOLDS, float(least), f"smallest of {len(student) * len(points)} values for p ≠ q; 0 exactly for p = q")
 
 
 def _dual() -> Finding:
@@ -212,23 +208,61 @@ def _smooth_in_practice() -> Finding:
 CLAIMS = (
     _case("table1-forward-kl", "D_AB at (1,0) is forward KL, KL(p‖q).", 1.0, 0.0, kl),
     _case("table1-reverse-kl", "D_AB at (0,1) is reverse KL, KL(q‖p).", 0.0, 1.0, lambda p, q: kl(q, p)),
-    _case("table1-alpha-divergence", "D_AB with α+β = 1 is the α-divergence (1 − Σ p^α q^(1−α)) / (α(1−α)).",
-          0.25, 0.75, _alpha_divergence),
-    _case("table1-beta-divergence", "D_AB with α = 1 is the β-divergence.", 1.0, 0.7,
-          lambda p, q: _basu(p, q) / (1 + mpf(0.7)), "with the factor 1/(1+β) to the convention of Basu et al. (1998)"),
-    _case("table1-hellinger", "D_AB at (½,½) is the squared Hellinger distance.", 0.5, 0.5,
-          lambda p, q: 4 * _hellinger(p, q), "it is 2 Σ(√p−√q)², four times the usual ½ Σ(√p−√q)²"),
-    _case("table1-squared-euclidean", "D_AB at (1,1) is the squared Euclidean distance.", 1.0, 1.0, _half_squares,
-          "with the factor ½: ½ Σ(p−q)²"),
-    Claim("jensen-shannon-at-1-1", GROUP, "D_AB at (1,1) is related to the Jensen-Shannon divergence.",
-          "widely copied", _is_jensen_shannon),
+    _case(
+        "table1-alpha-divergence",
+        "D_AB with α+β = 1 is the α-divergence (1 − Σ p^α q^(1−α)) / (α(1−α)).",
+        0.25,
+        0.75,
+        _alpha_divergence,
+    ),
+    _case(
+        "table1-beta-divergence",
+        "D_AB with α = 1 is the β-divergence.",
+        1.0,
+        0.7,
+        lambda p, q: _basu(p, q) / (1 + mpf(0.7)),
+        "with the factor 1/(1+β) to the convention of Basu et al. (1998)",
+    ),
+    _case(
+        "table1-hellinger",
+        "D_AB at (½,½) is the squared Hellinger distance.",
+        0.5,
+        0.5,
+        lambda p, q: 4 * _hellinger(p, q),
+        "it is 2 Σ(√p−√q)², four times the usual ½ Σ(√p−√q)²",
+    ),
+    _case(
+        "table1-squared-euclidean",
+        "D_AB at (1,1) is the squared Euclidean distance.",
+        1.0,
+        1.0,
+        _half_squares,
+        "with the factor ½: ½ Σ(p−q)²",
+    ),
+    Claim(
+        "jensen-shannon-at-1-1",
+        GROUP,
+        "D_AB at (1,1) is related to the Jensen-Shannon divergence.",
+        "widely copied",
+        _is_jensen_shannon,
+    ),
     *(
-        Claim(f"continuous-at-{key}", GROUP, f"Definition 4.1 extends by continuity to the case {line}, with "
-              f"the closed form given for it.", EXTENSION, _continuity(line))
+        Claim(
+            f"continuous-at-{key}",
+            GROUP,
+            f"Definition 4.1 extends by continuity to the case {line}, with the closed form given for it.",
+            EXTENSION,
+            _continuity(line),
+        )
         for key, line in zip(("beta-0", "alpha-0", "opposite", "origin"), _LINES, strict=True)
     ),
     Claim("never-negative", GROUP, "D_AB ≥ 0 for all real (α,β), and 0 only for p = q.", EXTENSION, _never_negative),
     Claim("duality", GROUP, "D_AB^(α,β)(p‖q) = D_AB^(β,α)(q‖p).", EXTENSION, _dual),
-    Claim("article-recovers-kl", "The article", "The loss −1/(αβ) Σ[…] recovers forward KL at (1,0) and reverse KL at "
-          "(0,1).", "the article's recovery claims, in words of this project", _smooth_in_practice),
-)  # fmt: skip
+    Claim(
+        "article-recovers-kl",
+        "The article",
+        "The loss −1/(αβ) Σ[…] recovers forward KL at (1,0) and reverse KL at (0,1).",
+        "the article's recovery claims, in words of this project",
+        _smooth_in_practice,
+    ),
+)

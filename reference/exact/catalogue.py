@@ -25,9 +25,9 @@ from reference.exact.numbers import Classes, Raw, log_softmax, to_raw
 
 MAXIMUM_BITS = 1 << 17
 _FIRST_BITS = 256
-#: more than float64 holds
+# more than float64 holds
 _FLOAT64_DIGITS = 18
-#: Numbers below this have fewer digits: they are beyond what float64 holds in full.
+# Numbers below this have fewer digits: they are beyond what float64 holds in full.
 _SMALLEST = mpf("1e-300")
 
 
@@ -58,7 +58,7 @@ class Probabilities:
         return list(zip(self.p, self.q, self.log_p, self.log_q, strict=True))
 
 
-#: A value and q_k ∂D/∂q_k of each distinct class, q taken as free numbers: what softmax adds is common to all.
+# A value and q_k ∂D/∂q_k of each distinct class, q taken as free numbers: what softmax adds is common to all.
 ValueAndSlopes = tuple[mpf, list[mpf]]
 Definition = Callable[..., ValueAndSlopes]
 
@@ -201,9 +201,7 @@ def in_float64(exact: Callable[..., DefinedRow]) -> Callable[..., tuple[Any, Any
                 values[place], gradients[place] = float(value), [libmp.to_float(x) for x in gradient]
             return values, gradients
 
-        return evaluate_rows(
-            rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction
-        )
+        return evaluate_rows(rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction)
 
     return reference
 
@@ -212,11 +210,7 @@ class DefinedRow:
     """One row of logits under one definition; finite logits or −inf, at least one finite on each side."""
 
     def __init__(
-        self,
-        definition: Definition,
-        student_logits: Sequence[Any],
-        teacher_logits: Sequence[Any],
-        temperature: Any = 1,
+        self, definition: Definition, student_logits: Sequence[Any], teacher_logits: Sequence[Any], temperature: Any = 1
     ) -> None:
         self._definition = definition
         student = [to_raw("student_logits", z) for z in student_logits]

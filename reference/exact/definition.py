@@ -22,7 +22,7 @@ from mpmath import libmp
 from reference.arguments import check_real, check_temperature
 from reference.exact.numbers import Classes, Logs, Raw, logs_of_logits, logs_of_probabilities, to_raw
 
-#: Bits beyond which an evaluation gives up: values as small as exp(-200000) are still resolved below it.
+# Bits beyond which an evaluation gives up: values as small as exp(-200000) are still resolved below it.
 MAXIMUM_BITS = 1 << 20
 
 
@@ -140,9 +140,7 @@ class ExactRow:
         if self._identical:
             return mpmath.mpf(0), [libmp.fzero] * len(self._classes.index)
         value = self.value(alpha, beta, digits=digits)
-        gradient = self._refine(
-            alpha, beta, digits, lambda logs: _gradient(logs, alpha, beta, digits, self._temperature)
-        )
+        gradient = self._refine(alpha, beta, digits, lambda logs: _gradient(logs, alpha, beta, digits, self._temperature))
         return value, [gradient[place] for place in self._classes.index]
 
     def _refine(self, alpha: Raw, beta: Raw, digits: int, evaluate: Callable[[Logs], tuple[Any, int]]) -> Any:

@@ -124,8 +124,7 @@ class Logs:
     def _weighted(self, places: list[int], terms: Sequence[Raw]) -> list[Raw]:
         counts = [self.counts[place] for place in places]
         return [
-            x if count == 1 else libmp.mpf_mul_int(x, count, self.bits, "n")
-            for x, count in zip(terms, counts, strict=True)
+            x if count == 1 else libmp.mpf_mul_int(x, count, self.bits, "n") for x, count in zip(terms, counts, strict=True)
         ]
 
     def reach(self) -> int:
@@ -141,9 +140,7 @@ class Logs:
 
 def logs_of_logits(classes: Classes, temperature: Raw, bits: int) -> Logs:
     """Log-probabilities of both softmax distributions at a temperature, to `bits` bits."""
-    log_p, log_q = (
-        log_softmax(logits, classes.counts, temperature, bits) for logits in (classes.teacher, classes.student)
-    )
+    log_p, log_q = (log_softmax(logits, classes.counts, temperature, bits) for logits in (classes.teacher, classes.student))
     return _split_by_support(log_p, log_q, classes.counts, bits)
 
 

@@ -8,8 +8,6 @@ gradient of 50,257 entries is not stored.
     python -m reference.golden --classes 10 100    only these; the other cases in the file are kept
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import multiprocessing
@@ -30,12 +28,12 @@ from reference.grid import CLASSES, DTYPES, SPREADS, draw_logits
 
 FOLDER = Path(__file__).parent / "cases"
 ROWS = {10: 4, 100: 2, 50257: 1}
-#: How many inputs are drawn in search of some that keep a margin from where a loss switches, and how many before some
-#: are taken that do so for a part of the grid only.
+# How many inputs are drawn in search of some that keep a margin from where a loss switches, and how many before some
+# are taken that do so for a part of the grid only.
 DRAWS = 3000
 PATIENCE = {10: 50, 100: 50, 50257: 2}
 SAMPLED_ENTRIES = 8
-#: Significant digits of the multiprecision results; what is stored is their float64.
+# Significant digits of the multiprecision results; what is stored is their float64.
 DIGITS = 20
 
 _ROW_COLUMNS = ("value", "gradient_max", "gradient_index", "gradient_entries")
@@ -90,9 +88,7 @@ class GoldenCase:
     def name(self) -> str:
         """A readable identifier, such as `ab_divergence(alpha=1.0, beta=0.0) T=4.0 C=100 spread=near float32`."""
         parameters = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
-        return (
-            f"{self.divergence}({parameters}) T={self.temperature} C={self.classes} spread={self.spread} {self.dtype}"
-        )
+        return f"{self.divergence}({parameters}) T={self.temperature} C={self.classes} spread={self.spread} {self.dtype}"
 
 
 def load(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy
+import numpy as np
 
 from results.figures.style import backend_order, dress, margins, mean_and_error, new_figure, variant_label
 from results.grouping import TEACHER, counts
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: trainings of one method on one backend: (seconds, values) of each, epoch by epoch
-Runs = list[tuple[numpy.ndarray, numpy.ndarray]]
+# trainings of one method on one backend: (seconds, values) of each, epoch by epoch
+Runs = list[tuple[np.ndarray, np.ndarray]]
 
-#: methods drawn in one figure, the best ones; more lines cannot be told apart
+# methods drawn in one figure, the best ones; more lines cannot be told apart
 MOST_METHODS = 7
 # Okabe and Ito's colours without those of the backends' figures in front, so that nobody takes a method for a backend.
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#0072B2")
@@ -27,7 +27,7 @@ _LINES = {"torch": "-", "jax": "--", "tensorflow": ":"}
 _MARKS = {"torch": "o", "jax": "s", "tensorflow": "^"}
 
 
-def seconds(record: Record, metric: str) -> numpy.ndarray | None:
+def seconds(record: Record, metric: str) -> np.ndarray | None:
     """When each epoch of a curve ended, in seconds since the training began.
 
     A record holds the time of the whole training and of compiling, not of each epoch: compiling comes first, and the
@@ -41,7 +41,7 @@ def seconds(record: Record, metric: str) -> numpy.ndarray | None:
         return None
     compiling = record.metrics.get("time/compile_s", 0.0)
     compiling = min(compiling, total) if math.isfinite(compiling) else 0.0
-    return compiling + (total - compiling) * numpy.arange(1, len(curve) + 1) / len(curve)
+    return compiling + (total - compiling) * np.arange(1, len(curve) + 1) / len(curve)
 
 
 def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") -> Figure | None:
@@ -61,14 +61,14 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
         when = seconds(record, metric)
         if when is None or record.status != Status.OK or not counts(record) or record.cell.get("method") == TEACHER:
             continue
-        values = numpy.array([math.nan if v is None else v for v in record.curves[metric]], float)
+        values = np.array([math.nan if v is None else v for v in record.curves[metric]], float)
         groups.setdefault((variant_label(record), record.backend), []).append((when, values))
     if not groups:
         return None
     sign = 1.0 if higher_is_better(metric) else -1.0
     best: dict[str, float] = {}
     for (label, _), runs in groups.items():
-        mean = sign * float(numpy.mean([values[-1] for _, values in runs]))
+        mean = sign * float(np.mean([values[-1] for _, values in runs]))
         best[label] = max(best.get(label, -math.inf), mean)
     chosen = sorted(best, key=lambda label: -best[label])[:MOST_METHODS]
     colours = dict(zip([label for label in best if label in chosen], _COLOURS, strict=False))
@@ -79,10 +79,11 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
     backends = backend_order({backend for _, backend in groups})
     handles = [curves.plot([], [], color=colour, label=label)[0] for label, colour in colours.items()]
     handles += [
-        curves.plot([], [], color="#555555", linestyle=_LINES.get(name, "-."), marker=_MARKS.get(name, "d"),
-                    markersize=4, label=name)[0]
+        curves.plot(
+            [], [], color="#555555", linestyle=_LINES.get(name, "-."), marker=_MARKS.get(name, "d"), markersize=4, label=name
+        )[0]
         for name in backends
-    ]  # fmt: skip
+    ]
     curves.legend(handles=handles, fontsize=7.5, frameon=False, loc="lower right" if sign > 0 else "upper right")
     margins(figure, left=0.45, top=0.5 if len(best) > len(colours) else 0.3)
     if len(best) > len(colours):
@@ -99,11 +100,14 @@ def _draw_curves(axes: Axes, groups: dict[tuple[str, str], Runs], colours: dict[
         lengths = [len(values) for _, values in runs]
         usual = max(dict.fromkeys(lengths), key=lengths.count)
         kept = [run for run in runs if len(run[1]) == usual]
-        when = numpy.median([when for when, _ in kept], axis=0)
+        when = np.median([when for when, _ in kept], axis=0)
         axes.plot(
-            when, numpy.mean([values for _, values in kept], axis=0), color=colours[label], linewidth=1.4,
+            when,
+            np.mean([values for _, values in kept], axis=0),
+            color=colours[label],
+            linewidth=1.4,
             linestyle=_LINES.get(backend, "-."),
-        )  # fmt: skip
+        )
         last.append(when[-1])
     if max(last) > 20 * min(last) > 0:
         axes.set_xscale("log")
@@ -116,9 +120,16 @@ def _draw_ends(axes: Axes, groups: dict[tuple[str, str], Runs], colours: dict[st
         if label not in colours:
             continue
         mean, error = mean_and_error([float(values[-1]) for _, values in runs])
-        low, middle, high = numpy.quantile([when[-1] for when, _ in runs], (0.25, 0.5, 0.75))
+        low, middle, high = np.quantile([when[-1] for when, _ in runs], (0.25, 0.5, 0.75))
         axes.errorbar(
-            middle, mean, yerr=error, xerr=[[middle - low], [high - middle]], color=colours[label], markersize=5,
-            marker=_MARKS.get(backend, "d"), capsize=2, linewidth=1,
-        )  # fmt: skip
+            middle,
+            mean,
+            yerr=error,
+            xerr=[[middle - low], [high - middle]],
+            color=colours[label],
+            markersize=5,
+            marker=_MARKS.get(backend, "d"),
+            capsize=2,
+            linewidth=1,
+        )
     dress(axes, title="at the end: mean ± standard error", xlabel="seconds: median and quartiles")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-import numpy
+import numpy as np
 
 from reference import concentration as analysis
 from reference.error_map import DISTANCES, LINES, PLACES, known_maps
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     ErrorMap = Mapping[str, list[list[float]]]
 
-#: the square that the maps cover, with the points of forward and reverse KL inside
-_AXIS = numpy.linspace(-0.25, 1.25, 25)
+# the square that the maps cover, with the points of forward and reverse KL inside
+_AXIS = np.linspace(-0.25, 1.25, 25)
 _MARKS = {"FKL": (1.0, 0.0), "RKL": (0.0, 1.0)}
-#: name of the quantity, title of its panel
+# name of the quantity, title of its panel
 _PANELS = {
     "hardness": "hardness: mean |log p − log q|",
     "confidence": "confidence: mean q",
@@ -36,12 +36,12 @@ _PANELS = {
 _MOST_ROWS = 320
 
 
-def logits_of(record: Record) -> tuple[numpy.ndarray, numpy.ndarray] | None:
+def logits_of(record: Record) -> tuple[np.ndarray, np.ndarray] | None:
     """The sample of student and teacher test logits [rows, C] that a finished distillation keeps; None without one."""
     found = record.details.get("logits")
     if not found or record.status != "ok":
         return None
-    return numpy.asarray(found["student"], float), numpy.asarray(found["teacher"], float)
+    return np.asarray(found["student"], float), np.asarray(found["teacher"], float)
 
 
 def concentration(records: list[Record]) -> Figure | None:
@@ -59,7 +59,7 @@ def concentration(records: list[Record]) -> Figure | None:
     (backend, label), group = min(groups.items(), key=lambda item: (not item[0][1].startswith("abkd"), item[0]))
     shapes = {logits_of(record)[0].shape[1] for record in group}
     group = [record for record in group if logits_of(record)[0].shape[1] == min(shapes)]
-    student, teacher = (numpy.concatenate(side)[:_MOST_ROWS] for side in zip(*map(logits_of, group), strict=True))
+    student, teacher = (np.concatenate(side)[:_MOST_ROWS] for side in zip(*map(logits_of, group), strict=True))
     temperature = float(group[0].cell.get("temperature", 1.0))
     title = f"one gradient step at (α, β): {label} on {backend}, {len(student)} test rows, T = {temperature:g}"
     point = (group[0].cell.get("alpha"), group[0].cell.get("beta"))
@@ -67,8 +67,8 @@ def concentration(records: list[Record]) -> Figure | None:
 
 
 def concentration_figure(
-    student_logits: numpy.ndarray,
-    teacher_logits: numpy.ndarray,
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
     temperature: float,
     title: str,
     point: tuple[float, float] | None = None,
@@ -91,8 +91,15 @@ def concentration_figure(
         marks = _MARKS | ({"cell": point} if point else {})
         for text, (alpha, beta) in marks.items():
             axes.plot(alpha, beta, "o", color="white", markeredgecolor="black", markersize=5)
-            axes.annotate(text, (alpha, beta), xytext=(5, 4), textcoords="offset points", fontsize=7, color="white",
-                          path_effects=[withStroke(linewidth=1.5, foreground="black")])  # fmt: skip
+            axes.annotate(
+                text,
+                (alpha, beta),
+                xytext=(5, 4),
+                textcoords="offset points",
+                fontsize=7,
+                color="white",
+                path_effects=[withStroke(linewidth=1.5, foreground="black")],
+            )
         dress(axes, title=words, xlabel="α")
         axes.grid(False)
     figure.axes[0].set_ylabel("β", fontsize=8)
@@ -124,7 +131,7 @@ def near_lines_figure(maps: Mapping[str, ErrorMap]) -> Figure:
     labels = ["0", *(f"{distance:.0e}" for distance in DISTANCES[1:])]
     for row, (title, found) in zip(panels, maps.items(), strict=True):
         for axes, line in zip(row, LINES, strict=True):
-            logs = numpy.log10(numpy.clip(numpy.asarray(found[line], float), 1e-16, 1e1))
+            logs = np.log10(np.clip(np.asarray(found[line], float), 1e-16, 1e1))
             image = axes.imshow(logs, aspect="auto", origin="lower", cmap="inferno", vmin=-16, vmax=0)
             axes.set_xticks(range(len(PLACES)), [f"{place:g}" for place in PLACES], fontsize=7)
             axes.set_yticks(range(0, len(DISTANCES), 5), labels[::5], fontsize=7)
@@ -139,7 +146,7 @@ def near_lines_figure(maps: Mapping[str, ErrorMap]) -> Figure:
     return figure
 
 
-#: figures of the run of a whole command, by suite: (file name, function of its records)
+# figures of the run of a whole command, by suite: (file name, function of its records)
 OF_INVOCATION: dict[str, tuple[tuple[str, Callable[[list[Record]], Figure | None]], ...]] = {
     "agreement": (("errors", errors), ("error_budget", error_budget), ("near_lines", near_lines)),
     "loss": (("timings", timings),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy
+import numpy as np
 
 from results.figures.style import backend_order, dtype_order, new_figure
 from results.records.record import Record, Status, newest
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: the ends of the scale of colours: a thousandth of the bound, and ten times the bound
+# the ends of the scale of colours: a thousandth of the bound, and ten times the bound
 _SCALE = (1e-3, 1e1)
 
 
@@ -81,18 +81,26 @@ def _panel(
 
     # Light green to yellow below the bound, red beyond it: with the words on it, also for who sees no colours.
     stops = ((0, "#d9f0d3"), (0.74, "#fee08b"), (0.75, "#d6604d"), (1, "#b2182b"))
-    values = numpy.array([[shares.get(place, math.nan) for place in row] for row in places])
-    shown = numpy.clip(values, *_SCALE)
+    values = np.array([[shares.get(place, math.nan) for place in row] for row in places])
+    shown = np.clip(values, *_SCALE)
     axes.imshow(
-        numpy.ma.masked_invalid(shown), aspect="auto", norm=LogNorm(*_SCALE),
+        np.ma.masked_invalid(shown),
+        aspect="auto",
+        norm=LogNorm(*_SCALE),
         cmap=LinearSegmentedColormap.from_list("budget", stops),
-    )  # fmt: skip
-    for (row, column), value in numpy.ndenumerate(values):
+    )
+    for (row, column), value in np.ndenumerate(values):
         over = value > 1 or places[row][column] in failed
         axes.text(
-            column, row, words_of(value) if places[row][column] in shares else "", ha="center", va="center", fontsize=7,
-            fontweight="bold" if over else "normal", color="white" if value > 1 else "black",
-        )  # fmt: skip
+            column,
+            row,
+            words_of(value) if places[row][column] in shares else "",
+            ha="center",
+            va="center",
+            fontsize=7,
+            fontweight="bold" if over else "normal",
+            color="white" if value > 1 else "black",
+        )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy
+import numpy as np
 
 from results.figures.style import COLOURS, dress, margins, new_figure
 from results.records import step_losses
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: more columns than these are read by nobody; cells of the most frameworks and runs come first
+# more columns than these are read by nobody; cells of the most frameworks and runs come first
 _MOST = 4
 _LEAST = 1e-9  # foot of the logarithmic axis, where differences of exactly 0 are drawn
 _OTHERS = "#555555"
@@ -88,9 +88,13 @@ def _differences(axes: Axes, cell: Compared, seed: int) -> None:
         first, second = name.split(" / ")
         own = second == "itself"
         axes.plot(
-            steps, numpy.maximum(numpy.maximum.accumulate(found), _LEAST), label=name, linewidth=1.0,
-            color=COLOURS.get(first.split()[0], _OTHERS), linestyle=":" if own else "-" if "jax" in second else "--",
-        )  # fmt: skip
+            steps,
+            np.maximum(np.maximum.accumulate(found), _LEAST),
+            label=name,
+            linewidth=1.0,
+            color=COLOURS.get(first.split()[0], _OTHERS),
+            linestyle=":" if own else "-" if "jax" in second else "--",
+        )
     dress(axes, title=f"largest so far, seed {seed}", xlabel="step")
     if not axes.lines:
         axes.text(0.5, 0.5, "no losses of steps kept", ha="center", fontsize=8, transform=axes.transAxes)
@@ -107,17 +111,14 @@ def _finals(axes: Axes, cell: Compared, metric: str) -> None:
     seeds = sorted(set().union(*(side.by_seed(metric) for side in cell.sides)))
     # One line with gaps where a seed or its value is missing: thousands of lines of their own take seconds to draw.
     by_side = [side.by_seed(metric) for side in cell.sides]
-    places = numpy.array([*range(len(by_side)), math.nan] * len(seeds))
+    places = np.array([*range(len(by_side)), math.nan] * len(seeds))
     values = [found.get(seed, math.nan) for seed in seeds for found in (*by_side, {})]
     axes.plot(places, values, color=_OTHERS, linewidth=0.5, alpha=0.5)
     for x, side in enumerate(cell.sides):
         values = list(side.by_seed(metric).values())
         axes.scatter([x] * len(values), values, color=_colour(side), s=16, linewidths=0, label=mean_words(side, metric))
         again = [
-            r.metrics[metric]
-            for records in side.runs.values()
-            for r in records[1:]
-            if r.status == "ok" and metric in r.metrics
+            r.metrics[metric] for records in side.runs.values() for r in records[1:] if r.status == "ok" and metric in r.metrics
         ]
         axes.scatter([x + 0.12] * len(again), again, color=_colour(side), s=14, marker="x", linewidths=0.8)
     axes.set_xticks(range(len(cell.sides)), [side.name for side in cell.sides])

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-import numpy
+import numpy as np
 
 from results import grouping
 from results.figures.style import dress, margins, mean_and_error, new_figure
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: sequential, and the same to eyes that see red and green alike
+# sequential, and the same to eyes that see red and green alike
 _COLOURS = "viridis"
 _STOPPED = "#bbbbbb"
-#: fewer points are a comparison, no map
+# fewer points are a comparison, no map
 _FEWEST = 4
-#: more panels are read by nobody
+# more panels are read by nobody
 _MOST_PANELS = 4
-#: up to so many values of α a square has room for the standard error
+# up to so many values of α a square has room for the standard error
 _ROOMY = 8
 _MOST_SQUARES = 24
 _MOST_TEXTS = 40
-#: values further from the median than so many times the best one are drawn in the last colour
+# values further from the median than so many times the best one are drawn in the last colour
 _FAR = 4
 _PLANE = ("alpha", "beta", "seed")
 
@@ -124,9 +124,7 @@ def _panel(title: str, section: str, records: list[Record], metric: str) -> _Pan
     return _Panel(title, section, values, stopped)
 
 
-def _draw(
-    figure: Figure, axes: Axes, panel: _Panel, metric: str, colours: tuple[tuple[float, float], str]
-) -> None:  # fmt: skip
+def _draw(figure: Figure, axes: Axes, panel: _Panel, metric: str, colours: tuple[tuple[float, float], str]) -> None:
     """One map; `colours` are what `_limits` gave for all maps of its section."""
     means = {point: mean_and_error(values) for point, values in panel.points.items() if values}
     whole = [point for point in means if len(panel.points[point]) == panel.seeds]
@@ -142,7 +140,7 @@ def _draw(
 def _limits(panels: list[_Panel], higher: bool) -> tuple[tuple[float, float], str]:
     """Limits of the colours, and whether some means lie beyond: failures must not make all others look the same."""
     values = [mean_and_error(found)[0] for panel in panels for found in panel.points.values() if found]
-    middle, best = float(numpy.median(values)), (max if higher else min)(values)
+    middle, best = float(np.median(values)), (max if higher else min)(values)
     far = _FAR * max(abs(best - middle), 1e-6)
     kept = [value for value in values if (middle - value if higher else value - middle) <= far]
     return (min(kept), max(kept)), ("min" if higher else "max") if len(kept) < len(values) else "neither"
@@ -153,7 +151,7 @@ def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], 
     from matplotlib.patches import Rectangle
 
     alphas, betas = panel.axes
-    grid = numpy.full((len(betas), len(alphas)), numpy.nan)
+    grid = np.full((len(betas), len(alphas)), np.nan)
     for (alpha, beta), (mean, _) in means.items():
         grid[betas.index(beta), alphas.index(alpha)] = mean
     image = axes.imshow(grid, origin="lower", aspect="auto", cmap=_COLOURS, vmin=limits[0], vmax=limits[1])
@@ -163,8 +161,11 @@ def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], 
     for point in panel.points:
         place = alphas.index(point[0]), betas.index(point[1])
         if point in panel.stopped:
-            axes.add_patch(Rectangle((place[0] - 0.5, place[1] - 0.5), 1, 1, facecolor=_STOPPED, hatch="///",
-                                     edgecolor="white", linewidth=0))  # fmt: skip
+            axes.add_patch(
+                Rectangle(
+                    (place[0] - 0.5, place[1] - 0.5), 1, 1, facecolor=_STOPPED, hatch="///", edgecolor="white", linewidth=0
+                )
+            )
             axes.text(*place, "stopped", ha="center", va="center", fontsize=size - 2, color="#222222")
         elif point in means:
             mean, error = means[point]
@@ -173,8 +174,15 @@ def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], 
                 few = len(panel.points[point]) < panel.seeds
                 below = f"{len(panel.points[point])} of {panel.seeds}" if few else f"±{error:.3f}"
                 text = f"{'★ ' if point == best else ''}{mean:.3f}" + (f"\n{below}" if panel.seeds > 1 else "")
-            axes.text(*place, text, ha="center", va="center", fontsize=size, color=_ink(image, mean),
-                      fontweight="bold" if point == best else None)  # fmt: skip
+            axes.text(
+                *place,
+                text,
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=_ink(image, mean),
+                fontweight="bold" if point == best else None,
+            )
     place = alphas.index(best[0]), betas.index(best[1])
     axes.add_patch(Rectangle((place[0] - 0.47, place[1] - 0.47), 0.94, 0.94, fill=False, edgecolor="#D55E00", lw=2.2))
     return image
@@ -184,12 +192,20 @@ def _points(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], l
     """A dot for each point; crosses were stopped early."""
     alphas, betas = zip(*means, strict=True)
     colours = [mean for mean, _ in means.values()]
-    image = axes.scatter(alphas, betas, c=colours, cmap=_COLOURS, vmin=limits[0], vmax=limits[1], s=70,
-                         edgecolors="black", linewidths=0.5, zorder=2)  # fmt: skip
+    image = axes.scatter(
+        alphas,
+        betas,
+        c=colours,
+        cmap=_COLOURS,
+        vmin=limits[0],
+        vmax=limits[1],
+        s=70,
+        edgecolors="black",
+        linewidths=0.5,
+        zorder=2,
+    )
     if panel.stopped:
-        axes.scatter(
-            *zip(*panel.stopped, strict=True), marker="x", color="#777777", s=25, zorder=1, label="stopped early"
-        )
+        axes.scatter(*zip(*panel.stopped, strict=True), marker="x", color="#777777", s=25, zorder=1, label="stopped early")
         axes.legend(fontsize=7, loc="best")
     axes.scatter(*best, marker="*", s=260, facecolors="none", edgecolors="#D55E00", linewidths=1.6, zorder=3)
     texts: list[tuple[float, float]] = []
@@ -197,8 +213,15 @@ def _points(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], l
         if len(texts) < _MOST_TEXTS and all(_apart(point, other, alphas, betas) for other in texts):
             texts.append(point)
     for point in texts:
-        axes.annotate(f"{means[point][0]:.3f}", point, xytext=(0, 7), textcoords="offset points", ha="center", fontsize=6.5,
-                      fontweight="bold" if point == best else None)  # fmt: skip
+        axes.annotate(
+            f"{means[point][0]:.3f}",
+            point,
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6.5,
+            fontweight="bold" if point == best else None,
+        )
     axes.margins(0.08)
     return image
 

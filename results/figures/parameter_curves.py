@@ -13,7 +13,7 @@ from results.records.record import Record, Status
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: fewer values are a comparison, no curve
+# fewer values are a comparison, no curve
 _FEWEST = 4
 _MOST_PANELS = 4
 _GREY = "#555555"
@@ -46,14 +46,10 @@ def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Fi
                 continue
             means, errors = zip(*drawn.values(), strict=True)
             colour = COLOURS.get(backend, _GREY)
-            axes.errorbar(
-                list(drawn), means, yerr=errors, color=colour, marker="o", markersize=4, capsize=3, label=backend
-            )
+            axes.errorbar(list(drawn), means, yerr=errors, color=colour, marker="o", markersize=4, capsize=3, label=backend)
             best = (max if higher_is_better(metric) else min)(drawn, key=lambda v, d=drawn: d[v][0])
             axes.plot(best, drawn[best][0], marker="*", markersize=15, color="none", markeredgecolor="black")
-            axes.plot(
-                stopped, [min(means)] * len(stopped), "x", color="#777777", label="stopped early" if stopped else None
-            )
+            axes.plot(stopped, [min(means)] * len(stopped), "x", color="#777777", label="stopped early" if stopped else None)
         dress(axes, title=title, xlabel=name.replace("_", " "))
         axes.set_ylabel(metric, fontsize=8)
         axes.legend(fontsize=7, frameon=False)
@@ -64,9 +60,7 @@ def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Fi
 def _panels(records: list[Record]) -> list[tuple[str, str, list[Record]]]:
     """(title, parameter, students) of each method of a section whose settings differ in one parameter."""
     found = []
-    for section, students in grouping.sections(
-        [r for r in records if r.cell.get("method") != grouping.TEACHER]
-    ).items():
+    for section, students in grouping.sections([r for r in records if r.cell.get("method") != grouping.TEACHER]).items():
         for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items():
             varying = grouping.varying(group)
             if len(varying) != 1:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: The same colour for a backend in every figure, told apart also by people who see red and green alike (Okabe and Ito).
+# The same colour for a backend in every figure, told apart also by people who see red and green alike (Okabe and Ito).
 COLOURS = {"torch": "#D55E00", "jax": "#0072B2", "tensorflow": "#009E73"}
-#: from the widest to the narrowest
+# from the widest to the narrowest
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 _GREY = "#555555"
 _MOST_LABELS = 12
@@ -148,10 +148,7 @@ def timings(records: list[Record], metric: str = "loss/forward_backward_ms") -> 
     for record in kept:
         cell = record.cell
         words = (f"{cell.get('rows')}×{cell.get('classes')}", cell.get("dtype"), cell.get("implementation"))
-        bars[f"{record.backend} " + " ".join(str(word) for word in words if word)] = (
-            record.metrics[metric],
-            record.backend,
-        )
+        bars[f"{record.backend} " + " ".join(str(word) for word in words if word)] = (record.metrics[metric], record.backend)
     figure = new_figure(7.5, 0.32 * len(bars) + 1.0, layout=None)
     axes = figure.subplots()
     labels = sorted(bars, reverse=True)
@@ -212,9 +209,15 @@ def new_figure(width: float, height: float, layout: str | None = "constrained") 
 
 
 def margins(
-    figure: Figure, *, left: float = 0.65, right: float = 0.15, bottom: float = 0.5, top: float = 0.35,
-    between: float = 0.6, rows: float = 0.6,
-) -> None:  # fmt: skip
+    figure: Figure,
+    *,
+    left: float = 0.65,
+    right: float = 0.15,
+    bottom: float = 0.5,
+    top: float = 0.35,
+    between: float = 0.6,
+    rows: float = 0.6,
+) -> None:
     """Fixed margins in inches, for figures with `layout=None`: measuring the text for them takes as long as drawing.
 
     Args:
@@ -228,9 +231,13 @@ def margins(
     panel_width = (width - left - right - (across - 1) * between) / across
     panel_height = (height - bottom - top - (down - 1) * rows) / down
     figure.subplots_adjust(
-        left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height,
-        wspace=between / max(panel_width, 0.1), hspace=rows / max(panel_height, 0.1),
-    )  # fmt: skip
+        left=left / width,
+        right=1 - right / width,
+        bottom=bottom / height,
+        top=1 - top / height,
+        wspace=between / max(panel_width, 0.1),
+        hspace=rows / max(panel_height, 0.1),
+    )
 
 
 def dress(axes: Axes, *, title: str, xlabel: str) -> None:

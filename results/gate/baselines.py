@@ -6,8 +6,6 @@ are written by `python -m results gate --update --reason "…"` only, and every 
 in the file's history.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import json
@@ -68,7 +66,7 @@ class Baseline:
     machine: str = ""
     history: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
-    #: Which metrics of which suites are gated.
+    # Which metrics of which suites are gated.
     METRICS: ClassVar[dict[str, tuple[str, ...]]] = {
         "agreement": ("agreement/value_error", "agreement/gradient_error"),
         "loss": (yardstick.METRIC,),
@@ -163,9 +161,7 @@ def read_all(folder: Path = FOLDER) -> list[Baseline]:
     return [read(path) for path in sorted(folder.glob("*-*.json"))]
 
 
-def update(
-    records: list[Record], reason: str, commit: str = "", folder: Path = FOLDER, replace: bool = False
-) -> list[str]:
+def update(records: list[Record], reason: str, commit: str = "", folder: Path = FOLDER, replace: bool = False) -> list[str]:
     """Rewrite the files of the suites and backends that the records come from, with today's margins and confidence.
 
     Args:
@@ -182,9 +178,7 @@ def update(
         BaselineError: no reason, no records, or a record that is no baseline.
     """
     if len(re.findall(r"\w", reason)) < 8:
-        raise BaselineError(
-            f"--reason {reason!r}: --update needs a reason in words, which is kept in the baselines file."
-        )
+        raise BaselineError(f"--reason {reason!r}: --update needs a reason in words, which is kept in the baselines file.")
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.suite in Baseline.METRICS:

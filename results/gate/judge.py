@@ -6,8 +6,6 @@ Time, on request only: a ratio to the framework's own loss fails above a factor 
 samples allow to say so; otherwise it is ambiguous.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -59,9 +57,7 @@ class Verdict:
         return self.verdict in (REGRESSED, MISSING)
 
 
-def judge(
-    records: list[Record], baselines: list[Baseline], *, other_seeds: Sequence[int] | None = None
-) -> list[Verdict]:
+def judge(records: list[Record], baselines: list[Baseline], *, other_seeds: Sequence[int] | None = None) -> list[Verdict]:
     """A verdict for every metric of every baseline entry, and NEW for each record without an entry.
 
     Args:
@@ -93,9 +89,7 @@ def judge(
     for record in records:
         known = id(record) in used or (record.suite == "loss" and yardstick.is_yardstick(record))
         if not known and (record.suite, record.backend) in files and record.suite in Baseline.METRICS:
-            found.append(
-                Verdict(record.suite, record.backend, record.title, "—", NEW, reason="no baseline has this cell")
-            )
+            found.append(Verdict(record.suite, record.backend, record.title, "—", NEW, reason="no baseline has this cell"))
     return found
 
 
@@ -128,9 +122,7 @@ def _error(baseline: Baseline, entry: Entry, metric: str, record: Record | None)
     return Verdict(*place, PASS, figure, limit)
 
 
-def _seeds(
-    baseline: Baseline, entry: Entry, metric: str, records: list[Record], other_seeds: Sequence[int] | None
-) -> Verdict:
+def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record], other_seeds: Sequence[int] | None) -> Verdict:
     place = _place(baseline, entry, metric)
     margin, confidence = baseline.margins[metric], baseline.confidence
     recorded: dict[str, float] = entry.metrics[metric]

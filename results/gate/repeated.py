@@ -4,12 +4,10 @@ The other side of `results.gate.simulation`: nothing is simulated. Seeds of the 
 cut into runs of as many seeds as are recorded (10 to 19, 20 to 29, …), and each run is gated as if it were the only one.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 
-import numpy
+import numpy as np
 import pandas
 
 from results import grouping
@@ -117,18 +115,23 @@ def _spread_table(found: list[Run]) -> Table:
 
 def _spread(baseline: Baseline, entry: Entry, metric: str, group: list[Run]) -> list[str]:
     place, sign = baseline.identity(entry.cell), 1.0 if higher_is_better(metric) else -1.0
-    recorded = float(numpy.mean(list(entry.metrics[metric].values())))
+    recorded = float(np.mean(list(entry.metrics[metric].values())))
     losses = []
     for run in group:
         values = grouping.finite([r for r in run.records if baseline.identity(r.cell) == place], metric)
         if values:
-            losses.append(sign * (recorded - float(numpy.mean(values))))
-    deviation = float(numpy.std(losses, ddof=1)) if len(losses) > 1 else math.nan
-    figures = [numpy.mean(losses), deviation, max(losses)] if losses else [math.nan] * 3
+            losses.append(sign * (recorded - float(np.mean(values))))
+    deviation = float(np.std(losses, ddof=1)) if len(losses) > 1 else math.nan
+    figures = [np.mean(losses), deviation, max(losses)] if losses else [math.nan] * 3
     return [
-        cell_title(baseline.suite, baseline.backend, entry.cell), f"{recorded:.4f}", str(len(losses)),
-        f"{figures[0]:+.4f}", f"{figures[1]:.4f}", f"{figures[2]:+.4f}", f"{baseline.margins[metric]:g}",
-    ]  # fmt: skip
+        cell_title(baseline.suite, baseline.backend, entry.cell),
+        f"{recorded:.4f}",
+        str(len(losses)),
+        f"{figures[0]:+.4f}",
+        f"{figures[1]:.4f}",
+        f"{figures[2]:+.4f}",
+        f"{baseline.margins[metric]:g}",
+    ]
 
 
 def _recorded(entry: Entry) -> set[int]:

@@ -5,13 +5,11 @@ the same initial weights, so that their differences are what another rounding al
 such differences are taken out; a backend that really is worse must not count as noise.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from itertools import combinations
 
-import numpy
+import numpy as np
 import pandas
 
 from results.gate.baselines import Baseline, Entry
@@ -20,9 +18,9 @@ from results.significance.noninferiority import quantile
 from results.tables.table import Table
 
 DRAWS = 20_000
-#: drop of the power's column, in margins
+# drop of the power's column, in margins
 DROP = 2.0
-#: freedom of the heavy-tailed noise that is tried beside the normal one
+# freedom of the heavy-tailed noise that is tried beside the normal one
 _TAILS = 4
 
 
@@ -41,7 +39,7 @@ class Rates:
     power: float
 
 
-def verdicts(losses: numpy.ndarray, margin: float, confidence: float) -> tuple[numpy.ndarray, numpy.ndarray]:
+def verdicts(losses: np.ndarray, margin: float, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """`noninferiority.decide` on the rows of [runs, seeds] at once: which pass, which regressed."""
     seeds = losses.shape[1]
     mean = losses.mean(axis=1)
@@ -49,9 +47,7 @@ def verdicts(losses: numpy.ndarray, margin: float, confidence: float) -> tuple[n
     return mean + slack <= margin, mean - slack > margin
 
 
-def rates(
-    seeds: int, noise: float, margin: float, confidence: float, *, tails: float = math.inf, draws: int = DRAWS
-) -> Rates:
+def rates(seeds: int, noise: float, margin: float, confidence: float, *, tails: float = math.inf, draws: int = DRAWS) -> Rates:
     """Simulate gates of one entry.
 
     Args:
@@ -61,7 +57,7 @@ def rates(
         tails: degrees of freedom of Student-distributed noise; infinite for normal noise.
         draws: simulated gates.
     """
-    generator = numpy.random.default_rng(0)
+    generator = np.random.default_rng(0)
     if math.isinf(tails):
         unit = generator.standard_normal((draws, seeds))
     else:
@@ -85,7 +81,7 @@ def noise_of(baselines: list[Baseline], metric: str = "test/accuracy") -> dict[s
         for first, second in combinations(by_backend.values(), 2):
             differences = [first[seed] - second[seed] for seed in first if seed in second]
             if len(differences) > 1:
-                found[cell] = max(found.get(cell, 0.0), float(numpy.std(differences, ddof=1)))
+                found[cell] = max(found.get(cell, 0.0), float(np.std(differences, ddof=1)))
     return found
 
 
@@ -108,16 +104,33 @@ def table(baselines: list[Baseline], metric: str = "test/accuracy", draws: int =
             normal, heavy = rates(*terms, draws=draws), rates(*terms, tails=_TAILS, draws=draws)
             alarms.append(max(normal.false_alarms, heavy.false_alarms))
             # Seeds that were not recorded: both means scatter as seeds do. A lower bound of the freedom that Welch gives.
-            between = math.sqrt(2) * float(numpy.std(list(entry.metrics[metric].values()), ddof=1))
+            between = math.sqrt(2) * float(np.std(list(entry.metrics[metric].values()), ddof=1))
             others.append(rates(seeds, between, *terms[2:], draws=draws).false_alarms)
             weakest = min(weakest, normal.power, heavy.power)
             rows.append(
-                [cell_title(baseline.suite, baseline.backend, entry.cell), str(seeds), f"{spread:.4f}",
-                 f"{baseline.margins[metric]:g}, {baseline.confidence:.0%}", f"{alarms[-1]:.3%}",
-                 f"{normal.passes:.1%}", f"{normal.power:.1%}", f"{heavy.power:.1%}", f"{others[-1]:.3%}"]
-            )  # fmt: skip
-    names = ["cell", "seeds", "noise", "margin, confidence", "false alarms", "passes unchanged", "power", "heavy tails",
-             "other seeds"]  # fmt: skip
+                [
+                    cell_title(baseline.suite, baseline.backend, entry.cell),
+                    str(seeds),
+                    f"{spread:.4f}",
+                    f"{baseline.margins[metric]:g}, {baseline.confidence:.0%}",
+                    f"{alarms[-1]:.3%}",
+                    f"{normal.passes:.1%}",
+                    f"{normal.power:.1%}",
+                    f"{heavy.power:.1%}",
+                    f"{others[-1]:.3%}",
+                ]
+            )
+    names = [
+        "cell",
+        "seeds",
+        "noise",
+        "margin, confidence",
+        "false alarms",
+        "passes unchanged",
+        "power",
+        "heavy tails",
+        "other seeds",
+    ]
     whole, whole_others = (1 - math.prod(1 - rate for rate in shares) for shares in (alarms, others))
     note = (
         f"{draws} simulated gates a cell, with the noise between backends. False alarms: at most {max(alarms):.3%} of "

@@ -1,7 +1,5 @@
 """The gate's verdicts as Markdown (a CI summary) and as JUnit XML."""
 
-from __future__ import annotations
-
 import os
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -30,16 +28,12 @@ def to_markdown(verdicts: list[Verdict]) -> str:
     if listed:
         body = [[v.verdict, v.suite, v.cell, v.metric, v.figure, v.bound, v.reason] for v in listed[:_MOST_ROWS]]
         columns = ["verdict", "suite", "cell", "metric", "figure", "bound", "why"]
-        frame = pandas.DataFrame(body, columns=columns).map(
-            lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-        )
+        frame = pandas.DataFrame(body, columns=columns).map(lambda text: str(text).replace("|", "\\|").replace("\n", " "))
         note = f"The first {_MOST_ROWS} of {len(listed)}; the JUnit file has all." if len(listed) > _MOST_ROWS else ""
         parts.append(Table("Not passed", frame, note).to_markdown())
     new = counts(verdicts)[NEW]
     if new:
-        parts.append(
-            f'{new} cells have no baseline yet; `python -m results gate --update --reason "…"` records them.\n'
-        )
+        parts.append(f'{new} cells have no baseline yet; `python -m results gate --update --reason "…"` records them.\n')
     return "\n".join(parts)
 
 

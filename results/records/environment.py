@@ -4,8 +4,6 @@ The flags that a framework itself holds (determinism, TF32, threads in use) come
 beside these as `backend.<flag>`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib.metadata

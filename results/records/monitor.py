@@ -1,7 +1,5 @@
 """How busy the machine was while a cell ran: a sample every few seconds, under MLflow's names for system metrics."""
 
-from __future__ import annotations
-
 import threading
 import time
 from types import TracebackType
@@ -45,9 +43,7 @@ class Monitor:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end.set()
         self._thread.join()
 

@@ -28,7 +28,7 @@ class Status(enum.StrEnum):
     MISSING_WEIGHTS = "missing-weights"
     UNSUPPORTED = "unsupported"
     FAILED = "failed"
-    #: stopped on purpose, since other settings of a sweep did better: not finished, and nothing went wrong
+    # stopped on purpose, since other settings of a sweep did better: not finished, and nothing went wrong
     PRUNED = "pruned"
 
 
@@ -88,9 +88,7 @@ class Record:
         for name in ("suite", "key"):
             value = getattr(self, name)
             if not isinstance(value, str) or not _PATH_WORD.fullmatch(value):
-                raise RecordError(
-                    f"{name}={value!r} names a file: letters, digits, '.', '_' and '-' are allowed, 200 at most."
-                )
+                raise RecordError(f"{name}={value!r} names a file: letters, digits, '.', '_' and '-' are allowed, 200 at most.")
         if self.status not in STATUSES:
             raise RecordError(f"status={self.status!r} is unknown; allowed: {', '.join(STATUSES)}.")
         self.status = Status(self.status)
@@ -100,8 +98,7 @@ class Record:
         for name in (*self.metrics, *self.curves):
             if not isinstance(name, str) or not _METRIC_NAME.fullmatch(name):
                 raise RecordError(
-                    f"metric name {name!r} is not usable in MLflow: letters, digits, '_', '-', '.', '/' and spaces "
-                    "are allowed."
+                    f"metric name {name!r} is not usable in MLflow: letters, digits, '_', '-', '.', '/' and spaces are allowed."
                 )
         for name, value in self.metrics.items():
             if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -194,7 +191,7 @@ def identity(cell: dict[str, Any], without: tuple[str, ...] = ()) -> str:
     return _IDENTITY.encode(kept)
 
 
-#: made once: thousands of cells are compared
+# made once: thousands of cells are compared
 _IDENTITY = json.JSONEncoder(sort_keys=True, default=plain)
 
 

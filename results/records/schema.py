@@ -4,13 +4,11 @@ A file on disk is left as it is: an older checkout may read the same store. Each
 version to those of the next.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
-#: 1: the first; 2: `artifacts`, the files that belong to a record. A new status is no new version: an older checkout
-#: skips the records that have it, with a warning that names it, and reads all others.
+# 1: the first; 2: `artifacts`, the files that belong to a record. A new status is no new version: an older checkout
+# skips the records that have it, with a warning that names it, and reads all others.
 VERSION = 2
 
 Fields = dict[str, Any]
@@ -24,7 +22,7 @@ def _files_of_their_own(fields: Fields) -> Fields:
     return {**fields, "artifacts": {}}
 
 
-#: version to the function that makes the next one of it
+# version to the function that makes the next one of it
 MIGRATIONS: dict[int, Callable[[Fields], Fields]] = {1: _files_of_their_own}
 
 

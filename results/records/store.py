@@ -156,8 +156,10 @@ class Store:
             }
             row |= {name: str(getattr(record, name)) for name in fields} | record.metrics
             for prefix, values in (
-                ("environment", record.environment), ("curve", record.curves), ("artifact", record.artifacts),
-            ):  # fmt: skip
+                ("environment", record.environment),
+                ("curve", record.curves),
+                ("artifact", record.artifacts),
+            ):
                 row |= {f"{prefix}.{name}": value for name, value in values.items()}
             rows.append(row)
         return pandas.DataFrame(rows)

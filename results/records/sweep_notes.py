@@ -1,7 +1,5 @@
 """Which records belong to a sweep: `<store>/sweeps/<name>.json` names them, since some may be other commands' records."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 from results import atomic
 from results.records.store import Store, StoreError
 
-#: sweeps are made of cells of this suite
+# sweeps are made of cells of this suite
 SUITE = "distill"
 
 

@@ -1,7 +1,5 @@
 """The main findings of a store in a few sentences, for the head of the report; every figure is from its tables."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 
@@ -15,7 +13,7 @@ from results.records.record import Record, Status
 from results.tables import traces, yardstick
 from results.tables.table import Table
 
-#: sections of students that get a sentence
+# sections of students that get a sentence
 _MOST_SECTIONS = 6
 
 
@@ -43,9 +41,7 @@ def frameworks(records: list[Record]) -> list[str]:
     counted = f"{verdicts[traces.PASS]} of {judged}"
     text = counted if not verdicts[traces.FAIL.strip("*")] else f"**{counted}**"
     rest = f", in {verdicts[traces.ROUNDING]} as far as their own rounding" if verdicts[traces.ROUNDING] else ""
-    return [
-        f"**Frameworks against each other**: the same first training steps agree within their bar in {text} pairs{rest}."
-    ]
+    return [f"**Frameworks against each other**: the same first training steps agree within their bar in {text} pairs{rest}."]
 
 
 def speed(records: list[Record]) -> list[str]:

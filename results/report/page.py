@@ -101,9 +101,9 @@ figcaption, .note { font-size: .85rem; opacity: .8; }
 @media print { details > * { display: block; } }
 """
 _BOLD, _CODE = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"`(.+?)`")
-#: from this many pixels a figure keeps its size on a narrow screen, where it scrolls sideways
+# from this many pixels a figure keeps its size on a narrow screen, where it scrolls sideways
 _BROAD = 700
-#: from this many letters a cell of a table breaks its lines
+# from this many letters a cell of a table breaks its lines
 _LONG = 60
 
 

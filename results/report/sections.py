@@ -4,8 +4,6 @@ A section is a function of the material that returns blocks; one that returns no
 order and headings, and a new one is one line there.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -19,22 +17,11 @@ from results.records.record import Record
 from results.report import findings
 from results.report.background import Background
 from results.report.page import Block, Bullets, Folded, Picture, Sentences, Text
-from results.tables import (
-    environment as environment_table,
-)
-from results.tables import (
-    every,
-    framework_steps,
-    frameworks,
-    paired,
-    precisions,
-    published,
-    sweeps,
-    traces,
-)
+from results.tables import environment as environment_table
+from results.tables import every, framework_steps, frameworks, paired, precisions, published, sweeps, traces
 from results.tables.table import Table, slug
 
-#: what stands below a figure, by its file's name
+# what stands below a figure, by its file's name
 CAPTIONS = {
     "errors": "Largest error of each agreement cell against the reference.",
     "error_budget": "Largest error of each agreement cell as a share of the bound that its row has to keep.",
@@ -50,7 +37,7 @@ CAPTIONS = {
     "concentration": "On which classes a gradient step at each (α, β) would work: size of the errors, confidence of "
     "the student, number of classes.",
 }
-#: pairs and data sets whose frameworks are drawn over each other; such a figure takes most of a second
+# pairs and data sets whose frameworks are drawn over each other; such a figure takes most of a second
 MOST_FRAMEWORK_FIGURES = 2
 
 
@@ -106,9 +93,13 @@ def summary(material: Material) -> list[Block]:
     else:
         head = "The store holds no records yet: `nox -s torch` (or jax, tensorflow) makes them."
     said = [
-        *findings.agreement(records), *findings.frameworks(records), *findings.speed(records),
-        *findings.students(material.against), *findings.endings(records), *findings.of_claims(material.checked),
-    ]  # fmt: skip
+        *findings.agreement(records),
+        *findings.frameworks(records),
+        *findings.speed(records),
+        *findings.students(material.against),
+        *findings.endings(records),
+        *findings.of_claims(material.checked),
+    ]
     return [Text(head), Bullets(said)]
 
 
@@ -184,7 +175,7 @@ def _mark(finding: claims.Finding) -> str:
     return finding.verdict if finding.verdict == claims.HOLDS else f"**{finding.verdict}**"
 
 
-#: heading and content of each section, in the order of the report
+# heading and content of each section, in the order of the report
 SECTIONS: tuple[tuple[str, Callable[[Material], list[Block]]], ...] = (
     ("Agreement", agreement),
     ("Speed", speed),

@@ -1,7 +1,5 @@
 """The report: the main findings, then every section with its tables and figures, in one document."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas

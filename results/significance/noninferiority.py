@@ -7,8 +7,6 @@ An unchanged program has m near 0, a whole margin away from the bound that would
 are far rarer than 1 - confidence; `results.gate.simulation` measures how rare.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math
@@ -67,9 +65,7 @@ def decide(loss: Loss, margin: float, confidence: float) -> tuple[str, str, str]
     if loss.seeds < 2:
         return "ambiguous", "one seed has no spread; at least 2 are needed", f"worse by {loss.mean:+.4f}, 1 seed"
     slack = quantile(confidence, loss.freedom) * loss.error
-    figure = (
-        f"worse by {loss.mean:+.4f} (between {loss.mean - slack:+.4f} and {loss.mean + slack:+.4f}), {loss.seeds} seeds"
-    )
+    figure = f"worse by {loss.mean:+.4f} (between {loss.mean - slack:+.4f} and {loss.mean + slack:+.4f}), {loss.seeds} seeds"
     if loss.mean + slack <= margin:
         return "pass", "", figure
     if loss.mean - slack > margin:

@@ -1,7 +1,5 @@
 """What the records were measured on, as tables: hardware and code, threads and flags, versions, of each backend."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 
@@ -12,7 +10,7 @@ from results.figures.style import backend_order
 from results.records.record import Record
 from results.tables.table import Table
 
-#: fields of a record's environment with their names for people, in the order of the first table
+# fields of a record's environment with their names for people, in the order of the first table
 _NAMES = {
     "git_commit": "commit",
     "cpu": "processor",
@@ -38,7 +36,7 @@ _NAMES = {
 }
 _COMMIT, _LOAD = "git_commit", "now.load"
 _BACKEND, _VARIABLE, _VERSION = "backend.", "variable.", "version."
-#: stand in another row
+# stand in another row
 _ELSEWHERE = ("git_dirty", "backend.framework", "backend.version")
 _MOST = 3
 _CHANGED = " + changes"
@@ -58,9 +56,7 @@ def tables(records: list[Record]) -> list[Table]:
     flags = [
         name
         for name in fields
-        if name.startswith((_BACKEND, _VARIABLE))
-        and name not in _NAMES
-        and name.removeprefix(_BACKEND) not in libraries
+        if name.startswith((_BACKEND, _VARIABLE)) and name not in _NAMES and name.removeprefix(_BACKEND) not in libraries
     ]
     parts = {
         "Hardware and code": [name for name in _NAMES if name in fields],

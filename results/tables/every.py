@@ -1,10 +1,8 @@
 """Tables of what the store holds: methods × backends × data sets, agreement of the frameworks, errors, timings."""
 
-from __future__ import annotations
-
 import math
 
-import numpy
+import numpy as np
 import pandas
 
 from results import grouping
@@ -77,14 +75,12 @@ def data_sets(records: list[Record], metric: str = "test/accuracy") -> list[Tabl
     return found
 
 
-def _means(
-    title: str, cells: dict[tuple[str, str], list[Record]], rows: list[str], columns: list[str], metric: str
-) -> Table:
+def _means(title: str, cells: dict[tuple[str, str], list[Record]], rows: list[str], columns: list[str], metric: str) -> Table:
     """A table of means ± standard errors from records by (row, column), the best of each column in bold."""
     means = {place: grouping.finite(group, metric) for place, group in cells.items()}
     entries = {place: grouping.mean_text(means[place], group) for place, group in cells.items()}
     for name in columns:
-        finite = {row: numpy.mean(means[row, name]) for row in rows if row != TEACHER and means.get((row, name))}
+        finite = {row: np.mean(means[row, name]) for row in rows if row != TEACHER and means.get((row, name))}
         if len(finite) < 2:
             continue
         best = (max if higher_is_better(metric) else min)(finite.values())
@@ -141,9 +137,7 @@ def timings(records: list[Record]) -> Table | None:
         if yardstick.is_yardstick(record) and record.status == Status.OK:
             ratio = "1.00"
         problem = f"{record.cell.get('rows')}×{record.cell.get('classes')} {record.cell.get('dtype')}"
-        rows.append(
-            [problem, record.backend, _loss_label(record), *figures, ratio, _figure_text(record, "memory/peak_mb")]
-        )
+        rows.append([problem, record.backend, _loss_label(record), *figures, ratio, _figure_text(record, "memory/peak_mb")])
     names = ["problem", "backend", "loss", "forward ms", "forward + backward ms", "% of copy", "× own KL", "peak MB"]
     note = "Median times. `× own KL`: forward + backward as a multiple of the framework's own KL loss on log-softmax."
     return Table("Time of the loss", pandas.DataFrame(rows, columns=names), note)
@@ -156,9 +150,7 @@ def throughput(records: list[Record]) -> Table | None:
         return None
     backends = backend_order({r.backend for r in kept})
     rows = []
-    for record in sorted(
-        kept, key=lambda r: (str(r.cell.get("pair")), backends.index(r.backend), str(r.cell["method"]))
-    ):
+    for record in sorted(kept, key=lambda r: (str(r.cell.get("pair")), backends.index(r.backend), str(r.cell["method"]))):
         rates = [_figure_text(record, f"throughput/{n}images_per_s") for n in ("", "plain_", "loader_", "input_")]
         ratios = [_ratio_text(record, f"throughput/times_{n}") for n in ("plain", "loader")]
         rows.append([record.cell.get("pair"), record.backend, record.cell["method"], *rates, *ratios])

@@ -4,12 +4,10 @@ Rounding differs from the first step on, and training makes small differences la
 frameworks part faster than one framework does from itself when nothing but the order of its sums changes.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 
-import numpy
+import numpy as np
 import pandas
 
 from results.records import step_losses
@@ -17,12 +15,12 @@ from results.records.record import Record
 from results.tables.frameworks import Compared, Side, compared
 from results.tables.table import Table
 
-#: the largest difference up to these steps is shown, and over the whole training
+# the largest difference up to these steps is shown, and over the whole training
 _UP_TO = (1, 10, 100)
-#: relative difference from which on losses count as parted
+# relative difference from which on losses count as parted
 PARTED = 0.01
 
-Steps = tuple[numpy.ndarray, numpy.ndarray]
+Steps = tuple[np.ndarray, np.ndarray]
 
 
 def differences(first: Side, second: Side) -> dict[int, Steps]:
@@ -70,12 +68,27 @@ def tables(records: list[Record]) -> list[Table]:
                 shown.append([cell.label, name, cell.teacher, str(len(by_seed)), *texts, when])
                 columns = [*(f"largest_to_{step}" for step in _UP_TO), "largest"]
                 data.append(
-                    {"section": section, "method": cell.label, "runs": name, "teacher": cell.teacher,
-                     "seeds": len(by_seed), **dict(zip(columns, largest, strict=True)), "parted": parted, "steps": count}
-                )  # fmt: skip
+                    {
+                        "section": section,
+                        "method": cell.label,
+                        "runs": name,
+                        "teacher": cell.teacher,
+                        "seeds": len(by_seed),
+                        **dict(zip(columns, largest, strict=True)),
+                        "parted": parted,
+                        "steps": count,
+                    }
+                )
         if shown:
-            names = ["method", "runs", "teacher", "seeds", *(f"to step {step}" for step in _UP_TO), "to the end",
-                     f"{PARTED:.0%} apart"]  # fmt: skip
+            names = [
+                "method",
+                "runs",
+                "teacher",
+                "seeds",
+                *(f"to step {step}" for step in _UP_TO),
+                "to the end",
+                f"{PARTED:.0%} apart",
+            ]
             frame = pandas.DataFrame(shown, columns=names)
             found.append(Table(f"Step by step: {section}", frame, _note(shown), pandas.DataFrame(data)))
     return found
@@ -88,8 +101,7 @@ def _summary(by_seed: dict[int, Steps]) -> tuple[list[float], float, int]:
         for limit in (*_UP_TO, math.inf)
     ]
     parted = statistics.median(
-        float(steps[numpy.argmax(found > PARTED)]) if (found > PARTED).any() else math.inf
-        for steps, found in by_seed.values()
+        float(steps[np.argmax(found > PARTED)]) if (found > PARTED).any() else math.inf for steps, found in by_seed.values()
     )
     return largest, parted, max(int(steps[-1]) for steps, _ in by_seed.values())
 

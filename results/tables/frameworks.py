@@ -5,15 +5,13 @@ shown: over seeds (other initial weights and batches), and of one seed (the same
 in another order, `--repeats`: the same mathematics, rounded otherwise).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math
 import statistics
 from itertools import combinations
 
-import numpy
+import numpy as np
 import pandas
 
 from results import grouping
@@ -22,7 +20,7 @@ from results.records.record import Record, identity
 from results.tables import paired
 from results.tables.table import Table
 
-#: compared beside the metric of the tables of methods
+# compared beside the metric of the tables of methods
 METRICS = ("test/accuracy", "test/nll")
 _ACROSS = ("backend", "device", "seed", "repeat")
 
@@ -51,7 +49,7 @@ class Side:
     def over_seeds(self, metric: str) -> float:
         """Standard deviation over seeds; nan with fewer than two."""
         values = list(self.by_seed(metric).values())
-        return float(numpy.std(values, ddof=1)) if len(values) > 1 else math.nan
+        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
     def of_one_seed(self, metric: str) -> float:
         """Standard deviation of runs of the same seed, pooled over seeds; nan without repeats."""
@@ -103,8 +101,7 @@ def compared(records: list[Record]) -> list[Compared]:
         for group in sorted(cells.values(), key=lambda g, places=(order, labels): places[0][places[1][id(g[0])]]):
             by_column = grouping.grouped(group, lambda r, c=columns: c[id(r)])
             sides = tuple(
-                Side(name, {r.cell.get("seed"): [r, *repeats(r)] for r in by_column[name]})
-                for name in backend_order(by_column)
+                Side(name, {r.cell.get("seed"): [r, *repeats(r)] for r in by_column[name]}) for name in backend_order(by_column)
             )
             if len(sides) > 1:
                 found.append(Compared(section, labels[id(group[0])], _teacher(group[0]), sides))
@@ -175,29 +172,63 @@ def _table(section: str, rows: list[_Row]) -> Table:
     for row in rows:
         difference, digits = row.difference, 4
         seeds = row.first.by_seed(row.metric).keys() & row.second.by_seed(row.metric).keys()
-        means = [math.fsum(side.by_seed(row.metric)[seed] for seed in seeds) / len(seeds)
-                 for side in (row.first, row.second)]  # fmt: skip
+        means = [math.fsum(side.by_seed(row.metric)[seed] for seed in seeds) / len(seeds) for side in (row.first, row.second)]
         over_seeds = [side.over_seeds(row.metric) for side in (row.first, row.second)]
         of_one = [side.of_one_seed(row.metric) for side in (row.first, row.second)]
-        interval = (
-            "—" if math.isnan(difference.low) else f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
-        )
+        interval = "—" if math.isnan(difference.low) else f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
         between = _between(row)
         shown.append(
-            [row.cell.label, row.metric, f"{row.first.name} − {row.second.name}", str(difference.seeds),
-             f"{means[0]:.{digits}f} − {means[1]:.{digits}f}", f"{difference.mean:+.{digits}f}", interval,
-             _both(over_seeds), f"{between:.{digits}f}", _both(of_one), row.verdict]
-        )  # fmt: skip
+            [
+                row.cell.label,
+                row.metric,
+                f"{row.first.name} − {row.second.name}",
+                str(difference.seeds),
+                f"{means[0]:.{digits}f} − {means[1]:.{digits}f}",
+                f"{difference.mean:+.{digits}f}",
+                interval,
+                _both(over_seeds),
+                f"{between:.{digits}f}",
+                _both(of_one),
+                row.verdict,
+            ]
+        )
         data.append(
-            {"section": section, "method": row.cell.label, "metric": row.metric, "teacher": row.cell.teacher,
-             "first": row.first.name, "second": row.second.name, "seeds": difference.seeds, "mean_first": means[0],
-             "mean_second": means[1], "difference": difference.mean, "low": difference.low, "high": difference.high,
-             "p": difference.p, "p_holm": row.p, "over_seeds_first": over_seeds[0], "over_seeds_second": over_seeds[1],
-             "between_one_seed": between, "of_one_seed_first": of_one[0], "of_one_seed_second": of_one[1],
-             "verdict": row.verdict.replace("**", "")}
-        )  # fmt: skip
-    names = ["method", "metric", "frameworks", "seeds", "means", "difference", f"{paired.CONFIDENCE:.0%} interval",
-             "spread over seeds", "apart, one seed", "spread of one seed", "verdict"]  # fmt: skip
+            {
+                "section": section,
+                "method": row.cell.label,
+                "metric": row.metric,
+                "teacher": row.cell.teacher,
+                "first": row.first.name,
+                "second": row.second.name,
+                "seeds": difference.seeds,
+                "mean_first": means[0],
+                "mean_second": means[1],
+                "difference": difference.mean,
+                "low": difference.low,
+                "high": difference.high,
+                "p": difference.p,
+                "p_holm": row.p,
+                "over_seeds_first": over_seeds[0],
+                "over_seeds_second": over_seeds[1],
+                "between_one_seed": between,
+                "of_one_seed_first": of_one[0],
+                "of_one_seed_second": of_one[1],
+                "verdict": row.verdict.replace("**", ""),
+            }
+        )
+    names = [
+        "method",
+        "metric",
+        "frameworks",
+        "seeds",
+        "means",
+        "difference",
+        f"{paired.CONFIDENCE:.0%} interval",
+        "spread over seeds",
+        "apart, one seed",
+        "spread of one seed",
+        "verdict",
+    ]
     return Table(f"Frameworks: {section}", pandas.DataFrame(shown, columns=names), _note(rows), pandas.DataFrame(data))
 
 

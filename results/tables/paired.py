@@ -1,7 +1,5 @@
 """Methods against a baseline method, seed by seed: differences, intervals, corrected p-values, wins, time and memory."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import statistics
@@ -15,9 +13,9 @@ from results.records.record import Record
 from results.tables.table import Table
 
 CONFIDENCE = 0.95
-#: a corrected p-value below this is a win or a loss
+# a corrected p-value below this is a win or a loss
 LEVEL = 0.05
-#: with fewer seeds one deviating seed decides; the tables say so
+# with fewer seeds one deviating seed decides; the tables say so
 FEW_SEEDS = 5
 
 _USUAL = ("kd", "sft")
@@ -127,9 +125,7 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
         everything += [row for row in rows if row.method != chosen]
         found.append(_table(f"Against {chosen}: {title}", rows, metric))
     if baseline is not None and not found and known:
-        raise ValueError(
-            f"--baseline {baseline!r}: no student was trained with it; there are {', '.join(sorted(known))}."
-        )
+        raise ValueError(f"--baseline {baseline!r}: no student was trained with it; there are {', '.join(sorted(known))}.")
     if everything:
         found.append(_wins(everything, metric))
     return found
@@ -149,9 +145,7 @@ def _baseline(students: list[Record], labels: dict[int, str], wanted: str | None
     return None
 
 
-def _rows(
-    title: str, cells: dict[tuple[str, str], list[Record]], methods: list[str], chosen: str, metric: str
-) -> list[_Row]:
+def _rows(title: str, cells: dict[tuple[str, str], list[Record]], methods: list[str], chosen: str, metric: str) -> list[_Row]:
     sign = 1.0 if higher_is_better(metric) else -1.0
     rows = []
     for method in methods:
@@ -182,17 +176,33 @@ def _table(title: str, rows: list[_Row], metric: str) -> Table:
         texts = ["—"] * 5
         if found is not None:
             interval = "—" if math.isnan(found.low) else f"{found.low:+.4f} to {found.high:+.4f}"
-            texts = [f"{found.mean:+.4f}", interval, p_text(found.p), p_text(row.p),
-                     f"{found.better} / {found.tied} / {found.worse}"]  # fmt: skip
+            texts = [
+                f"{found.mean:+.4f}",
+                interval,
+                p_text(found.p),
+                p_text(row.p),
+                f"{found.better} / {found.tied} / {found.worse}",
+            ]
         mean = grouping.mean_text(values, row.group)
         shown.append([row.method, row.column, mean, *texts, *(_cost_text(cost) for cost in costs.values())])
         numbers = dataclasses.asdict(found) if found else {}
         average = mean_and_error(values) if values else (math.nan, math.nan)
         data.append(
-            {"section": row.section, "method": row.method, "column": row.column, "metric": metric,
-             "mean": average[0], "standard_error": average[1], "seeds": len(values),
-             "difference": numbers.pop("mean", math.nan), **numbers, "p_holm": row.p, "outcome": row.outcome, **costs}
-        )  # fmt: skip
+            {
+                "section": row.section,
+                "method": row.method,
+                "column": row.column,
+                "metric": metric,
+                "mean": average[0],
+                "standard_error": average[1],
+                "seeds": len(values),
+                "difference": numbers.pop("mean", math.nan),
+                **numbers,
+                "p_holm": row.p,
+                "outcome": row.outcome,
+                **costs,
+            }
+        )
     names = ["method", "backend", metric, "difference", f"{CONFIDENCE:.0%} interval", "p", "p (Holm)", "+ / = / −"]
     frame = pandas.DataFrame(shown, columns=[*names, *_COSTS.values()])
     return Table(title, frame, _note(rows), pandas.DataFrame(data))

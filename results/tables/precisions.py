@@ -1,7 +1,5 @@
 """Students trained in mixed precision beside those of the same seeds trained in float32: accuracy and time of a step."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import statistics
@@ -22,9 +20,7 @@ def table(records: list[Record], metric: str = "test/accuracy") -> Table | None:
         records: the newest record of each cell.
         metric: what is compared.
     """
-    kept = [
-        r for r in records if r.suite == "distill" and grouping.counts(r) and r.cell.get("method") != grouping.TEACHER
-    ]
+    kept = [r for r in records if r.suite == "distill" and grouping.counts(r) and r.cell.get("method") != grouping.TEACHER]
     labels = grouping.row_labels(kept)
     sides = grouping.grouped(kept, lambda r: identity(r.cell, ("seed", "precision")))
     shown, data = [], []
@@ -39,18 +35,47 @@ def table(records: list[Record], metric: str = "test/accuracy") -> Table | None:
             times = [statistics.median(grouping.finite(side, "time/step_ms") or [math.nan]) for side in (usual, narrow)]
             interval = "—" if math.isnan(found.low) else f"{found.low:+.4f} to {found.high:+.4f}"
             shown.append(
-                [place, label, narrow[0].backend, precision, str(found.seeds), f"{found.mean:+.4f}", interval,
-                 f"{found.better} / {found.tied} / {found.worse}", f"{times[0]:.3g}", f"{times[1]:.3g}"]
-            )  # fmt: skip
+                [
+                    place,
+                    label,
+                    narrow[0].backend,
+                    precision,
+                    str(found.seeds),
+                    f"{found.mean:+.4f}",
+                    interval,
+                    f"{found.better} / {found.tied} / {found.worse}",
+                    f"{times[0]:.3g}",
+                    f"{times[1]:.3g}",
+                ]
+            )
             data.append(
-                {"place": place, "method": label, "backend": narrow[0].backend, "precision": precision, "metric": metric,
-                 "seeds": found.seeds, "difference": found.mean, **_numbers(found), "step_ms_float32": times[0],
-                 "step_ms": times[1]}
-            )  # fmt: skip
+                {
+                    "place": place,
+                    "method": label,
+                    "backend": narrow[0].backend,
+                    "precision": precision,
+                    "metric": metric,
+                    "seeds": found.seeds,
+                    "difference": found.mean,
+                    **_numbers(found),
+                    "step_ms_float32": times[0],
+                    "step_ms": times[1],
+                }
+            )
     if not shown:
         return None
-    names = ["cell", "method", "backend", "precision", "seeds", "difference", f"{paired.CONFIDENCE:.0%} interval",
-             "+ / = / −", "step ms, float32", "step ms"]  # fmt: skip
+    names = [
+        "cell",
+        "method",
+        "backend",
+        "precision",
+        "seeds",
+        "difference",
+        f"{paired.CONFIDENCE:.0%} interval",
+        "+ / = / −",
+        "step ms, float32",
+        "step ms",
+    ]
     note = (
         f"{metric} in this precision minus in float32, paired by seed, positive is better; the same teacher, trained in "
         "float32. Intervals are paired t's and not corrected for the number of rows."

@@ -4,8 +4,6 @@ A figure of a stand-in, a subset or a short training says nothing about a publis
 what they are, without a number, so that nobody compares them by mistake.
 """
 
-from __future__ import annotations
-
 import math
 
 import pandas
@@ -18,13 +16,13 @@ from results.records.record import Record, Status
 from results.tables.table import Table
 
 TITLE = "Beside published numbers"
-#: said where there is no such table
+# said where there is no such table
 NOTHING = (
     "No record is of a pair with published figures. The CIFAR-100 pairs have some, to be set beside records of "
     "`--scale paper`; figures of the embedded digits, of stand-ins and of short trainings are never set beside them."
 )
 PAPER = "paper"
-#: what records call the metrics of published figures; those are in percent, records in shares
+# what records call the metrics of published figures; those are in percent, records in shares
 BEST, LAST = "test/best_accuracy", "test/accuracy"
 _FEW_SEEDS = 3
 
@@ -120,14 +118,25 @@ def _row(
     difference = mean_and_error(best)[0] - values[0] if best and values else math.nan
     about = _about(group, comparable, label)
     shown = [
-        pair, method, ", ".join(f"{value:.2f}" for value in values) or "not published", _text(best),
-        "—" if math.isnan(difference) else f"{difference:+.2f}", _text(last), about,
-    ]  # fmt: skip
+        pair,
+        method,
+        ", ".join(f"{value:.2f}" for value in values) or "not published",
+        _text(best),
+        "—" if math.isnan(difference) else f"{difference:+.2f}",
+        _text(last),
+        about,
+    ]
     data = {
-        "pair": pair, "method": method, "published": values[0] if values else math.nan, "comparable": comparable,
-        "seeds": len(best), "best": mean_and_error(best)[0] if best else math.nan,
-        "last": mean_and_error(last)[0] if last else math.nan, "difference": difference, "about": about,
-    }  # fmt: skip
+        "pair": pair,
+        "method": method,
+        "published": values[0] if values else math.nan,
+        "comparable": comparable,
+        "seeds": len(best),
+        "best": mean_and_error(best)[0] if best else math.nan,
+        "last": mean_and_error(last)[0] if last else math.nan,
+        "difference": difference,
+        "about": about,
+    }
     return shown, data
 
 

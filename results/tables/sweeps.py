@@ -1,7 +1,5 @@
 """What a search over settings found: the best one, how sure that is, and which others cannot be told from it."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Any
@@ -15,7 +13,7 @@ from results.records.record import Record, Status
 from results.tables import paired
 from results.tables.table import Table
 
-#: so many settings of one method are a search, fewer a comparison
+# so many settings of one method are a search, fewer a comparison
 SEARCH = 4
 _MOST_ROWS = 12
 
@@ -94,9 +92,7 @@ class Finding:
             luck = "the rest was luck of the seeds" if self.elsewhere != mean else "the seeds agree"
             parts.append(f"Chosen on the other seeds and measured on the one left out: {self.elsewhere:.4f}; {luck}.")
         if self.left_out:
-            parts.append(
-                f"Settings left out, since they have not all seeds: {self.left_out} (stopped early: {self.stopped})."
-            )
+            parts.append(f"Settings left out, since they have not all seeds: {self.left_out} (stopped early: {self.stopped}).")
         return " ".join(parts)
 
     def table(self) -> Table:
@@ -121,9 +117,7 @@ class Finding:
         hidden = len(self.equals) + 1 - len(shown)
         if hidden > 0:
             note += f" {hidden} more that cannot be told from it are not shown."
-        return Table(
-            f"Best setting: {self.title}", pandas.DataFrame(shown, columns=names), note, pandas.DataFrame(data)
-        )
+        return Table(f"Best setting: {self.title}", pandas.DataFrame(shown, columns=names), note, pandas.DataFrame(data))
 
 
 def findings(records: list[Record], metric: str = "test/accuracy", least: int = SEARCH) -> list[Finding]:
@@ -178,9 +172,7 @@ def _finding(title: str, settings: list[Setting], metric: str) -> Finding:
     differences = [paired.difference(ranked[0].values, other.values, sign) for other in ranked[1:]]
     p_values = paired.holm([math.nan if found is None else found.p for found in differences])
     stopped = sum(any(r.status == Status.PRUNED for r in s.records) for s in settings)
-    return Finding(
-        title, metric, ranked, differences, p_values, len(settings) - len(ranked), stopped, _elsewhere(ranked, sign)
-    )
+    return Finding(title, metric, ranked, differences, p_values, len(settings) - len(ranked), stopped, _elsewhere(ranked, sign))
 
 
 def _elsewhere(settings: list[Setting], sign: float) -> float:

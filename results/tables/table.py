@@ -1,7 +1,5 @@
 """Tables as data, rendered as Markdown (which a terminal shows as well), CSV, HTML and LaTeX."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import re
@@ -61,10 +59,7 @@ class Table:
         import tabulate
 
         text = tabulate.tabulate(
-            self.frame.values.tolist(),
-            [str(name) for name in self.frame.columns],
-            "latex_booktabs",
-            disable_numparse=True,
+            self.frame.values.tolist(), [str(name) for name in self.frame.columns], "latex_booktabs", disable_numparse=True
         )
         caption = _latex(f"{self.title}. {self.note}".strip())
         return (
@@ -78,8 +73,7 @@ def grid(
 ) -> pandas.DataFrame:
     """A frame with a named first column, from entries by (row, column)."""
     return pandas.DataFrame(
-        [[row, *(entries.get((row, column), empty) for column in columns)] for row in rows],
-        columns=[row_name, *columns],
+        [[row, *(entries.get((row, column), empty) for column in columns)] for row in rows], columns=[row_name, *columns]
     )
 
 
@@ -109,7 +103,7 @@ def to_latex(tables: Sequence[Table]) -> str:
     return "\n".join(["% \\usepackage{booktabs}", *(table.to_latex() for table in tables)])
 
 
-#: a format's name to its function and the suffix of its files
+# a format's name to its function and the suffix of its files
 FORMATS: dict[str, tuple[Callable[[Sequence[Table]], str], str]] = {
     "markdown": (to_markdown, ".md"),
     "csv": (to_csv, ".csv"),

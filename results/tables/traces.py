@@ -1,12 +1,10 @@
 """The first training steps of the same cell in two frameworks, compared number by number."""
 
-from __future__ import annotations
-
 import math
 from itertools import combinations
 from typing import Any
 
-import numpy
+import numpy as np
 import pandas
 
 from results import grouping
@@ -18,16 +16,14 @@ from results.tables.table import Table
 TRACE_BARS = {"float64": 1e-10, "float32": 1e-5}
 EXACT = "float64"
 PASS, ROUNDING, FAIL = "pass", "rounding", "**fail**"
-#: Two errors of one size make up to twice it, and each may be twice what the other framework's happens to be.
+# Two errors of one size make up to twice it, and each may be twice what the other framework's happens to be.
 ROUNDING_FACTOR = 4
 
 
 def table(records: list[Record]) -> Table | None:
     """The same training steps in two frameworks: largest relative differences of losses, logits and statistics."""
     traces = [
-        r
-        for r in records
-        if r.suite == "distill" and r.cell.get("scale") == grouping.TRACE_SCALE and "trace" in r.details
+        r for r in records if r.suite == "distill" and r.cell.get("scale") == grouping.TRACE_SCALE and "trace" in r.details
     ]
     exact = {(_same_steps(r), r.backend): r for r in traces if r.cell.get("dtype") == EXACT}
     rows = []
@@ -96,15 +92,14 @@ def _is_rounding(first: Record, second: Record, exact: list[Record | None]) -> b
         return False
     own = [_between(record, its_exact) for record, its_exact in zip((first, second), exact, strict=True)]
     return all(
-        value <= ROUNDING_FACTOR * min(distances[name] for distances in own)
-        for name, value in _between(first, second).items()
+        value <= ROUNDING_FACTOR * min(distances[name] for distances in own) for name, value in _between(first, second).items()
     )
 
 
 def _relative(first: Any, second: Any, each: bool = False) -> float:
-    a, b = numpy.asarray(first, dtype=numpy.float64), numpy.asarray(second, dtype=numpy.float64)
-    if a.shape != b.shape or not (numpy.isfinite(a).all() and numpy.isfinite(b).all()):
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return math.inf
-    size = numpy.maximum(abs(a), abs(b)) if each else numpy.max([abs(a).max(initial=0), abs(b).max(initial=0)])
-    size = numpy.where(size == 0, 1.0, size)
+    size = np.maximum(abs(a), abs(b)) if each else np.max([abs(a).max(initial=0), abs(b).max(initial=0)])
+    size = np.where(size == 0, 1.0, size)
     return float((abs(a - b) / size).max(initial=0.0))

@@ -4,8 +4,6 @@ A ratio stands more load and another clock than milliseconds do, though not ever
 suffer more on a busy machine than single passes over memory.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 

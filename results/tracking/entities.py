@@ -14,7 +14,7 @@ from results.records.record import Record, identity
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
 
-#: where the UI looks for tables of a run
+# where the UI looks for tables of a run
 TABLES_TAG = "mlflow.loggedArtifacts"
 
 

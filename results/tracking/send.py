@@ -213,9 +213,7 @@ class _Writer:
         for name, draw in concentration.OF_INVOCATION.get(suite, ()):
             figure = draw(records)
             if figure is not None:
-                path = style.save(
-                    figure, self.store.path / "artifacts" / suite / f"invocation-{invocation}" / f"{name}.png"
-                )
+                path = style.save(figure, self.store.path / "artifacts" / suite / f"invocation-{invocation}" / f"{name}.png")
                 self.client.log_artifact(parent, str(path), "figures")
         self._log_tables(parent, _summary(records))
         last = max((record.finished for record in records), default="")
@@ -239,9 +237,7 @@ class _Writer:
             name: style.save(figure, self.store.path / "artifacts" / suite / "frameworks" / f"{name}.png")
             for name, figure in framework_figure.figures(records).items()
         }
-        tables = "\n".join(
-            table.to_markdown() for table in (*frameworks.tables(records), *framework_steps.tables(records))
-        )
+        tables = "\n".join(table.to_markdown() for table in (*frameworks.tables(records), *framework_steps.tables(records)))
         taking_part = (r for cell in cells for side in cell.sides for runs in side.runs.values() for r in runs)
         for invocation in dict.fromkeys(record.invocation for record in taking_part):
             parent = self._runs(experiment, invocation).get("")
@@ -259,9 +255,7 @@ class _Writer:
         """
         if run_id is None:
             tags = {"mlflow.runName": record.title, "mlflow.parentRunId": parent, **entities.tags(record)}
-            run_id = self.client.create_run(
-                experiment, start_time=entities.milliseconds(record.started), tags=tags
-            ).info.run_id
+            run_id = self.client.create_run(experiment, start_time=entities.milliseconds(record.started), tags=tags).info.run_id
         self._log(run_id, entities.params(record), entities.metrics(record))
         data = entities.inputs(record)
         if data:
@@ -310,9 +304,7 @@ def _summary(records: list[Record]) -> dict[str, str]:
     """The tables of a parent run: every cell with its figures, and what `compare` says of them."""
     from results.tables import every
 
-    rows = [
-        {**record.cell, "status": str(record.status), **record.metrics, "message": record.message} for record in records
-    ]
+    rows = [{**record.cell, "status": str(record.status), **record.metrics, "message": record.message} for record in records]
     comparison = "\n".join(table.to_markdown() for table in every.tables(records))
     return {"tables/cells.json": entities.split(rows), "tables/comparison.md": comparison}
 
@@ -323,6 +315,4 @@ def describe_queue(store: Store) -> str:
     return f"{len(queued)} records are not in MLflow yet; {NEXT_STEP}." if queued else ""
 
 
-__all__ = [
-    "NEXT_STEP", "Sent", "TrackingError", "describe_queue", "send", "sync", "tracking_uri", "without_password",
-]  # fmt: skip
+__all__ = ["NEXT_STEP", "Sent", "TrackingError", "describe_queue", "send", "sync", "tracking_uri", "without_password"]

@@ -1,7 +1,5 @@
 """The MLflow UI on this machine only, on the store's own data."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -40,18 +38,7 @@ def serve(store: Store, port: int = 5000) -> int:
     waiting = send.describe_queue(store)
     if waiting:
         print(waiting)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        _HOST,
-        "--port",
-        str(port),
-    ]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", _HOST, "--port", str(port)]
     command += ["--workers", "1", "--artifacts-destination", str(store.path / "mlartifacts")]
     # The server makes files beside its current directory; the store is the place for them.
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -76,9 +63,7 @@ def serve(store: Store, port: int = 5000) -> int:
 def _experiments(address: str) -> list[tuple[str, str]]:
     """(name, id) of the suites' experiments that the server has."""
     body = json.dumps({"max_results": 1000, "filter": "name LIKE 'abkd-%'"}).encode()
-    request = urllib.request.Request(
-        f"{address}/api/2.0/mlflow/experiments/search", body, {"Content-Type": "application/json"}
-    )
+    request = urllib.request.Request(f"{address}/api/2.0/mlflow/experiments/search", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as answer:
         found = json.load(answer).get("experiments", [])
     return sorted((experiment["name"], experiment["experiment_id"]) for experiment in found)

@@ -3,8 +3,6 @@
 Without it the table shows neither metrics nor parameters until the user picks its columns.
 """
 
-from __future__ import annotations
-
 import json
 
 NAME = "abkd"

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 SMALLEST = 1e-12
-#: half the distance of the smallest numbers that a type of a stored gradient has
+# half the distance of the smallest numbers that a type of a stored gradient has
 STORAGE_STEP = {"float64": 0.0, "float32": 0.0, "bfloat16": 2.0**-134, "float16": 2.0**-25}
-#: the largest numbers of the types: of gradients, which are stored in the logits' type, and of values
-LARGEST_GRADIENT = {"float64": np.finfo(np.float64).max, "float32": float(np.finfo(np.float32).max),
-                    "bfloat16": 3.3895313892515355e38, "float16": 65504.0}  # fmt: skip
+# the largest numbers of the types: of gradients, which are stored in the logits' type, and of values
+LARGEST_GRADIENT = {
+    "float64": np.finfo(np.float64).max,
+    "float32": float(np.finfo(np.float32).max),
+    "bfloat16": 3.3895313892515355e38,
+    "float16": 65504.0,
+}
 LARGEST_VALUE = {"float64": np.finfo(np.float64).max} | dict.fromkeys(
     ("float32", "bfloat16", "float16"), float(np.finfo(np.float32).max)
 )
-#: share of rows that must keep `usual`; the others must keep `always`
+# share of rows that must keep `usual`; the others must keep `always`
 USUAL_SHARE = 0.998
 
 
@@ -31,7 +35,7 @@ class Bound:
     always: tuple[float, float]
 
 
-#: every (α, β) of the grid, logits of spread up to 10 and near
+# every (α, β) of the grid, logits of spread up to 10 and near
 MODERATE = {
     "float64": Bound((1e-12, 1e-12), (1e-12, 1e-12)),
     "float32": Bound((1e-5, 1e-5), (1e-5, 1e-5)),
@@ -39,7 +43,7 @@ MODERATE = {
     "bfloat16": Bound((1e-5, 8e-3), (1e-5, 8e-3)),
     "float16": Bound((1e-5, 1e-3), (1e-5, 1e-3)),
 }
-#: α, β ≥ 0, spread up to 100 and near
+# α, β ≥ 0, spread up to 100 and near
 POSITIVE = {
     "float64": MODERATE["float64"],
     # a difference of two float32 logits is rounded; on rare rows that alone costs 5e-5

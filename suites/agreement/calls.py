@@ -11,7 +11,7 @@ import numpy as np
 
 from suites.agreement.samples import RANDOM_CLASSES, ROWS_AT_ONCE, Sample
 
-#: (student, teacher, parameters, temperature) → (values `[rows]`, gradient `[rows, classes]`)
+# (student, teacher, parameters, temperature) → (values `[rows]`, gradient `[rows, classes]`)
 Evaluate = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 

@@ -10,7 +10,7 @@ from suites.agreement import bounds
 from suites.agreement.calls import Evaluate, evaluated
 from suites.agreement.samples import Sample
 
-#: how many of the worst rows a record lists
+# how many of the worst rows a record lists
 WORST = 8
 
 
@@ -25,7 +25,7 @@ class Comparison:
         self.dtype = dtype
         self.cells: list[dict[str, Any]] = []
         self.rows: list[dict[str, Any]] = []
-        #: errors [rows, 2] by region and by whether the rows are random
+        # errors [rows, 2] by region and by whether the rows are random
         self.errors: dict[tuple[str, bool], list[np.ndarray]] = defaultdict(list)
 
     def add(self, sample: Sample, values: np.ndarray, gradient: np.ndarray) -> None:
@@ -46,9 +46,13 @@ class Comparison:
             self.errors[region, sample.random].append(errors)
         self.cells.append(
             sample.description
-            | {"regions": list(inside), "value_error": _worst(errors[:, 0]), "gradient_error": _worst(errors[:, 1]),
-               "not_a_number": int(poisoned.sum())}
-        )  # fmt: skip
+            | {
+                "regions": list(inside),
+                "value_error": _worst(errors[:, 0]),
+                "gradient_error": _worst(errors[:, 1]),
+                "not_a_number": int(poisoned.sum()),
+            }
+        )
         self._remember(sample, values, gradient, errors)
 
     def _remember(self, sample: Sample, values: np.ndarray, gradient: np.ndarray, errors: np.ndarray) -> None:
@@ -67,10 +71,17 @@ class Comparison:
             found, wanted, place = self._worst_entry(sample, gradient[row], row)
         self.rows.append(
             sample.description
-            | {"row": row, "quantity": ("value", "gradient")[kind], "got": float(found), "want": float(wanted),
-               "relative_difference": float(errors[row, kind]), "allowed": float(allowed[kind]),
-               "excess": float(excess[row, kind]), **_input(sample, row, place)}
-        )  # fmt: skip
+            | {
+                "row": row,
+                "quantity": ("value", "gradient")[kind],
+                "got": float(found),
+                "want": float(wanted),
+                "relative_difference": float(errors[row, kind]),
+                "allowed": float(allowed[kind]),
+                "excess": float(excess[row, kind]),
+                **_input(sample, row, place),
+            }
+        )
 
     @staticmethod
     def _worst_entry(sample: Sample, gradient: np.ndarray, row: int) -> tuple[float, float, int]:
@@ -100,8 +111,9 @@ class Comparison:
                         f"the worst {_worst(errors[:, column]):.2g}"
                     )
                 elif over_usual > (1 - bounds.USUAL_SHARE) * len(errors):
-                    found.append(f"{where}: {over_usual} of {len(errors)} rows over {usual:g}, allowed are "
-                                 f"{1 - bounds.USUAL_SHARE:.1%}")  # fmt: skip
+                    found.append(
+                        f"{where}: {over_usual} of {len(errors)} rows over {usual:g}, allowed are {1 - bounds.USUAL_SHARE:.1%}"
+                    )
         broken = sum(cell["not_a_number"] for cell in self.cells if not cell["regions"])
         if broken:
             found.append(f"{broken} rows outside the bounded regions are not a number")

@@ -10,7 +10,7 @@ from reference.golden import compute
 from reference.grid import TEMPERATURES, draw_logits
 
 RANDOM_ROWS = 10_000
-#: classes of the random rows; few, so that compilers see few shapes. Rows of 2 are held as rows of 10, the others −inf
+# classes of the random rows; few, so that compilers see few shapes. Rows of 2 are held as rows of 10, the others −inf
 RANDOM_CLASSES = (2, 10, 100)
 FEWEST_CLASSES = 10
 RANDOM_SPREADS = ("1", "10", "100", "near")
@@ -47,9 +47,13 @@ class Sample:
     def description(self) -> dict[str, object]:
         """What identifies the sample in a record."""
         return {
-            **self.parameters, "temperature": self.temperature, "classes": self.student.shape[-1],
-            "spread": self.spread, "rows": len(self.student), "random": self.random,
-        }  # fmt: skip
+            **self.parameters,
+            "temperature": self.temperature,
+            "classes": self.student.shape[-1],
+            "spread": self.spread,
+            "rows": len(self.student),
+            "random": self.random,
+        }
 
 
 def golden_samples(divergence: Divergence, dtype: str) -> Iterator[Sample]:
@@ -60,9 +64,16 @@ def golden_samples(divergence: Divergence, dtype: str) -> Iterator[Sample]:
         if case.digest not in inputs:
             inputs[case.digest] = case.inputs()
         yield Sample(
-            case.parameters, case.temperature, case.spread, *inputs[case.digest], case.value, case.gradient_index,
-            case.gradient_entries, case.gradient_max, False,
-        )  # fmt: skip
+            case.parameters,
+            case.temperature,
+            case.spread,
+            *inputs[case.digest],
+            case.value,
+            case.gradient_index,
+            case.gradient_entries,
+            case.gradient_max,
+            False,
+        )
 
 
 def random_samples(divergence: Divergence, dtype: str, rows: int = RANDOM_ROWS) -> Iterator[Sample]:

@@ -21,10 +21,16 @@ from suites.suite import Context, Outcome, Suite
 def _cells(selection: Selection, context: Context) -> list[Cell]:
     """One cell for each divergence of the catalogue and each type of logits."""
     return [
-        Cell("agreement", backend=context.backend, options=options(divergence=name), scale=selection.scale, dtype=dtype,
-             device=context.device)
+        Cell(
+            "agreement",
+            backend=context.backend,
+            options=options(divergence=name),
+            scale=selection.scale,
+            dtype=dtype,
+            device=context.device,
+        )
         for name, dtype in product(DIVERGENCES, selection.dtypes or DTYPES)
-    ]  # fmt: skip
+    ]
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
@@ -73,7 +79,7 @@ def _run(cell: Cell, context: Context) -> Outcome:
     return Outcome("failed" if violations else "ok", "; ".join(violations), metrics, {}, details)
 
 
-#: of a cell on one core; TensorFlow's and JAX's are mostly compilation
+# of a cell on one core; TensorFlow's and JAX's are mostly compilation
 GUESS_SECONDS = {"torch": 1.0, "jax": 3.0, "tensorflow": 4.0}
 
 SUITE = Suite(

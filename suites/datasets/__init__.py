@@ -8,11 +8,11 @@ from functools import lru_cache
 from suites.datasets import cifar100, digits, others
 from suites.datasets.dataset import Dataset, ImageDataset
 
-#: every data set of the paper, in its order, after the one that is in every installation
+# every data set of the paper, in its order, after the one that is in every installation
 TABLE: dict[str, Dataset] = {
     row.name: row for row in (digits.DATASET, *others.DATASETS[:5], cifar100.DATASET, *others.DATASETS[5:])
 }
-#: those that can be loaded
+# those that can be loaded
 DATASETS: dict[str, Dataset] = {name: row for name, row in TABLE.items() if row.load is not None}
 DATASETS_TO_COME = tuple(name for name, row in TABLE.items() if row.load is None)
 

@@ -17,7 +17,7 @@ from suites.datasets.digits import LARGEST_PIXEL, load_digits
 from suites.datasets.download import Archive, fetch_archive
 from suites.datasets.places import data_folder, stand_in_folder
 
-#: address and checksum as its homepage gives them, https://www.cs.toronto.edu/~kriz/cifar.html
+# address and checksum as its homepage gives them, https://www.cs.toronto.edu/~kriz/cifar.html
 ARCHIVE = Archive(
     url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     md5="eb9058c3a382ffc7106e4002c42a8d85",
@@ -25,10 +25,12 @@ ARCHIVE = Archive(
     megabytes=350,
 )
 CONTENTS = Contents(
-    classes=100, train=500, test=100,
+    classes=100,
+    train=500,
+    test=100,
     next_step="Delete it and run `nox -s data -- fetch cifar100`, or unpack the official archive in its place",
-)  # fmt: skip
-#: per channel, of the training images; recipe of the ABKD paper's CIFAR-100 runs
+)
+# per channel, of the training images; recipe of the ABKD paper's CIFAR-100 runs
 NORMALISATION = Normalisation(mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761))
 
 
@@ -78,10 +80,10 @@ class Subset:
         return Split(split.images[rows], split.labels[rows])
 
 
-#: of the scale "small", declared by this project
+# of the scale "small", declared by this project
 SMALL = Subset(classes=20, train_images=250, test_images=100)
 SCALES = ("smoke", "small", "paper")
-#: images of each digit in the stand-in, in either part; every digit has them
+# images of each digit in the stand-in, in either part; every digit has them
 STAND_IN_IMAGES = 80
 
 
@@ -119,9 +121,7 @@ def _read(folder: Path, contents: Contents, source: str) -> ImageDataset:
 def _stand_in() -> ImageDataset:
     """Digits in CIFAR-100's layout, written once to the user's cache."""
     folder = stand_in_folder() / f"{FOLDER}-{STAND_IN_IMAGES}"
-    contents = Contents(
-        classes=10, train=STAND_IN_IMAGES, test=STAND_IN_IMAGES, next_step=f"Delete {folder}; it is made anew"
-    )
+    contents = Contents(classes=10, train=STAND_IN_IMAGES, test=STAND_IN_IMAGES, next_step=f"Delete {folder}; it is made anew")
     if cifar_layout.presence(folder, contents).state != THERE:
         digits = load_digits()
         splits = {name: _as_cifar(part) for name, part in (("train", digits.train), ("test", digits.test))}

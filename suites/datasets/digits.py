@@ -4,7 +4,7 @@ import numpy as np
 
 from suites.datasets.dataset import Dataset, ImageDataset, Normalisation, Split
 
-#: pixels count 0 to 16 dark points of a 4 × 4 block (UCI, "Optical Recognition of Handwritten Digits")
+# pixels count 0 to 16 dark points of a 4 × 4 block (UCI, "Optical Recognition of Handwritten Digits")
 LARGEST_PIXEL = 16
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from suites.datasets.dataset import DatasetError
 
-#: of a connection, and between two pieces of an answer
+# of a connection, and between two pieces of an answer
 TIMEOUT_SECONDS = (15, 60)
 ATTEMPTS = 3
-#: bytes at a time; of a broken connection less than that is lost
+# bytes at a time; of a broken connection less than that is lost
 PIECE = 2**16
-#: no member of an archive fetched here is larger
+# no member of an archive fetched here is larger
 LARGEST_MEMBER = 512 * 2**20
 
 
@@ -93,9 +93,7 @@ def _check_sum(path: Path, archive: Archive, next_step: str, *, remove: bool = F
         size = path.stat().st_size
         if remove:
             path.unlink()
-        raise DatasetError(
-            f"{path} ({size:,} bytes) has the MD5 checksum {found}; {archive.md5} is expected. {next_step}"
-        )
+        raise DatasetError(f"{path} ({size:,} bytes) has the MD5 checksum {found}; {archive.md5} is expected. {next_step}")
 
 
 def _download(archive: Archive, url: str, part: Path, progress: bool) -> None:

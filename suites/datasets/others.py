@@ -35,18 +35,28 @@ def _images(name: str, title: str, *files: str) -> Dataset:
 _EVALUATION = "instructions, evaluation"
 
 DATASETS = (
-    _instructions("dolly", "Dolly (databricks-dolly-15k)", "instructions, training and evaluation",
-                  "dolly/train.jsonl", "dolly/dev.jsonl", "dolly/valid.jsonl"),
+    _instructions(
+        "dolly",
+        "Dolly (databricks-dolly-15k)",
+        "instructions, training and evaluation",
+        "dolly/train.jsonl",
+        "dolly/dev.jsonl",
+        "dolly/valid.jsonl",
+    ),
     _instructions("self-instruct", "Self-Instruct", _EVALUATION, "self-inst/valid.jsonl"),
     _instructions("vicuna", "Vicuna", _EVALUATION, "vicuna/valid.jsonl"),
     _instructions("s-ni", "S-NI (Super-NaturalInstructions, 11 tokens and more)", _EVALUATION, "sinst/11_/valid.jsonl"),
     _instructions("unni", "UnNI (Unnatural Instructions, 11 tokens and more)", _EVALUATION, "uinst/11_/valid.jsonl"),
     _images("imagenet", "ImageNet", "imagenet/images", "imagenet/classnames.txt"),
-    _images("caltech101", "Caltech101", "caltech-101/101_ObjectCategories",
-            "caltech-101/split_zhou_Caltech101.json"),
+    _images("caltech101", "Caltech101", "caltech-101/101_ObjectCategories", "caltech-101/split_zhou_Caltech101.json"),
     _images("oxford-pets", "OxfordPets", "oxford_pets/images", "oxford_pets/split_zhou_OxfordPets.json"),
-    _images("stanford-cars", "StanfordCars", "stanford_cars/cars_train", "stanford_cars/cars_test",
-            "stanford_cars/split_zhou_StanfordCars.json"),
+    _images(
+        "stanford-cars",
+        "StanfordCars",
+        "stanford_cars/cars_train",
+        "stanford_cars/cars_test",
+        "stanford_cars/split_zhou_StanfordCars.json",
+    ),
     _images("flowers102", "Flowers102", "oxford_flowers/jpg", "oxford_flowers/split_zhou_OxfordFlowers.json"),
     _images("food101", "Food101", "food-101/images", "food-101/split_zhou_Food101.json"),
     _images("fgvc-aircraft", "FGVCAircraft", "fgvc_aircraft/images", "fgvc_aircraft/images_variant_train.txt"),
@@ -54,4 +64,4 @@ DATASETS = (
     _images("dtd", "DTD", "dtd/images", "dtd/split_zhou_DescribableTextures.json"),
     _images("eurosat", "EuroSAT", "eurosat/2750", "eurosat/split_zhou_EuroSAT.json"),
     _images("ucf101", "UCF101", "ucf101/UCF-101-midframes", "ucf101/split_zhou_UCF101.json"),
-)  # fmt: skip
+)

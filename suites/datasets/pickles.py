@@ -17,9 +17,9 @@ import numpy as np
 
 from suites.datasets.dataset import DatasetError, DatasetMissing
 
-#: larger than any file read here; CIFAR-100's training file has 155 MB, 224 MB where Python 3 wrote it by protocol 2
+# larger than any file read here; CIFAR-100's training file has 155 MB, 224 MB where Python 3 wrote it by protocol 2
 LARGEST_FILE = 512 * 2**20
-#: types of arrays that are read, as pickles name them
+# types of arrays that are read, as pickles name them
 ARRAY_TYPES = {"u1": np.uint8, "i4": np.int32, "i8": np.int64}
 _NEXT_STEP = "Delete it and get the data set again (`nox -s data -- list` says how)"
 
@@ -50,8 +50,7 @@ def read_pickle(path: Path) -> Any:
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         reason = f"truncated or damaged ({' '.join(str(error).split())[:200]})"
     raise DatasetError(
-        f"{path} ({size:,} bytes) is no pickle of plain data and NumPy arrays: {reason}. Nothing in it was run. "
-        + _NEXT_STEP
+        f"{path} ({size:,} bytes) is no pickle of plain data and NumPy arrays: {reason}. Nothing in it was run. " + _NEXT_STEP
     )
 
 
@@ -215,11 +214,28 @@ def _dict_of(values: list[Any], machine: _Machine) -> None:
 
 
 _SKIPPED = frozenset(("PROTO", "FRAME", "STOP"))
-_PUSHING = frozenset((
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
-    "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
-    "BINUNICODE8",
-))  # fmt: skip
+_PUSHING = frozenset(
+    (
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "FLOAT",
+        "BINFLOAT",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+    )
+)
 _STORING = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
 _FETCHING = frozenset(("GET", "BINGET", "LONG_BINGET"))
 _OTHERS: dict[str, Callable[[_Machine, Any], None]] = {

@@ -16,7 +16,7 @@ from suites.selection import Selection, data_scale, model_spec
 from suites.suite import Context
 
 TEACHER = "teacher"
-#: types that networks are trained in; the narrower ones exist for logits only
+# types that networks are trained in; the narrower ones exist for logits only
 TRAINED_DTYPES = ("float32", "float64")
 
 
@@ -34,11 +34,16 @@ def cells(selection: Selection, context: Context) -> list[Cell]:
         ]
         traces = [
             Cell(
-                "distill", method=m, options=_trace_options(selection, dataset, pair, m), scale="trace", seed=0,
-                dtype=trace_dtype, **shared,
+                "distill",
+                method=m,
+                options=_trace_options(selection, dataset, pair, m),
+                scale="trace",
+                seed=0,
+                dtype=trace_dtype,
+                **shared,
             )
             for m, trace_dtype in product(_traced(dataset, names), TRAINED_DTYPES)
-        ]  # fmt: skip
+        ]
         found.setdefault(teacher_cell(students[0]))
         found.update(dict.fromkeys(traces + _variants(students, selection)))
     return list(found)
@@ -68,7 +73,7 @@ def _traced(dataset: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
 
 def method_options(
     selection: Selection, dataset: str, pair: str, method: str, scale: str | None = None
-) -> list[tuple[tuple[str, Any], ...]]:  # fmt: skip
+) -> list[tuple[tuple[str, Any], ...]]:
     """Options of a method's cells: every combination of the values that the user gave, or the recipe's.
 
     Args:
@@ -85,13 +90,11 @@ def method_options(
         alphas, betas = selection.alphas or (own["alpha"],), selection.betas or (own["beta"],)
         chosen = selection.points if selection.presets else product(alphas, betas)
         points = [{"alpha": alpha, "beta": beta} for alpha, beta in chosen]
-    values = {
-        name: selection.given.get(name, (value,)) for name, value in own.items() if name not in ("alpha", "beta")
-    } | {name: numbers for name, numbers in selection.given.items() if name in has}
+    values = {name: selection.given.get(name, (value,)) for name, value in own.items() if name not in ("alpha", "beta")} | {
+        name: numbers for name, numbers in selection.given.items() if name in has
+    }
     return [
-        options(
-            **point, **dict(zip(values, combination, strict=True)), teacher_weights=file_name(selection.teacher_weights)
-        )
+        options(**point, **dict(zip(values, combination, strict=True)), teacher_weights=file_name(selection.teacher_weights))
         for point, combination in product(points, list(product(*values.values())))
     ]
 
@@ -107,9 +110,7 @@ def file_name(path: str | None) -> str | None:
     try:
         content = Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise ValueError(
-            f"teacher_weights {path!r} cannot be read ({error.strerror}); name a .safetensors file"
-        ) from error
+        raise ValueError(f"teacher_weights {path!r} cannot be read ({error.strerror}); name a .safetensors file") from error
     return f"{Path(path).name} {hashlib.sha256(content).hexdigest()[:16]}"
 
 
@@ -117,10 +118,17 @@ def teacher_cell(cell: Cell) -> Cell:
     """The cell that trains the teacher of a student's cell; the same one for all students of a data set."""
     teacher = cell.pair.partition(":")[0]
     return Cell(
-        "distill", backend=cell.backend, pair=teacher, dataset=cell.dataset, method=TEACHER, scale=cell.scale,
-        seed=find.TEACHER_SEED, dtype=cell.dtype, device=cell.device,
+        "distill",
+        backend=cell.backend,
+        pair=teacher,
+        dataset=cell.dataset,
+        method=TEACHER,
+        scale=cell.scale,
+        seed=find.TEACHER_SEED,
+        dtype=cell.dtype,
+        device=cell.device,
         options=options(teacher_weights=cell.option("teacher_weights")),
-    )  # fmt: skip
+    )
 
 
 def cell_recipe(cell: Cell) -> Recipe:
@@ -131,9 +139,10 @@ def cell_recipe(cell: Cell) -> Recipe:
         return find.teacher_recipe(cell.dataset, cell.scale)
     own = find.method_values(cell.dataset, cell.pair, cell.method, cell.scale)
     changed = {
-        name: value for name, value in cell.options
+        name: value
+        for name, value in cell.options
         if name != "teacher_weights" and (name not in own or value != own[name].value)
-    }  # fmt: skip
+    }
     return find.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method, changed)
 
 

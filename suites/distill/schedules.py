@@ -11,9 +11,9 @@ def _cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-#: shape of the rate over the share of the steps after the warm-up
+# shape of the rate over the share of the steps after the warm-up
 SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "constant": lambda progress: 1.0}
-#: by epochs instead: times `decay` at the start of each epoch in `milestones`
+# by epochs instead: times `decay` at the start of each epoch in `milestones`
 STEPS = "steps"
 
 

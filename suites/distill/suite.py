@@ -4,7 +4,7 @@ from suites.cell import Cell
 from suites.distill import cells, checkpoint, training
 from suites.suite import Suite
 
-#: seconds of an epoch of 10,000 images on two cores, teacher and student, of the pair resnet56:resnet20
+# seconds of an epoch of 10,000 images on two cores, teacher and student, of the pair resnet56:resnet20
 EPOCH_SECONDS, EPOCH_IMAGES = {"teacher": 40.0, "student": 25.0}, 10_000
 
 

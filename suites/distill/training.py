@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from results.records.record import Record
 
 
-#: of the test logits that a student's record keeps: rows, and entries where there are many classes
+# of the test logits that a student's record keeps: rows, and entries where there are many classes
 SAMPLE_ROWS, SAMPLE_ENTRIES = 32, 4096
 
 
@@ -64,11 +64,7 @@ def _teacher(cell: Cell, context: Context) -> Outcome:
     model = context.harness.build_model(spec, weights, cell.dtype)
     if given:
         logits = context.harness.predict(model, data.test_images)
-        details = {
-            "data": _described(data),
-            "recipe": cells.cell_recipe(cell).plain(),
-            "given": cell.option("teacher_weights"),
-        }
+        details = {"data": _described(data), "recipe": cells.cell_recipe(cell).plain(), "given": cell.option("teacher_weights")}
         outcome, final = Outcome("ok", "", metrics.evaluate(logits, data.test_labels), {}, details), model
     else:
         result, outcome = _train(cell, context, data, model, None, method="sft", hard_weight=1.0)
@@ -123,15 +119,17 @@ def _objective(cell: Cell) -> dict[str, Any]:
     return {"method": cell.method, **{name: value for name, value in cell.options if name in has}}
 
 
-def training_batches(
-    recipe: Recipe, data: ImageDataset, seed: int, dtype: str = "float32", *, repeat: int = 0
-) -> Batches:
+def training_batches(recipe: Recipe, data: ImageDataset, seed: int, dtype: str = "float32", *, repeat: int = 0) -> Batches:
     """Batches of a training, cropped and flipped as its recipe says."""
     augmentation = Augmentation(recipe.get("pad", 0), recipe.get("flip", False))
     return Batches(
-        data, recipe["batch_size"], seed, dtype=dtype,
-        augmentation=augmentation if augmentation != Augmentation() else None, repeat=repeat,
-    )  # fmt: skip
+        data,
+        recipe["batch_size"],
+        seed,
+        dtype=dtype,
+        augmentation=augmentation if augmentation != Augmentation() else None,
+        repeat=repeat,
+    )
 
 
 def _train(
@@ -156,11 +154,20 @@ def _train(
     machine.reset_peak()
     started = time.perf_counter()
     result = context.harness.train(
-        teacher, model, Reported(batches, recipe["epochs"], context.report), dtype=cell.dtype,
-        precision=cell.precision, learning_rate=learning_rate(recipe, len(batches)),
-        momentum=recipe["momentum"], weight_decay=recipe["weight_decay"], epochs=recipe["epochs"], progress=False,
-        on_epoch=on_epoch, **resuming, **objective,
-    )  # fmt: skip
+        teacher,
+        model,
+        Reported(batches, recipe["epochs"], context.report),
+        dtype=cell.dtype,
+        precision=cell.precision,
+        learning_rate=learning_rate(recipe, len(batches)),
+        momentum=recipe["momentum"],
+        weight_decay=recipe["weight_decay"],
+        epochs=recipe["epochs"],
+        progress=False,
+        on_epoch=on_epoch,
+        **resuming,
+        **objective,
+    )
     total = time.perf_counter() - started
     curves = {"train/loss": [float(loss) for loss in result.epoch_losses], "test/accuracy": [], "test/nll": []}
     for measured in result.epoch_metrics:
@@ -177,9 +184,14 @@ def _train(
         measured |= _robustness(context, data, result.student)
     measured |= _timings(context, result, total)
     status, message = _ending(result, len(curves["test/accuracy"]), recipe["epochs"])
-    details = {"recipe": recipe.plain(), "sources": recipe.sources(), "steps": len(result.step_losses),
-               step_losses.NAME: step_losses.keep(result.step_losses), "data": _described(data),
-               "reported": "last epoch; test/best_accuracy is the best one's"}  # fmt: skip
+    details = {
+        "recipe": recipe.plain(),
+        "sources": recipe.sources(),
+        "steps": len(result.step_losses),
+        step_losses.NAME: step_losses.keep(result.step_losses),
+        "data": _described(data),
+        "reported": "last epoch; test/best_accuracy is the best one's",
+    }
     if curves["test/accuracy"]:
         details["best_epoch"] = int(np.argmax(curves["test/accuracy"])) + 1
         measured["test/best_epoch"] = float(details["best_epoch"])
@@ -242,9 +254,7 @@ def _trained_teacher(cell: Cell, context: Context) -> Any:
                 "run the command again to train it",
             )
         spec = model_spec(split_pair(cell.pair)[0], cell.dataset, cell.scale)
-        context.cache["teacher", key] = context.harness.build_model(
-            spec, weight_files.read_weights(path, spec), cell.dtype
-        )
+        context.cache["teacher", key] = context.harness.build_model(spec, weight_files.read_weights(path, spec), cell.dtype)
     return context.cache["teacher", key]
 
 
@@ -272,10 +282,17 @@ def _trace(cell: Cell, context: Context) -> Outcome:
     batches = Batches(data, recipe["batch_size"], cell.seed, dtype=cell.dtype, steps=find.TRACE_STEPS)
     started = time.perf_counter()
     result = context.harness.train(
-        teacher if methods.get(cell.method).needs_teacher else None, student, batches, dtype=cell.dtype,
-        learning_rate=learning_rate(recipe, len(batches)), momentum=recipe["momentum"],
-        weight_decay=recipe["weight_decay"], epochs=recipe["epochs"], progress=False, **_objective(cell),
-    )  # fmt: skip
+        teacher if methods.get(cell.method).needs_teacher else None,
+        student,
+        batches,
+        dtype=cell.dtype,
+        learning_rate=learning_rate(recipe, len(batches)),
+        momentum=recipe["momentum"],
+        weight_decay=recipe["weight_decay"],
+        epochs=recipe["epochs"],
+        progress=False,
+        **_objective(cell),
+    )
     total = time.perf_counter() - started
     weights = context.harness.export_weights(result.student)
     images = data.test_images[: find.TRACE_IMAGES].astype(cell.dtype)
@@ -283,12 +300,11 @@ def _trace(cell: Cell, context: Context) -> Outcome:
         "losses": [float(loss) for loss in result.step_losses],
         "logits": np.asarray(context.harness.predict(result.student, images), np.float64).tolist(),
         "statistics": {
-            name: np.asarray(array, np.float64).tolist() for name, array in weights.items()
+            name: np.asarray(array, np.float64).tolist()
+            for name, array in weights.items()
             if name.endswith(("running_mean", "running_var"))
         },
-    }  # fmt: skip
+    }
     message = "" if result.status == "ok" else f"the loss was not finite after {len(result.step_losses)} steps"
-    measured = {"train/loss": trace["losses"][-1] if trace["losses"] else float("nan")} | _timings(
-        context, result, total
-    )
+    measured = {"train/loss": trace["losses"][-1] if trace["losses"] else float("nan")} | _timings(context, result, total)
     return Outcome(result.status, message, measured, {}, {"trace": trace, "recipe": recipe.plain()})

@@ -7,9 +7,9 @@ import numpy as np
 from reference import divergences
 from suites.loss.problems import Problem
 
-#: largest relative difference of value and gradient, by type of the logits: what the agreement suite allows every row
+# largest relative difference of value and gradient, by type of the logits: what the agreement suite allows every row
 LIMITS = {"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-4), "bfloat16": (1e-5, 8e-3), "float16": (1e-5, 1e-3)}
-#: the framework's own KL subtracts rounded log-partitions and is not ours to judge; this says that it is a KL at all
+# the framework's own KL subtracts rounded log-partitions and is not ours to judge; this says that it is a KL at all
 YARDSTICK_LIMITS = (1e-3, 1e-2)
 
 
@@ -42,5 +42,11 @@ def compare(problem: Problem, implementation: str, value: float, gradient: np.nd
     value_error = abs(value - mean) / max(abs(mean), 1e-12)
     limits = YARDSTICK_LIMITS if implementation == "framework_kl" else LIMITS[problem.dtype]
     passed = bool(value_error <= limits[0] and gradient_error <= limits[1])  # NaN does not pass
-    return {"value_error": value_error, "gradient_error": gradient_error, "limits": list(limits), "value": value,
-            "reference_value": mean, "passed": passed}  # fmt: skip
+    return {
+        "value_error": value_error,
+        "gradient_error": gradient_error,
+        "limits": list(limits),
+        "value": value,
+        "reference_value": mean,
+        "passed": passed,
+    }

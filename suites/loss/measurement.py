@@ -11,7 +11,7 @@ from suites.loss.problems import Problem, minimum_bytes_per_element
 from suites.running import isolated
 from suites.suite import Context, Outcome
 
-#: seconds after which a worker is taken for stuck
+# seconds after which a worker is taken for stuck
 TIMEOUT_SECONDS = 600
 
 
@@ -35,10 +35,16 @@ def _is_yardstick(cell: Cell) -> bool:
 
 def _problem(cell: Cell, context: Context) -> Problem:
     return Problem(
-        backend=cell.backend, rows=cell.option("rows"), classes=cell.option("classes"), dtype=cell.dtype,
-        alpha=cell.option("alpha", find.DEFAULT_ALPHA), beta=cell.option("beta", find.DEFAULT_BETA),
-        temperature=cell.option("temperature", 1.0), device=cell.device, threads=isolated.threads(context),
-    )  # fmt: skip
+        backend=cell.backend,
+        rows=cell.option("rows"),
+        classes=cell.option("classes"),
+        dtype=cell.dtype,
+        alpha=cell.option("alpha", find.DEFAULT_ALPHA),
+        beta=cell.option("beta", find.DEFAULT_BETA),
+        temperature=cell.option("temperature", 1.0),
+        device=cell.device,
+        threads=isolated.threads(context),
+    )
 
 
 def _outcome(cell: Cell, problem: Problem, answer: dict[str, Any]) -> Outcome:

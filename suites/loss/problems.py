@@ -6,15 +6,15 @@ import numpy as np
 
 from reference import grid
 
-#: rows × classes: a batch of CIFAR-100, and a short batch of GPT-2's tokens
+# rows × classes: a batch of CIFAR-100, and a short batch of GPT-2's tokens
 SIZES = ((64, 100), (512, 50257))
-#: what is timed: the harness's own loss, and the framework's KL divergence on log-softmax as yardstick
+# what is timed: the harness's own loss, and the framework's KL divergence on log-softmax as yardstick
 IMPLEMENTATIONS = ("ab_divergence", "framework_kl")
-#: standard deviation of the logits: confident rows, none of them degenerate
+# standard deviation of the logits: confident rows, none of them degenerate
 SPREAD = 3.0
-#: rows that differ; the others are the same with their classes rolled
+# rows that differ; the others are the same with their classes rolled
 BASE_ROWS = 16
-#: rows of the small problem that warms code up before the memory of a large one is measured
+# rows of the small problem that warms code up before the memory of a large one is measured
 WARM_UP_ROWS = 8
 
 

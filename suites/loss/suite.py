@@ -25,12 +25,8 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
     points = product(selection.points, selection.temperatures or (1.0,))
     shared = {"backend": context.backend, "scale": selection.scale, "device": context.device}
     found: dict[Cell, None] = {}
-    for (rows, classes), dtype, ((alpha, beta), temperature) in product(
-        SIZES, selection.dtypes or ("float32",), list(points)
-    ):
-        own = options(
-            divergence="ab_divergence", rows=rows, classes=classes, alpha=alpha, beta=beta, temperature=temperature
-        )
+    for (rows, classes), dtype, ((alpha, beta), temperature) in product(SIZES, selection.dtypes or ("float32",), list(points)):
+        own = options(divergence="ab_divergence", rows=rows, classes=classes, alpha=alpha, beta=beta, temperature=temperature)
         yardstick = options(implementation="framework_kl", rows=rows, classes=classes)
         for entry in (own, yardstick):
             found[Cell("loss", options=entry, dtype=dtype, **shared)] = None
@@ -57,11 +53,5 @@ def _guess_seconds(cell: Cell) -> float:
 
 
 SUITE = Suite(
-    name="loss",
-    cells=_cells,
-    recipe=_recipe,
-    sources=_sources,
-    run=measurement.run,
-    guess_seconds=_guess_seconds,
-    timed=True,
+    name="loss", cells=_cells, recipe=_recipe, sources=_sources, run=measurement.run, guess_seconds=_guess_seconds, timed=True
 )

@@ -87,8 +87,12 @@ def _first_calls(call: Any, harness: Any) -> dict[str, Any]:
     peak = machine.peak_bytes() - before
     on_device = harness.peak_memory_bytes()
     compile_seconds = max(0.0, first - second) + max(0.0, _seconds(call.forward) - _seconds(call.forward))
-    return {"compile_seconds": compile_seconds, "first_call_seconds": first, "peak_bytes": on_device or peak,
-            "peak_is_of_second_call": resettable}  # fmt: skip
+    return {
+        "compile_seconds": compile_seconds,
+        "first_call_seconds": first,
+        "peak_bytes": on_device or peak,
+        "peak_is_of_second_call": resettable,
+    }
 
 
 def timed(name: str, call: Callable[[], object]) -> Timed:
@@ -118,9 +122,18 @@ def benchmark(workload: list[Timed]) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "timings.json"
         arguments = [
-            benchmarks.__file__, "-q", "-p", "no:cacheprovider", "--noconftest", f"--rootdir={folder}", "-c",
-            os.devnull, f"--benchmark-json={report}", "--benchmark-disable-gc", "--benchmark-quiet",
-        ]  # fmt: skip
+            benchmarks.__file__,
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--noconftest",
+            f"--rootdir={folder}",
+            "-c",
+            os.devnull,
+            f"--benchmark-json={report}",
+            "--benchmark-disable-gc",
+            "--benchmark-quiet",
+        ]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             status = pytest.main(arguments, plugins=[_Workload(workload)])

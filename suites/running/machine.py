@@ -45,14 +45,8 @@ def reset_peak() -> bool:
     return True
 
 
-#: what errors of the frameworks, of Python and of the system say
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "resource_exhausted",
-    "cannot allocate memory",
-    "can't allocate memory",
-    "memoryerror",
-)
+# what errors of the frameworks, of Python and of the system say
+_OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "cannot allocate memory", "can't allocate memory", "memoryerror")
 
 
 def ran_out(text: str) -> bool:

@@ -18,11 +18,11 @@ from suites.plan import FINISHED, PlannedCell, duration
 from suites.running import machine, workers
 from suites.suite import CellStopped, Context, Outcome, Suite
 
-#: of records that say "this has not been measured"; the command then ends with exit status 1
+# of records that say "this has not been measured"; the command then ends with exit status 1
 TROUBLE = ("failed", "out-of-memory", "timeout", "missing-data", "missing-weights")
-#: how often a long cell reports where no bar is drawn
+# how often a long cell reports where no bar is drawn
 REPORT_SECONDS = 10.0
-#: how often the bar is drawn anew within a cell
+# how often the bar is drawn anew within a cell
 REFRESH_SECONDS = 0.5
 
 
@@ -40,9 +40,13 @@ class Run:
 
 
 def run_plan(
-    plan: list[PlannedCell], context: Context, output: TextIO | None = None, *, invocation: str | None = None,
+    plan: list[PlannedCell],
+    context: Context,
+    output: TextIO | None = None,
+    *,
+    invocation: str | None = None,
     order: "Callable[..., Iterator[tuple[PlannedCell, Record]]] | None" = None,
-) -> Run:  # fmt: skip
+) -> Run:
     """Run every cell of a plan that is not finished.
 
     Ctrl-C ends the run after the cells that are finished; an error in a cell makes its record "failed" and the next
@@ -130,13 +134,22 @@ def record_of(planned: PlannedCell, ended: Ended, context: Context, invocation: 
     """The record of a cell that ended."""
     outcome, system = ended.outcome, ended.system
     return Record(
-        suite=planned.suite.name, backend=planned.cell.backend, key=planned.key, timing_key=planned.timing_key,
-        invocation=invocation, cell=planned.cell.as_dict(), status=outcome.status, message=outcome.message,
-        metrics=outcome.metrics, curves={name: values for name, values in outcome.curves.items() if values},
-        details=outcome.details | ({"system": system} if system else {}), artifacts=_keep(planned, outcome, context),
+        suite=planned.suite.name,
+        backend=planned.cell.backend,
+        key=planned.key,
+        timing_key=planned.timing_key,
+        invocation=invocation,
+        cell=planned.cell.as_dict(),
+        status=outcome.status,
+        message=outcome.message,
+        metrics=outcome.metrics,
+        curves={name: values for name, values in outcome.curves.items() if values},
+        details=outcome.details | ({"system": system} if system else {}),
+        artifacts=_keep(planned, outcome, context),
         environment=surroundings(context) if ended.environment is None else ended.environment,
-        started=ended.started, finished=ended.finished,
-    )  # fmt: skip
+        started=ended.started,
+        finished=ended.finished,
+    )
 
 
 def surroundings(context: Context) -> dict[str, Any]:
@@ -236,9 +249,7 @@ class Progress:
             self._line(f"    {record.message}")
         for row in record.details.get("worst", []) if record.status == "failed" else []:
             if row["excess"] > 1:
-                self._line(
-                    "    " + ", ".join(f"{name} {_short(value)}" for name, value in row.items() if name != "excess")
-                )
+                self._line("    " + ", ".join(f"{name} {_short(value)}" for name, value in row.items() if name != "excess"))
         self.bar.n = self.done
         self.bar.refresh()
 
@@ -251,7 +262,7 @@ class Progress:
         self.output.flush()
 
 
-#: the figures that a line shows, with their words and formats
+# the figures that a line shows, with their words and formats
 SHOWN = {
     "test/accuracy": "accuracy {:.4f}",
     "test/nll": "nll {:.3f}",

@@ -18,14 +18,16 @@ from suites.suite import Context
 if TYPE_CHECKING:
     from suites.running.runner import Ended
 
-#: a framework with its compiled code takes a gigabyte or two
+# a framework with its compiled code takes a gigabyte or two
 MOST = 4
-#: JAX and TensorFlow take all of an accelerator's memory where nobody asks them to share it
+# JAX and TensorFlow take all of an accelerator's memory where nobody asks them to share it
 _SHARED_ACCELERATOR = {
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_CPP_MIN_LOG_LEVEL": "2",
-}  # fmt: skip
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
 Item = TypeVar("Item")
-#: (epochs done, accuracy) → whether the training ends there
+# (epochs done, accuracy) → whether the training ends there
 Stop = Callable[[int, float], bool]
 
 _context: Context | None = None
@@ -55,9 +57,14 @@ class Setup:
     def of(cls, context: Context) -> "Setup":
         """That of a context."""
         return cls(
-            context.backend, context.harness.__name__, context.threads, context.device,
-            None if context.store is None else context.store.path, context.teacher_weights, context.keep_students,
-        )  # fmt: skip
+            context.backend,
+            context.harness.__name__,
+            context.threads,
+            context.device,
+            None if context.store is None else context.store.path,
+            context.teacher_weights,
+            context.keep_students,
+        )
 
     def context(self) -> Context:
         """Import the framework, set it up as it is there, and describe it."""
@@ -68,10 +75,15 @@ class Setup:
         harness = import_module(self.harness)
         device = harness.set_up(threads=self.threads, device=self.device)
         return Context(
-            backend=self.backend, harness=harness, store=None if self.store is None else Store(self.store),
-            device=device, threads=self.threads, description=harness.describe(),
-            teacher_weights=self.teacher_weights, keep_students=self.keep_students,
-        )  # fmt: skip
+            backend=self.backend,
+            harness=harness,
+            store=None if self.store is None else Store(self.store),
+            device=device,
+            threads=self.threads,
+            description=harness.describe(),
+            teacher_weights=self.teacher_weights,
+            keep_students=self.keep_students,
+        )
 
 
 def count(threads: int | None, device: str) -> int:
@@ -105,9 +117,7 @@ def outcomes(
     before = multiprocessing.active_children()
     pool = ProcessPoolExecutor(context.workers, multiprocessing.get_context("spawn"), _start, (Setup.of(context),))
     try:
-        futures: dict[Future[Ended], Item] = {
-            pool.submit(_run, cell_of(item), stop_of(item)): item for item in items
-        }  # fmt: skip
+        futures: dict[Future[Ended], Item] = {pool.submit(_run, cell_of(item), stop_of(item)): item for item in items}
         for future in as_completed(futures):
             try:
                 ended = future.result()

@@ -10,29 +10,37 @@ from suites.sweep.space import SAMPLERS, Range, Sweep
 if TYPE_CHECKING:
     from suites.selection import Selection
 
-#: options that take a list or a range, by the parameter's name
+# options that take a list or a range, by the parameter's name
 PARAMETERS = ("alpha", "beta", "temperature", "distill_weight", "hard_weight")
-#: options that only a sweep has
+# options that only a sweep has
 OWN = ("sampler", "trials", "sampler_seed", "early_stop", "workers", "ray", "gpus_per_cell")
-#: of two settings the better one goes on
+# of two settings the better one goes on
 FACTOR = 2
-#: where `--ray` names no address: a cluster that runs on this machine, else one of this machine alone
+# where `--ray` names no address: a cluster that runs on this machine, else one of this machine alone
 ANY_CLUSTER = "auto"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options to the parser."""
     add = parser.add_argument_group(
-        "sweep",
-        "Searches the best setting of a method; its cells are those of distill, and records are shared with it.",
+        "sweep", "Searches the best setting of a method; its cells are those of distill, and records are shared with it."
     ).add_argument
-    add("--sampler", help=f"{', '.join(SAMPLERS)}: every combination of the lists, or --trials settings drawn from lists "
-        "and ranges such as --alpha 0:1 (default grid)")  # fmt: skip
+    add(
+        "--sampler",
+        help=f"{', '.join(SAMPLERS)}: every combination of the lists, or --trials settings drawn from lists "
+        "and ranges such as --alpha 0:1 (default grid)",
+    )
     add("--trials", type=whole_number, metavar="N", help="number of settings of a random search")
     add("--sampler-seed", type=whole_number, metavar="N", help="the same seed proposes the same settings (default 0)")
-    add("--early-stop", type=whole_number, nargs="?", const=FACTOR, metavar="FACTOR",
+    add(
+        "--early-stop",
+        type=whole_number,
+        nargs="?",
+        const=FACTOR,
+        metavar="FACTOR",
         help="successive halving on the first seed: after 1/FACTOR² and 1/FACTOR of its epochs a setting goes on only if "
-        f"it is among the best 1/FACTOR (default {FACTOR}); the other seeds of stopped settings are not run")  # fmt: skip
+        f"it is among the best 1/FACTOR (default {FACTOR}); the other seeds of stopped settings are not run",
+    )
     add(
         "--workers",
         type=whole_number,
@@ -78,13 +86,9 @@ def take(options: argparse.Namespace) -> Sweep | None:
         raise ValueError(f"preset {options.preset[0]!r} is a point of its own; leave it out, or use --sampler grid")
     for name, least in (("trials", 1), ("sampler_seed", 0), ("early_stop", 2), ("workers", 1)):
         if getattr(options, name) is not None and getattr(options, name) < least:
-            raise ValueError(
-                f"{name.replace('_', '-')} {getattr(options, name)!r} is not allowed; it must be at least {least}"
-            )
+            raise ValueError(f"{name.replace('_', '-')} {getattr(options, name)!r} is not allowed; it must be at least {least}")
     if options.repeats:
-        raise ValueError(
-            f"repeats {options.repeats!r} show rounding, and choose no setting: repeat the best one by `distill`"
-        )
+        raise ValueError(f"repeats {options.repeats!r} show rounding, and choose no setting: repeat the best one by `distill`")
     _check_places(options)
     return Sweep(sampler, options.trials, options.sampler_seed or 0, tuple(ranges), options.early_stop)
 
@@ -121,9 +125,7 @@ def _check_places(options: argparse.Namespace) -> None:
     if options.gpus_per_cell is not None and not options.gpus_per_cell >= 0:
         raise ValueError(f"gpus-per-cell {options.gpus_per_cell!r} is not allowed; it must be at least 0, such as 0.25")
     if options.gpus_per_cell is not None and options.gpus_per_cell > 1 and options.gpus_per_cell % 1:
-        raise ValueError(
-            f"gpus-per-cell {options.gpus_per_cell!r} is not allowed; above 1 it is a number of whole GPUs"
-        )
+        raise ValueError(f"gpus-per-cell {options.gpus_per_cell!r} is not allowed; above 1 it is a number of whole GPUs")
     if options.workers is not None and options.ray is not None:
         raise ValueError(f"workers {options.workers!r} are processes of this machine; leave them out, or --ray")
     for package, extra, needed in (

@@ -16,9 +16,9 @@ from suites.sweep.space import Range, Sweep, propose
 if TYPE_CHECKING:
     from results.records.record import Record
 
-#: parameters that every label states already
+# parameters that every label states already
 _STATED = ("alpha", "beta")
-#: more values of a parameter than this are told by their number and limits
+# more values of a parameter than this are told by their number and limits
 _MOST_VALUES = 12
 
 
@@ -71,10 +71,7 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
     Where settings compete they are shuffled, always in the same way: a grid begins with all that is alike.
     """
     every = dict.fromkeys(
-        cell
-        for choice in _choices(selection)
-        for cell in distill_cells.cells(choice, context)
-        if cell.scale == selection.scale
+        cell for choice in _choices(selection) for cell in distill_cells.cells(choice, context) if cell.scale == selection.scale
     )
     shuffled = selection.sweep.early_stop is not None
 
@@ -96,9 +93,14 @@ def _choices(selection: Selection) -> Iterator[Selection]:
     for proposal in propose(space, selection.sweep.trials, selection.sweep.sampler_seed):
         lists = {name: (value,) for name, value in proposal.items()}
         yield replace(
-            selection, alphas=lists.pop("alpha", ()), betas=lists.pop("beta", ()), temperatures=(), distill_weights=(),
-            hard_weights=(), settings=tuple(lists.items()),
-        )  # fmt: skip
+            selection,
+            alphas=lists.pop("alpha", ()),
+            betas=lists.pop("beta", ()),
+            temperatures=(),
+            distill_weights=(),
+            hard_weights=(),
+            settings=tuple(lists.items()),
+        )
 
 
 def _varying(students: list[Cell]) -> dict[str, list[float]]:
@@ -110,8 +112,11 @@ def _varying(students: list[Cell]) -> dict[str, list[float]]:
 
 
 def _note(cell: Cell, varying: dict[str, list[float]]) -> str:
-    words = [f"{name.replace('_', ' ')} {cell.option(name):g}" for name in varying if name not in _STATED
-             and cell.option(name) is not None]  # fmt: skip
+    words = [
+        f"{name.replace('_', ' ')} {cell.option(name):g}"
+        for name in varying
+        if name not in _STATED and cell.option(name) is not None
+    ]
     return ", ".join(words)
 
 

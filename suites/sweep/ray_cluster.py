@@ -27,11 +27,11 @@ from suites.sweep import stopping
 from suites.sweep.options import ANY_CLUSTER
 from suites.sweep.stopping import Rules, Wait
 
-#: how often a cell is run again after its node or its process died
+# how often a cell is run again after its node or its process died
 RETRIES = 5
-#: seconds that a training waits for the verdict of one that comes before it, whose node may have died
+# seconds that a training waits for the verdict of one that comes before it, whose node may have died
 PATIENCE = 120.0
-#: seconds after which an address that does not answer is given up
+# seconds after which an address that does not answer is given up
 _ANSWER = 5.0
 
 _contexts: dict[Setup, Context] = {}
@@ -111,9 +111,7 @@ def describe_node(setup: Setup, share: Share) -> tuple[str, dict[str, str], dict
         return ray.get(_remote(_describe, share, "description of a node").remote(setup))
     except ray.exceptions.RayError as error:
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
-        raise ValueError(
-            f"ray: a node cannot set the backend up ({reason.strip()}). Install the project there"
-        ) from error
+        raise ValueError(f"ray: a node cannot set the backend up ({reason.strip()}). Install the project there") from error
 
 
 def _describe(setup: Setup) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -260,9 +258,11 @@ def _run(setup: Setup, cell: Cell, key: str, stop: Wait | None, teacher: bytes |
         return Ended(Outcome(stopped.status, str(stopped)), {}, started, runner.now(), _surroundings(context)), None
     if teacher is not None:
         given = cell.method == distill_cells.TEACHER
-        path = context.store.path / "given.safetensors" if given else context.store.weights_path(
-            distill_cells.teacher_key(cell, context)
-        )  # fmt: skip
+        path = (
+            context.store.path / "given.safetensors"
+            if given
+            else context.store.weights_path(distill_cells.teacher_key(cell, context))
+        )
         if not path.is_file():
             atomic.write(path, teacher)
         context.teacher_weights = str(path) if given else None
@@ -285,9 +285,10 @@ def _check_same(cell: Cell, key: str, context: Context) -> None:
         raise CellStopped(*refusal)
     if context.device != cell.device or distill_cells.own_key(cell, context) != key:
         raise CellStopped(
-            "failed", f"node {socket.gethostname()} has another state of the project, its data, device "
-            f"({context.device}) or settings than this sweep ({cell.device}): install the same commit and data there"
-        )  # fmt: skip
+            "failed",
+            f"node {socket.gethostname()} has another state of the project, its data, device "
+            f"({context.device}) or settings than this sweep ({cell.device}): install the same commit and data there",
+        )
 
 
 def _surroundings(context: Context) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from suites.sweep import stopping
 from suites.sweep.plan import SweepPlan, setting, values_in_words
 from suites.sweep.stopping import Rules, Wait
 
-#: (cells, rules of early stopping, progress) → each cell with how it ended
+# (cells, rules of early stopping, progress) → each cell with how it ended
 Place = Callable[[list[PlannedCell], Rules | None, Progress], Iterable[tuple[PlannedCell, Ended]]]
 
-#: where a context's cache holds the place; processes of this machine where it holds none
+# where a context's cache holds the place; processes of this machine where it holds none
 PLACE = "place of a sweep"
 
 
@@ -81,9 +81,7 @@ def _ended(
     first = min(planned.cell.seed for planned in sweep.students)
     firsts = [planned for planned in sweep.students if planned.cell.seed == first]
     rules = _rules(firsts, sweep.sweep.early_stop, context)
-    stopped = {
-        setting(planned.cell) for planned in firsts if planned.record is not None and planned.record.status == "pruned"
-    }
+    stopped = {setting(planned.cell) for planned in firsts if planned.record is not None and planned.record.status == "pruned"}
     for planned, ended in place([planned for planned in students if planned.cell.seed == first], rules, progress):
         if ended.outcome.status == "pruned":
             stopped.add(setting(planned.cell))
@@ -120,9 +118,7 @@ def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
 def _here(context: Context) -> Place:
     """Processes of this machine; this one alone where that is all there is room for."""
 
-    def place(
-        items: list[PlannedCell], rules: Rules | None, progress: Progress
-    ) -> Iterator[tuple[PlannedCell, Ended]]:  # fmt: skip
+    def place(items: list[PlannedCell], rules: Rules | None, progress: Progress) -> Iterator[tuple[PlannedCell, Ended]]:
         done: set[str] = set()
         if context.workers > 1 and len(items) > 1:
             progress.begin(f"{len(items)} cells, {context.workers} at a time")
@@ -146,9 +142,7 @@ def _here(context: Context) -> Place:
     return place
 
 
-def _side_by_side(
-    items: list[PlannedCell], rules: Rules | None, context: Context
-) -> Iterator[tuple[PlannedCell, Ended]]:  # fmt: skip
+def _side_by_side(items: list[PlannedCell], rules: Rules | None, context: Context) -> Iterator[tuple[PlannedCell, Ended]]:
     if rules is None:
         yield from workers.outcomes(items, lambda planned: planned.cell, context)
         return

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SAMPLERS = ("grid", "random")
-#: proposals are rounded to this share of their range's width: a record's parameter is a number that people can type
+# proposals are rounded to this share of their range's width: a record's parameter is a number that people can type
 _FINEST = 1e-4
 
 
@@ -82,9 +82,6 @@ def propose(space: Mapping[str, Range | Sequence[float]], trials: int, seed: int
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     found = [study.ask(distributions).params for _ in range(trials)]
     return [
-        {
-            name: space[name].rounded(value) if isinstance(space[name], Range) else value
-            for name, value in setting.items()
-        }
+        {name: space[name].rounded(value) if isinstance(space[name], Range) else value for name, value in setting.items()}
         for setting in found
     ]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from suites.running import workers
 
-#: seconds between two questions of a training that waits for its verdict
+# seconds between two questions of a training that waits for its verdict
 _PAUSE = 0.05
 
 

@@ -12,9 +12,9 @@ from suites.suite import Context, Outcome
 from suites.throughput.problems import ROUNDS, Problem
 from suites.throughput.worker import HARNESS
 
-#: seconds after which a worker is taken for stuck
+# seconds after which a worker is taken for stuck
 TIMEOUT_SECONDS = 1800
-#: loops whose batches are made one image at a time; the others have them ready
+# loops whose batches are made one image at a time; the others have them ready
 LOADERS = ("plain, data loader",)
 RESAMPLES, CONFIDENCE = 4000, 0.95
 
@@ -23,9 +23,7 @@ def run(cell: Cell, context: Context) -> Outcome:
     """Measure a cell."""
     rounds, steps = ROUNDS[cell.scale]
     parameters = {name: value for name, value in cell.options if isinstance(value, (int, float))}
-    problem = Problem(
-        cell.backend, cell.pair, cell.method, parameters, rounds, steps, cell.device, isolated.threads(context)
-    )
+    problem = Problem(cell.backend, cell.pair, cell.method, parameters, rounds, steps, cell.device, isolated.threads(context))
     started = time.perf_counter()
     answer = isolated.ask("suites.throughput.worker", dataclasses.asdict(problem), TIMEOUT_SECONDS)
     samples, batch = answer["samples_s"], answer["batch_size"]
@@ -44,10 +42,14 @@ def run(cell: Cell, context: Context) -> Outcome:
         metrics |= {"throughput/loader_images_per_s": rates[name]}
         metrics |= ratio_to_fastest(samples, [name], "throughput/times_loader")
     details = {
-        "samples_s": samples, "images_per_s": rates, "steps_per_round": steps, "pipeline_s": answer["pipeline_s"],
-        "loss_error": answer["loss_error"], "description": answer["description"],
+        "samples_s": samples,
+        "images_per_s": rates,
+        "steps_per_round": steps,
+        "pipeline_s": answer["pipeline_s"],
+        "loss_error": answer["loss_error"],
+        "description": answer["description"],
         "data": {"source": answer["source"], "stand_in": answer["stand_in"]},
-    }  # fmt: skip
+    }
     return Outcome("ok", "", metrics, {}, details)
 
 

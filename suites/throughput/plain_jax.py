@@ -28,9 +28,7 @@ class Block(nnx.Module):
         self.conv1, self.bn1 = _conv(channels, width, 3, stride, rngs), _norm(width, rngs)
         self.conv2, self.bn2 = _conv(width, width, 3, 1, rngs), _norm(width, rngs)
         shortcut = stride != 1 or channels != width
-        self.shortcut = (
-            nnx.Sequential(_conv(channels, width, 1, stride, rngs), _norm(width, rngs)) if shortcut else None
-        )
+        self.shortcut = nnx.Sequential(_conv(channels, width, 1, stride, rngs), _norm(width, rngs)) if shortcut else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features of `[batch, …]` images."""
@@ -80,27 +78,23 @@ def prepare(problem: Problem, images: Images) -> Plain:
     teacher, student = (ResNet(spec) for spec in problem.networks)
     teacher.eval()
     method, objective, recipe = problem.method, problem.objective, problem.recipe
-    rule = optax.chain(
-        optax.add_decayed_weights(recipe["weight_decay"]), optax.sgd(LEARNING_RATE, momentum=recipe["momentum"])
-    )
+    rule = optax.chain(optax.add_decayed_weights(recipe["weight_decay"]), optax.sgd(LEARNING_RATE, momentum=recipe["momentum"]))
     optimizer = nnx.Optimizer(student, rule, wrt=nnx.Param)
     batches = [(jnp.asarray(x), jnp.asarray(y)) for x, y in images.batches]
 
     @nnx.jit
     def step(student: ResNet, optimizer: nnx.Optimizer, teacher: ResNet, x: jax.Array, y: jax.Array) -> jax.Array:
         teacher_logits = teacher(x)
-        loss, gradients = nnx.value_and_grad(
-            lambda model: distillation_loss(model(x), teacher_logits, y, method, objective)
-        )(student)
+        loss, gradients = nnx.value_and_grad(lambda model: distillation_loss(model(x), teacher_logits, y, method, objective))(
+            student
+        )
         optimizer.update(student, gradients)
         return loss
 
     def loss(*arrays: np.ndarray) -> float:
         return float(distillation_loss(*(jnp.asarray(array) for array in arrays), method, objective))
 
-    return Plain(
-        {"plain": _run(step, (student, optimizer, teacher), batches)}, loss, (_count(teacher), _count(student))
-    )
+    return Plain({"plain": _run(step, (student, optimizer, teacher), batches)}, loss, (_count(teacher), _count(student)))
 
 
 def _run(step: Callable, state: tuple, batches: list) -> Callable[[], None]:

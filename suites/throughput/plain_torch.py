@@ -103,7 +103,7 @@ def prepare(problem: Problem, images: Images) -> Plain:
         "plain, contiguous": _cycle(contiguous, _preloaded(images, problem, torch.contiguous_format), problem),
         "plain, channels_last": _cycle(channels_last, _preloaded(images, problem, torch.channels_last), problem),
         "plain, data loader": _cycle(_Training(problem), _loaded(images, problem), problem),
-    }  # fmt: skip
+    }
 
     def loss(*arrays: np.ndarray) -> float:
         tensors = (torch.from_numpy(array) for array in arrays)
@@ -121,9 +121,11 @@ class _Training:
         self.teacher, self.student = self.networks
         self.teacher.eval()
         self.optimizer = torch.optim.SGD(
-            self.student.parameters(), lr=LEARNING_RATE, momentum=problem.recipe["momentum"],
+            self.student.parameters(),
+            lr=LEARNING_RATE,
+            momentum=problem.recipe["momentum"],
             weight_decay=problem.recipe["weight_decay"],
-        )  # fmt: skip
+        )
 
     def step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
         """One update."""
@@ -141,10 +143,12 @@ def _build(spec: ModelSpec) -> ResNet:
 
 def _preloaded(images: Images, problem: Problem, layout: torch.memory_format) -> Iterator[Any]:
     batches = [
-        (torch.from_numpy(x).permute(0, 3, 1, 2).to(problem.device).contiguous(memory_format=layout),
-         torch.from_numpy(y).to(problem.device))
+        (
+            torch.from_numpy(x).permute(0, 3, 1, 2).to(problem.device).contiguous(memory_format=layout),
+            torch.from_numpy(y).to(problem.device),
+        )
         for x, y in images.batches
-    ]  # fmt: skip
+    ]
     while True:
         yield from batches
 

@@ -13,13 +13,13 @@ from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Recipe
 from suites.selection import split_pair
 
-#: methods that the plain loops have a loss for
+# methods that the plain loops have a loss for
 METHODS = ("abkd", "kd")
 DATASET, PAIR = "cifar100", "resnet56:resnet20"
 SHAPE, CLASSES = (32, 32, 3), 100
-#: rounds, and steps of each loop in a round, by scale: short rounds, so that what disturbs the machine hits all loops alike
+# rounds, and steps of each loop in a round, by scale: short rounds, so that what disturbs the machine hits all loops alike
 ROUNDS = {"smoke": (12, 2), "small": (40, 3), "paper": (100, 5)}
-#: a gentle rate: what is timed does not depend on it, but it must not diverge on random images
+# a gentle rate: what is timed does not depend on it, but it must not diverge on random images
 LEARNING_RATE = 0.01
 STAND_IN_IMAGES = 5_000
 
@@ -54,17 +54,13 @@ class Problem:
     @property
     def networks(self) -> tuple[convolutional.ModelSpec, convolutional.ModelSpec]:
         """Teacher and student."""
-        teacher, student = (
-            convolutional.get(name, input_shape=SHAPE, classes=CLASSES) for name in split_pair(self.pair)
-        )
+        teacher, student = (convolutional.get(name, input_shape=SHAPE, classes=CLASSES) for name in split_pair(self.pair))
         return teacher, student
 
     @property
     def objective(self) -> dict[str, float]:
         """The parameters that the method has, all of them."""
-        return {
-            name: self.recipe[name] for name in methods.get(self.method).parameters if self.recipe.get(name) is not None
-        }
+        return {name: self.recipe[name] for name in methods.get(self.method).parameters if self.recipe.get(name) is not None}
 
 
 def refusal(cell: Cell) -> tuple[str, str] | None:
@@ -90,6 +86,4 @@ def data() -> ImageDataset:
         split = Split(images, random.randint(0, CLASSES, STAND_IN_IMAGES).astype(np.int64))
         names = tuple(str(number) for number in range(CLASSES))
         normalisation = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-        return ImageDataset(
-            DATASET, "stand-in: random images of CIFAR-100's shape", split, split, names, normalisation, True
-        )
+        return ImageDataset(DATASET, "stand-in: random images of CIFAR-100's shape", split, split, names, normalisation, True)

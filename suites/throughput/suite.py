@@ -27,9 +27,16 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
             for entry in cells.method_options(selection, problems.DATASET, pair, method):
                 for dtype in selection.dtypes or ("float32",):
                     cell = Cell(
-                        "throughput", backend=context.backend, pair=pair, dataset=problems.DATASET, method=method,
-                        options=entry, scale=selection.scale, dtype=dtype, device=context.device,
-                    )  # fmt: skip
+                        "throughput",
+                        backend=context.backend,
+                        pair=pair,
+                        dataset=problems.DATASET,
+                        method=method,
+                        options=entry,
+                        scale=selection.scale,
+                        dtype=dtype,
+                        device=context.device,
+                    )
                     found[cell] = None
     return list(found)
 

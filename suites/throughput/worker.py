@@ -25,9 +25,9 @@ from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import Problem
 
 HARNESS = "harness"
-#: largest relative difference of a plain loop's loss and the reference: they are to compute the same thing
+# largest relative difference of a plain loop's loss and the reference: they are to compute the same thing
 LOSS_LIMIT = 1e-4
-#: timings of the input pipeline alone, and seconds of each
+# timings of the input pipeline alone, and seconds of each
 PIPELINE_ROUNDS, PIPELINE_SECONDS = 5, 0.5
 
 
@@ -50,10 +50,14 @@ def measure(problem: Problem) -> dict[str, Any]:
     loops |= {name: _timed(loop) for name, loop in plain.loops.items()}
     samples = _rounds(loops, problem)
     return {
-        "samples_s": samples, "pipeline_s": [_pipeline(batches, round) for round in range(PIPELINE_ROUNDS)],
-        "batch_size": problem.recipe["batch_size"], "loss_error": error, "source": data.source,
-        "stand_in": data.stand_in, "description": harness.describe(),
-    }  # fmt: skip
+        "samples_s": samples,
+        "pipeline_s": [_pipeline(batches, round) for round in range(PIPELINE_ROUNDS)],
+        "batch_size": problem.recipe["batch_size"],
+        "loss_error": error,
+        "source": data.source,
+        "stand_in": data.stand_in,
+        "description": harness.describe(),
+    }
 
 
 def _images(data: ImageDataset, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Images:
@@ -115,9 +119,16 @@ def _harness_loop(harness: ModuleType, problem: Problem, stream: Iterator[Any]) 
     def run() -> float:
         stretch = _Stretch(stream, problem.steps)
         result = harness.train(
-            teacher, student, stretch, method=problem.method, learning_rate=problems.LEARNING_RATE, progress=False,
-            momentum=problem.recipe["momentum"], weight_decay=problem.recipe["weight_decay"], **problem.objective,
-        )  # fmt: skip
+            teacher,
+            student,
+            stretch,
+            method=problem.method,
+            learning_rate=problems.LEARNING_RATE,
+            progress=False,
+            momentum=problem.recipe["momentum"],
+            weight_decay=problem.recipe["weight_decay"],
+            **problem.objective,
+        )
         seconds = time.perf_counter() - stretch.started
         if result.status != "ok":
             raise RuntimeError(f"the training diverged after {len(result.step_losses)} steps: its time means nothing")

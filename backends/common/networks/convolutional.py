@@ -165,7 +165,7 @@ FAMILIES: dict[str, Callable[[ModelSpec], Parameters]] = {
     "wide_resnet": _wide_resnet_parameters,
     "vgg": _vgg_parameters,
 }
-#: the networks of the paper's pairs on CIFAR-100
+# the networks of the paper's pairs on CIFAR-100
 CIFAR_NETWORKS = (
     *("resnet8x4", "resnet20", "resnet32", "resnet32x4", "resnet44", "resnet56", "resnet110"),
     *("wrn-16-2", "wrn-40-1", "wrn-40-2", "vgg8", "vgg13"),
@@ -203,8 +203,7 @@ def _read_name(canonical: str, name: str) -> tuple[str, tuple[int, ...], int]:
     if canonical in ("vgg8", "vgg13"):
         return "vgg", _VGG_WIDTHS, 1 if canonical == "vgg8" else 2
     raise ValueError(
-        f"model={name!r} is not known; write one of {', '.join(CIFAR_NETWORKS)}, or convnet and its widths, "
-        "e.g. convnet-16-32"
+        f"model={name!r} is not known; write one of {', '.join(CIFAR_NETWORKS)}, or convnet and its widths, e.g. convnet-16-32"
     )
 
 

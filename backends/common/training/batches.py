@@ -84,9 +84,7 @@ def _original(batches: Any) -> Any:
     return batches.batches if isinstance(batches, ConvertedBatches) else batches
 
 
-def rate_schedule(
-    learning_rate: float | Callable[[int], float] | None, optimizer: Any
-) -> Callable[[int], float] | None:
+def rate_schedule(learning_rate: float | Callable[[int], float] | None, optimizer: Any) -> Callable[[int], float] | None:
     """Return the learning rate as a function of the step, or None where the user's optimizer has its own.
 
     Raises:

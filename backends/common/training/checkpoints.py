@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 FORMAT = "abkd-benchmark training 1"
-#: NumPy types that the file format has; others (bfloat16 of ml_dtypes) are stored as bytes
+# NumPy types that the file format has; others (bfloat16 of ml_dtypes) are stored as bytes
 _STORED = "fiub"
 
 
@@ -165,7 +165,6 @@ def _safetensors() -> Any:
         import safetensors.numpy
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "checkpoint=… needs the package 'safetensors', which is not installed: pip install safetensors",
-            name="safetensors",
+            "checkpoint=… needs the package 'safetensors', which is not installed: pip install safetensors", name="safetensors"
         ) from error
     return safetensors

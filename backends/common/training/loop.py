@@ -19,7 +19,7 @@ from . import checkpoints
 from .batches import batches_per_epoch, check_batches, epoch_batches, knows_epochs
 from .result import TrainingResult
 
-#: steps between two looks at the losses
+# steps between two looks at the losses
 WINDOW = 50
 IGNORED_LABEL = -100
 PRECISIONS = ("float32", "bfloat16")
@@ -137,8 +137,9 @@ def train(run: Run, student: Any, plan: Plan) -> TrainingResult:
     if path is not None:
         state.resume(run, path, settings)
     total = None if known is None else known * plan.epochs
-    with tqdm(total=total, initial=state.step, desc=plan.objective.method, unit="step", disable=not plan.progress,
-              leave=False) as bar:  # fmt: skip
+    with tqdm(
+        total=total, initial=state.step, desc=plan.objective.method, unit="step", disable=not plan.progress, leave=False
+    ) as bar:
         try:
             while state.epoch < plan.epochs and state.result.status == "ok":
                 _epoch(run, plan, state, bar, path, settings)

@@ -26,7 +26,7 @@ from .operands import check_concrete, pack_plainly
 from .rows import Rows
 
 RowsResult = tuple[jax.Array, jax.Array]
-#: the centre's log-ratio is held above this, where its share of a mixture would vanish from floating point
+# the centre's log-ratio is held above this, where its share of a mixture would vanish from floating point
 _LOWEST_CENTRE = -40.0
 
 
@@ -51,9 +51,13 @@ def row_divergence(**checks: Callable[[str, Any], float]) -> Callable:
             given = bound.arguments
             scalars = {name: given[name] for name in ("temperature", *names)}
             return evaluate(
-                row_function, given["student_logits"], given["teacher_logits"], partial(pack_plainly, scalars, checks),
-                given["mask"], given["reduction"],
-            )  # fmt: skip
+                row_function,
+                given["student_logits"],
+                given["teacher_logits"],
+                partial(pack_plainly, scalars, checks),
+                given["mask"],
+                given["reduction"],
+            )
 
         divergence.__name__ = divergence.__qualname__ = row_function.__name__ = function.__name__
         divergence.__module__, divergence.__doc__, divergence.__signature__ = __name__, function.__doc__, signature
@@ -76,24 +80,19 @@ def forward_kl(
     student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
 ) -> jax.Array:
     """KL(p‖q) = Σ p log(p/q), which is D_AB(1, 0). Hinton et al., 2015."""
-    return ab_divergence(
-        student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, reduction=reduction
-    )
+    return ab_divergence(student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, reduction=reduction)
 
 
 def reverse_kl(
     student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
 ) -> jax.Array:
     """KL(q‖p) = Σ q log(q/p), which is D_AB(0, 1). Gu et al. (MiniLLM), 2024."""
-    return ab_divergence(
-        student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, reduction=reduction
-    )
+    return ab_divergence(student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
 
 
 def alpha_divergence(
-    student_logits: Any, teacher_logits: Any, alpha: Any, *, temperature: Any = 1.0, mask: Any = None,
-    reduction: str = "mean",
-) -> jax.Array:  # fmt: skip
+    student_logits: Any, teacher_logits: Any, alpha: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+) -> jax.Array:
     """D_AB(α, 1 − α) = (1 − Σ p^α q^(1−α)) / (α (1 − α)); KL(p‖q) at α = 1, KL(q‖p) at α = 0.
 
     Amari's 4/(1 − a²) (1 − Σ p^((1−a)/2) q^((1+a)/2)) is this with α = (1 − a)/2, factor 1 (where signs of a are the
@@ -105,16 +104,13 @@ def alpha_divergence(
 
 
 def beta_divergence(
-    student_logits: Any, teacher_logits: Any, beta: Any, *, temperature: Any = 1.0, mask: Any = None,
-    reduction: str = "mean",
-) -> jax.Array:  # fmt: skip
+    student_logits: Any, teacher_logits: Any, beta: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+) -> jax.Array:
     """D_AB(1, β); KL(p‖q) at β = 0, ½ Σ (p − q)² at β = 1.
 
     The density power divergence of Basu et al. (1998) with the same β is (1 + β) times this.
     """
-    return ab_divergence(
-        student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, reduction=reduction
-    )
+    return ab_divergence(student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, reduction=reduction)
 
 
 def squared_hellinger(
@@ -130,15 +126,19 @@ def squared_euclidean(
     student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
 ) -> jax.Array:
     """½ Σ (p − q)², which is D_AB(1, 1)."""
-    return ab_divergence(
-        student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, reduction=reduction
-    )
+    return ab_divergence(student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
 
 
 def alphanet(
-    student_logits: Any, teacher_logits: Any, alpha_min: Any = 0.2, alpha_max: Any = 0.8, *, temperature: Any = 1.0,
-    mask: Any = None, reduction: str = "mean",
-) -> jax.Array:  # fmt: skip
+    student_logits: Any,
+    teacher_logits: Any,
+    alpha_min: Any = 0.2,
+    alpha_max: Any = 0.8,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    reduction: str = "mean",
+) -> jax.Array:
     """The larger of D_AB(a, 1 − a) and D_AB(b, 1 − b), a = `alpha_min`, b = `alpha_max`, with the larger's gradient.
 
     Of the batch's means (or sums), as the ABKD paper uses it; with reduction "none" of each row, the original (Wang et
@@ -214,9 +214,7 @@ def adaptive_kl(rows: Rows, head: Any = 0.5) -> RowsResult:
     together, but at least one; of equally likely ones the first.
     """
     gaps = _gaps(rows)
-    _, p, ranked_gaps = jax.lax.sort(
-        (-rows.teacher_below_top, rows.teacher_probability, gaps), num_keys=1, is_stable=True
-    )
+    _, p, ranked_gaps = jax.lax.sort((-rows.teacher_below_top, rows.teacher_probability, gaps), num_keys=1, is_stable=True)
     inside = (jnp.cumsum(p, -1) <= head) | (jnp.arange(p.shape[-1]) == 0)
     total = gaps.sum(-1)
     share_of_head = jnp.where(inside, ranked_gaps, 0).sum(-1) / jnp.where(total > 0, total, 1)

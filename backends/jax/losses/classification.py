@@ -54,9 +54,16 @@ def dkd_loss(
         target_weight, non_target_weight: of the two terms.
     """
     return abdkd_loss(
-        student_logits, teacher_logits, labels, alpha=1.0, beta=0.0, temperature=temperature,
-        target_weight=target_weight, non_target_weight=non_target_weight, ignore_index=ignore_index,
-    )  # fmt: skip
+        student_logits,
+        teacher_logits,
+        labels,
+        alpha=1.0,
+        beta=0.0,
+        temperature=temperature,
+        target_weight=target_weight,
+        non_target_weight=non_target_weight,
+        ignore_index=ignore_index,
+    )
 
 
 def abdkd_loss(

@@ -15,7 +15,7 @@ import numpy as np
 from ...common.arguments import check_reduction, check_shapes
 from .rows import Rows, compute_type, prepare
 
-#: (rows, packed parameters) -> (values `[...]`, h `[..., classes]` up to a multiple of the student's probabilities)
+# (rows, packed parameters) -> (values `[...]`, h `[..., classes]` up to a multiple of the student's probabilities)
 RowFunction = Callable[[Rows, jax.Array], tuple[jax.Array, jax.Array]]
 
 

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from ...common.coefficients import SERIES
 from .operands import Constants
 
-#: below this 1 − e^(−x) comes from its polynomial; above it the subtraction loses nothing
+# below this 1 − e^(−x) comes from its polynomial; above it the subtraction loses nothing
 _POLYNOMIAL_BOUND = math.log(2)
-#: degree of the polynomial for (e^x − 1)/x on ±ln 2, truncated below a tenth of the type's eps
+# degree of the polynomial for (e^x − 1)/x on ±ln 2, truncated below a tenth of the type's eps
 _POLYNOMIAL_DEGREE = {"float32": 9, "float64": 17}
-#: exponents are held below this, so that 0 · e^x never is 0 · ∞
+# exponents are held below this, so that 0 · e^x never is 0 · ∞
 _LARGEST_EXPONENT = {"float32": 88.0, "float64": 709.0}
 
 
@@ -71,9 +71,7 @@ def second_order(delta: jax.Array, base: jax.Array, c: Constants) -> jax.Array:
     small = c.whole * w < bound
     upper, lower = jnp.where(positive, c.first, c.second), jnp.where(positive, c.second, c.first)
     slope = jnp.where(
-        small,
-        jnp.where(positive, c.middle_positive, c.middle_negative),
-        jnp.where(positive, c.top_positive, c.top_negative),
+        small, jnp.where(positive, c.middle_positive, c.middle_negative), jnp.where(positive, c.top_positive, c.top_negative)
     )
     # e^x is multiplied in as two factors e^(x/2), so that none leaves the type's range early
     half = bounded_exp((base + slope * w) / 2)

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 
 from .divided_differences import log1p, relative_expm1
 
-#: stands for an infinite log-ratio, where one probability is 0
+# stands for an infinite log-ratio, where one probability is 0
 FAR = 1e30
-#: e^x is evaluated up to here; beyond, log(1 − w + w e^x) is linear in x
+# e^x is evaluated up to here; beyond, log(1 − w + w e^x) is linear in x
 _LARGEST_EXPONENT = {"float32": 80.0, "float64": 700.0}
-#: last power of z² in artanh's series, z² ≤ 1/9
+# last power of z² in artanh's series, z² ≤ 1/9
 _SERIES_DEGREE = {"float32": 8, "float64": 17}
 _LOG_2 = 0.6931471805599453
 

@@ -84,9 +84,7 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Con
         missing_student_value=xp.where((beta > 0) & (gamma > 0), 1 / (safe_beta * safe_gamma), infinity),
         missing_teacher_slope=xp.where(alpha > 0, -1 / safe_alpha, 0.0),
         missing_student_slope=xp.where(
-            beta == 0,
-            xp.where(alpha > 0, 1 / safe_alpha, 0.0),
-            xp.where((beta > 0) & (gamma >= 0), beta_only_limit, 0.0),
+            beta == 0, xp.where(alpha > 0, 1 / safe_alpha, 0.0), xp.where((beta > 0) & (gamma >= 0), beta_only_limit, 0.0)
         ),
         # the mirrored series (δ < 0) has coefficients (−1)^k c_k, hence one series in δ serves both signs
         series=tuple(value / factorial[k + 1] for k, value in enumerate(c.series_positive, start=2)),

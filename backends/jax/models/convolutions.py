@@ -12,13 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-#: channels up to which the products win; with more of them XLA's own gradient does
+# channels up to which the products win; with more of them XLA's own gradient does
 MOST_CHANNELS = 32
 
 
-def convolve(
-    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **how: Any
-) -> jax.Array:  # fmt: skip
+def convolve(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **how: Any) -> jax.Array:
     """As `jax.lax.conv_general_dilated`; takes its place in `flax.nnx.Conv`.
 
     Args:

@@ -12,7 +12,7 @@ from flax import nnx
 from ...common.weight_files import check_weights
 
 _NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-#: axes of our kernel in PyTorch's order: convolution HWIO → OIHW, linear [in, out] → [out, in]
+# axes of our kernel in PyTorch's order: convolution HWIO → OIHW, linear [in, out] → [out, in]
 _TO_PYTORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
 _FROM_PYTORCH = {4: (2, 3, 1, 0), 2: (1, 0)}
 

@@ -28,7 +28,7 @@ def _update(
     return updates, _SgdState(state.count + 1, buffers)
 
 
-#: `update` takes learning_rate, momentum and weight_decay as extra arguments, so that none is compiled in
+# `update` takes learning_rate, momentum and weight_decay as extra arguments, so that none is compiled in
 SGD = optax.GradientTransformationExtraArgs(_initial, _update)
 
 

@@ -87,13 +87,26 @@ def train_student(
             not belong here.
     """
     objective = resolve(
-        method, alpha=alpha, beta=beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight,
+        method,
+        alpha=alpha,
+        beta=beta,
+        temperature=temperature,
+        distill_weight=distill_weight,
+        hard_weight=hard_weight,
         **parameters,
-    )  # fmt: skip
+    )
     plan = Plan(
-        objective, batches, rate_schedule(learning_rate, optimizer), epochs, progress, on_epoch, checkpoint,
-        checkpoint_every, checkpoint_steps, fingerprint,
-    )  # fmt: skip
+        objective,
+        batches,
+        rate_schedule(learning_rate, optimizer),
+        epochs,
+        progress,
+        on_epoch,
+        checkpoint,
+        checkpoint_every,
+        checkpoint_steps,
+        fingerprint,
+    )
     fixed = (check_number("momentum", momentum), check_number("weight_decay", weight_decay))
     run = _Run(check_teacher(objective, teacher), student, objective, optimizer, fixed, check_precision(precision))
     return loop.train(run, student, plan)
@@ -114,9 +127,7 @@ def _compiled_step(
             teacher_logits = nnx.merge(teacher_graph, jax.tree.unflatten(teacher_tree, teacher_state))(inputs)
 
         def loss_of(trained_leaves):
-            model = nnx.merge(
-                graph, jax.tree.unflatten(trained_tree, trained_leaves), jax.tree.unflatten(rest_tree, rest)
-            )
+            model = nnx.merge(graph, jax.tree.unflatten(trained_tree, trained_leaves), jax.tree.unflatten(rest_tree, rest))
             logits = model(inputs)
             check_label_shape(logits.shape, labels.shape)
             if teacher_logits is not None:
@@ -131,12 +142,7 @@ def _compiled_step(
         state = jax.tree.unflatten(optimizer_parts, optimizer_state)
         extra = {} if optimizer is not SGD else dict(zip(_HYPERPARAMETERS, hyperparameters, strict=True))
         updates, state = optimizer.update(gradients, state, parameters, **extra)
-        return (
-            jax.tree.leaves(optax.apply_updates(parameters, updates)),
-            new_rest,
-            jax.tree.leaves(state),
-            loss,
-        )
+        return (jax.tree.leaves(optax.apply_updates(parameters, updates)), new_rest, jax.tree.leaves(state), loss)
 
     return jax.jit(step, donate_argnums=(0, 1, 2))
 
@@ -167,9 +173,12 @@ class _Run:
             self.teacher_state, teacher_tree = jax.tree.flatten(state)
             teacher_parts = (teacher_graph, teacher_tree)
         self.step_function = _compiled_step(
-            (graph, self.trained_tree, self.rest_tree), teacher_parts, self.optimizer, optimizer_tree,
+            (graph, self.trained_tree, self.rest_tree),
+            teacher_parts,
+            self.optimizer,
+            optimizer_tree,
             (objective.function, tuple(objective.parameters)),
-        )  # fmt: skip
+        )
         types = ("float32", "float64") if jax.config.jax_enable_x64 else ("float32",)
         self.numbers = {name: pack_numbers(objective, np.dtype(name)) for name in types}
         self.weights = (objective.distill_weight, objective.hard_weight)
@@ -188,9 +197,16 @@ class _Run:
         hyperparameters = np.array((rate, *self.fixed), self.number_type)
         weights = np.array((factor * self.weights[0], self.weights[1]), self.number_type)
         self.trained, self.rest, self.optimizer_state, loss = self.step_function(
-            self.trained, self.rest, self.optimizer_state, self.teacher_state, inputs, labels, self.numbers, weights,
+            self.trained,
+            self.rest,
+            self.optimizer_state,
+            self.teacher_state,
+            inputs,
+            labels,
+            self.numbers,
+            weights,
             hyperparameters,
-        )  # fmt: skip
+        )
         return loss
 
     def read(self, losses: list[jax.Array]) -> list[float]:
@@ -205,9 +221,7 @@ class _Run:
         if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in jax.tree.leaves(arrays)):
             return  # a step was interrupted after it had taken the arrays: the module keeps its last state
         trained, rest = jax.tree.map(jnp.copy, arrays)
-        nnx.update(
-            self.student, jax.tree.unflatten(self.trained_tree, trained), jax.tree.unflatten(self.rest_tree, rest)
-        )
+        nnx.update(self.student, jax.tree.unflatten(self.trained_tree, trained), jax.tree.unflatten(self.rest_tree, rest))
         self.student.eval()
 
     def _parts(self) -> dict[str, list[Any]]:

@@ -18,9 +18,7 @@ from ..training.train import predict as predict_logits
 from ..training.train import train_student
 
 NAME = "tensorflow"
-DTYPES = {
-    "float64": tf.float64, "float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16,
-}  # fmt: skip
+DTYPES = {"float64": tf.float64, "float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
 _device, _deterministic = "CPU:0", False
 
 
@@ -79,10 +77,17 @@ def _to_numpy(tensor: tf.Tensor) -> np.ndarray:
 
 
 def value_and_gradient(
-    divergence: str, student_logits: np.ndarray, teacher_logits: np.ndarray, parameters: dict[str, float], *,
-    temperature: float = 1.0, mask: np.ndarray | None = None, reduction: str = "none", dtype: str = "float32",
+    divergence: str,
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    parameters: dict[str, float],
+    *,
+    temperature: float = 1.0,
+    mask: np.ndarray | None = None,
+    reduction: str = "none",
+    dtype: str = "float32",
     teacher_dtype: str | None = None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """A divergence and the gradient of the sum of its values, both as float64.
 
     Args:
@@ -101,14 +106,23 @@ def value_and_gradient(
 
 
 def objective_and_gradient(
-    student_logits: np.ndarray, teacher_logits: np.ndarray, labels: np.ndarray, *, alpha: float, beta: float,
-    temperature: float = 1.0, distill_weight: float = 1.0, hard_weight: float = 1.0, ignore_index: int = -100,
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    alpha: float,
+    beta: float,
+    temperature: float = 1.0,
+    distill_weight: float = 1.0,
+    hard_weight: float = 1.0,
+    ignore_index: int = -100,
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:  # fmt: skip
+) -> tuple[float, np.ndarray]:
     """`ABKDLoss` and its gradient with respect to the student's logits, as float64."""
     student = _tensor(student_logits, dtype)
-    loss = ABKDLoss(alpha, beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight,
-                    ignore_index=ignore_index)  # fmt: skip
+    loss = ABKDLoss(
+        alpha, beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight, ignore_index=ignore_index
+    )
     with tf.device(_device), tf.GradientTape() as tape:
         tape.watch(student)
         value = loss(student, _tensor(teacher_logits, dtype), np.asarray(labels))
@@ -117,9 +131,13 @@ def objective_and_gradient(
 
 
 def named_objective_and_gradient(
-    name: str, student_logits: np.ndarray, teacher_logits: np.ndarray, labels: np.ndarray, parameters: dict[str, Any],
+    name: str,
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    labels: np.ndarray,
+    parameters: dict[str, Any],
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:  # fmt: skip
+) -> tuple[float, np.ndarray]:
     """An objective of `backends.tensorflow.objectives` and its gradient with respect to the student's logits.
 
     Args:
@@ -148,9 +166,14 @@ class Call:
     """A divergence on fixed tensors, ready to be timed; every method returns when the device has finished."""
 
     def __init__(
-        self, divergence: str, student: np.ndarray, teacher: np.ndarray, parameters: dict[str, float],
-        temperature: float, dtype: str,
-    ) -> None:  # fmt: skip
+        self,
+        divergence: str,
+        student: np.ndarray,
+        teacher: np.ndarray,
+        parameters: dict[str, float],
+        temperature: float,
+        dtype: str,
+    ) -> None:
         self._student, self._teacher = _tensor(student, dtype), _tensor(teacher, dtype)
         if divergence == "framework_kl":
             function: Callable[..., tf.Tensor] = framework_kl
@@ -192,9 +215,14 @@ class Call:
 
 
 def prepare_call(
-    divergence: str, student: np.ndarray, teacher: np.ndarray, parameters: dict[str, float], *,
-    temperature: float = 1.0, dtype: str = "float32",
-) -> Call:  # fmt: skip
+    divergence: str,
+    student: np.ndarray,
+    teacher: np.ndarray,
+    parameters: dict[str, float],
+    *,
+    temperature: float = 1.0,
+    dtype: str = "float32",
+) -> Call:
     """Put tensors on the device and return the `Call`; "framework_kl" is the framework's own KL divergence."""
     return Call(divergence, student, teacher, parameters, temperature, dtype)
 
@@ -237,9 +265,13 @@ def training_logits(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
 
 
 def train(
-    teacher: keras.Model | None, student: keras.Model, batches: Iterable[tuple[np.ndarray, np.ndarray]], *,
-    dtype: str = "float32", **arguments: Any,
-) -> TrainingResult:  # fmt: skip
+    teacher: keras.Model | None,
+    student: keras.Model,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    *,
+    dtype: str = "float32",
+    **arguments: Any,
+) -> TrainingResult:
     """`train_student` on batches of NumPy arrays (NHWC images, integer labels); `arguments` are passed on."""
     image_type = keras.backend.standardize_dtype(student.input.dtype)
 

@@ -15,18 +15,11 @@ import tensorflow as tf
 
 from ...common.arguments import check_number, check_temperature
 from ...common.coefficients import SERIES, Coefficients, coefficients
-from .differentiable import (
-    as_float64,
-    check_arguments,
-    checked_scalar,
-    checked_temperature,
-    evaluate,
-    is_dynamic,
-)
+from .differentiable import as_float64, check_arguments, checked_scalar, checked_temperature, evaluate, is_dynamic
 from .divided_differences import expm1, exponential, first_order, second_order
 from .rows import FAR, Rows
 
-#: a class whose q^(γ−1) is within this, in logarithms, of the top class's is as good as tied with it
+# a class whose q^(γ−1) is within this, in logarithms, of the top class's is as good as tied with it
 TIED = 0.0625
 LONGEST_SERIES = max(terms for _, terms in SERIES.values())
 
@@ -108,9 +101,7 @@ def _unpack(packed: tf.Tensor, dtype: tf.DType) -> tuple[Coefficients, Coefficie
     def rebuild(values: Iterator[tf.Tensor]) -> Coefficients:
         fields = (tuple(next(values) for _ in f) if isinstance(f, tuple) else next(values) for f in template)
         built = Coefficients(*fields)
-        return built._replace(
-            series_positive=built.series_positive[:terms], series_negative=built.series_negative[:terms]
-        )
+        return built._replace(series_positive=built.series_positive[:terms], series_negative=built.series_negative[:terms])
 
     return rebuild(tf.cast(v, dtype) for v in flat), rebuild(iter(flat))
 
@@ -150,9 +141,7 @@ def _shares(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
     top_student, top_teacher, top_difference = rows.top_student, rows.top_teacher, rows.top_difference
     top_forbidden = tf.logical_and(rows.top_relative <= -FAR, alpha <= 0)  # h_j is infinite and left out
     ratio = capped(
-        first_order(
-            (gamma - 1) * top_student, alpha * top_teacher + (beta - 1) * top_student, top_difference, size_alpha
-        )
+        first_order((gamma - 1) * top_student, alpha * top_teacher + (beta - 1) * top_student, top_difference, size_alpha)
     )
     ratio = tf.where(top_forbidden, tf.zeros_like(ratio), ratio)
     # γ as a float64 sum: .7 + .2 + .1 may miss 1 by a rounding error, which the product form does not notice
@@ -175,12 +164,9 @@ def _shares(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
         size_alpha,
     )
     shares = capped(shares) + tf.where(product, tf.zeros_like(change), change) * ratio * q
-    finite_without_student = tf.logical_or(
-        tf.logical_and(beta > 0, gamma >= 0), tf.logical_and(tf.equal(beta, 0), alpha > 0)
-    )
+    finite_without_student = tf.logical_or(tf.logical_and(beta > 0, gamma >= 0), tf.logical_and(tf.equal(beta, 0), alpha > 0))
     left_out = tf.logical_or(
-        tf.logical_and(rows.no_teacher, alpha <= 0),
-        tf.logical_and(rows.no_student, tf.logical_not(finite_without_student)),
+        tf.logical_and(rows.no_teacher, alpha <= 0), tf.logical_and(rows.no_student, tf.logical_not(finite_without_student))
     )
     left_out = tf.logical_or(left_out, tf.logical_and(rows.no_teacher, rows.no_student))
     return tf.where(left_out, -ratio * q, shares)

@@ -16,15 +16,7 @@ import tensorflow as tf
 
 from ...common.arguments import check_fraction, check_not_negative
 from .alpha_beta import ab_divergence
-from .differentiable import (
-    as_float64,
-    check_arguments,
-    checked_scalar,
-    pack,
-    reduced,
-    row_divergence,
-    row_numbers,
-)
+from .differentiable import as_float64, check_arguments, checked_scalar, pack, reduced, row_divergence, row_numbers
 from .divided_differences import expm1, exponential
 from .mixtures import Mixture, excess
 from .rows import Rows, compute_type, rows_of_logits
@@ -34,51 +26,46 @@ def forward_kl(
     student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
 ) -> tf.Tensor:
     """KL(p‖q) = Σ p log(p/q) = D_AB(1, 0), the loss of knowledge distillation (Hinton et al., 2015) without its T²."""
-    return ab_divergence(student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask,
-                         reduction=reduction)  # fmt: skip
+    return ab_divergence(student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, reduction=reduction)
 
 
 def reverse_kl(
     student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
 ) -> tf.Tensor:
     """KL(q‖p) = Σ q log(q/p) = D_AB(0, 1) (Gu et al., 2024)."""
-    return ab_divergence(student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask,
-                         reduction=reduction)  # fmt: skip
+    return ab_divergence(student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
 
 
 def alpha_divergence(
-    student_logits: Any, teacher_logits: Any, alpha: Any, *, temperature: Any = 1.0, mask: Any = None,
-    reduction: str = "mean",
-) -> tf.Tensor:  # fmt: skip
+    student_logits: Any, teacher_logits: Any, alpha: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+) -> tf.Tensor:
     """D_AB(α, 1−α) = (1 − Σ p^α q^(1−α)) / (α(1−α)), with its limits KL(p‖q) at α = 1 and KL(q‖p) at α = 0.
 
     It is Amari's divergence of parameter 1−2α (and, the sign reversed, 2α−1 where p and q swap roles), factor 1. With
     D = D_AB(α, 1−α) Rényi's divergence of order α is log(1 − α(1−α) D) / (α−1), Tsallis' relative entropy α D.
     """
     alpha = checked_scalar("alpha", alpha)
-    return ab_divergence(student_logits, teacher_logits, alpha, 1.0 - alpha, temperature=temperature, mask=mask,
-                         reduction=reduction)  # fmt: skip
+    return ab_divergence(
+        student_logits, teacher_logits, alpha, 1.0 - alpha, temperature=temperature, mask=mask, reduction=reduction
+    )
 
 
 def beta_divergence(
-    student_logits: Any, teacher_logits: Any, beta: Any, *, temperature: Any = 1.0, mask: Any = None,
-    reduction: str = "mean",
-) -> tf.Tensor:  # fmt: skip
+    student_logits: Any, teacher_logits: Any, beta: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+) -> tf.Tensor:
     """D_AB(1, β) = Σ [p^(1+β)/(β(1+β)) − p q^β/β + q^(1+β)/(1+β)], KL(p‖q) at β = 0.
 
     The density power divergence of Basu et al. (1998) is (1+β) times this; with the exponent b = 1+β of the usual
     β-divergence (Cichocki & Amari, 2010) the factor is 1.
     """
-    return ab_divergence(student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask,
-                         reduction=reduction)  # fmt: skip
+    return ab_divergence(student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, reduction=reduction)
 
 
 def squared_hellinger(
     student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
 ) -> tf.Tensor:
     """½ Σ (√p − √q)² = D_AB(½, ½) / 4, between 0 and 1."""
-    value = ab_divergence(student_logits, teacher_logits, 0.5, 0.5, temperature=temperature, mask=mask,
-                          reduction=reduction)  # fmt: skip
+    value = ab_divergence(student_logits, teacher_logits, 0.5, 0.5, temperature=temperature, mask=mask, reduction=reduction)
     return value * tf.constant(0.25, value.dtype)
 
 
@@ -86,14 +73,18 @@ def squared_euclidean(
     student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
 ) -> tf.Tensor:
     """½ Σ (p − q)² = D_AB(1, 1)."""
-    return ab_divergence(student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask,
-                         reduction=reduction)  # fmt: skip
+    return ab_divergence(student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
 
 
 def weighted_sum(
-    student_logits: Any, teacher_logits: Any, weight: Any = 0.5, *, temperature: Any = 1.0, mask: Any = None,
+    student_logits: Any,
+    teacher_logits: Any,
+    weight: Any = 0.5,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
     reduction: str = "mean",
-) -> tf.Tensor:  # fmt: skip
+) -> tf.Tensor:
     """(1−w) KL(p‖q) + w KL(q‖p) with 0 < w < 1 (the paper's WSD), from two calls of `ab_divergence`."""
     weight = checked_scalar("weight", weight, check_fraction)
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
@@ -143,9 +134,14 @@ def total_variation(rows: Rows) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def adaptive_kl(
-    student_logits: Any, teacher_logits: Any, head: Any = 0.5, *, temperature: Any = 1.0, mask: Any = None,
+    student_logits: Any,
+    teacher_logits: Any,
+    head: Any = 0.5,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
     reduction: str = "mean",
-) -> tf.Tensor:  # fmt: skip
+) -> tf.Tensor:
     """w KL(p‖q) + (1−w) KL(q‖p), w the head's share of Σ|p−q| in each row (AKL, Wu et al., 2024).
 
     The head holds the classes, by falling p (the lower index first where equal), while their sum is at most `head`
@@ -158,9 +154,15 @@ def adaptive_kl(
 
 
 def bidirectional_kl(
-    student_logits: Any, teacher_logits: Any, low: Any = 1.0, high: Any = 3.0, *, temperature: Any = 1.0,
-    mask: Any = None, reduction: str = "mean",
-) -> tf.Tensor:  # fmt: skip
+    student_logits: Any,
+    teacher_logits: Any,
+    low: Any = 1.0,
+    high: Any = 3.0,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
     """w_T KL(p‖q) + w_S KL(q‖p): w_T is `high` where H(p) > H(q), w_S where H(q) > H(p), else `low` (BDKD).
 
     The weights are taken row by row, from the entropies at the temperature, and have no gradient.
@@ -169,31 +171,44 @@ def bidirectional_kl(
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
     order = row_numbers(_entropy_order, student, teacher, pack(temperature), mask)
     low, high = as_float64(low), as_float64(high)
-    return _two_kl(student, teacher, tf.where(order > 0, high, low), tf.where(order < 0, high, low), temperature,
-                   mask, reduction)  # fmt: skip
+    return _two_kl(
+        student, teacher, tf.where(order > 0, high, low), tf.where(order < 0, high, low), temperature, mask, reduction
+    )
 
 
 def alphanet(
-    student_logits: Any, teacher_logits: Any, alpha_min: Any = 0.2, alpha_max: Any = 0.8, *, temperature: Any = 1.0,
-    mask: Any = None, reduction: str = "mean",
-) -> tf.Tensor:  # fmt: skip
+    student_logits: Any,
+    teacher_logits: Any,
+    alpha_min: Any = 0.2,
+    alpha_max: Any = 0.8,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
     """The larger of D_AB(a, 1−a) and D_AB(b, 1−b), a = `alpha_min` and b = `alpha_max` (Wang et al., 2021).
 
     "mean" and "sum" take the larger of the two means or sums over the selected rows; "none" takes the larger in each
     row, as the original does.
     """
     values = [
-        alpha_divergence(student_logits, teacher_logits, checked_scalar(name, alpha), temperature=temperature,
-                         mask=mask, reduction=reduction)
+        alpha_divergence(
+            student_logits, teacher_logits, checked_scalar(name, alpha), temperature=temperature, mask=mask, reduction=reduction
+        )
         for name, alpha in (("alpha_min", alpha_min), ("alpha_max", alpha_max))
-    ]  # fmt: skip
+    ]
     return tf.where(values[0] >= values[1], *values)
 
 
 def _two_kl(
-    student: tf.Tensor, teacher: tf.Tensor, forward: tf.Tensor, reverse: tf.Tensor, temperature: Any,
-    mask: tf.Tensor | None, reduction: str,
-) -> tf.Tensor:  # fmt: skip
+    student: tf.Tensor,
+    teacher: tf.Tensor,
+    forward: tf.Tensor,
+    reverse: tf.Tensor,
+    temperature: Any,
+    mask: tf.Tensor | None,
+    reduction: str,
+) -> tf.Tensor:
     """forward · KL(p‖q) + reverse · KL(q‖p), the weights float64, scalars or one a row."""
     # both gradients are added before they are rounded to a narrower type
     student = tf.cast(student, compute_type(student.dtype))

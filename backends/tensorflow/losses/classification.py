@@ -29,9 +29,15 @@ def kd_loss(student_logits: Any, teacher_logits: Any, *, temperature: float = 4.
 
 
 def dkd_loss(
-    student_logits: Any, teacher_logits: Any, labels: Any, *, temperature: float = 4.0, target_weight: float = 1.0,
-    non_target_weight: float = 2.0, ignore_index: int = -100,
-) -> tf.Tensor:  # fmt: skip
+    student_logits: Any,
+    teacher_logits: Any,
+    labels: Any,
+    *,
+    temperature: float = 4.0,
+    target_weight: float = 1.0,
+    non_target_weight: float = 2.0,
+    ignore_index: int = -100,
+) -> tf.Tensor:
     """T² [target_weight · KL of (target, rest) + non_target_weight · KL among the rest] (DKD, Zhao et al., 2022).
 
     The published weights of the second term are 2 (resnet56→20, resnet110→32), 8 (resnet32x4→8x4) and 6 (WRN, VGG);
@@ -50,9 +56,17 @@ def dkd_loss(
 
 
 def abdkd_loss(
-    student_logits: Any, teacher_logits: Any, labels: Any, *, alpha: float = 0.8, beta: float = 0.3,
-    temperature: float = 4.0, target_weight: float = 1.0, non_target_weight: float = 2.0, ignore_index: int = -100,
-) -> tf.Tensor:  # fmt: skip
+    student_logits: Any,
+    teacher_logits: Any,
+    labels: Any,
+    *,
+    alpha: float = 0.8,
+    beta: float = 0.3,
+    temperature: float = 4.0,
+    target_weight: float = 1.0,
+    non_target_weight: float = 2.0,
+    ignore_index: int = -100,
+) -> tf.Tensor:
     """`dkd_loss` with D_AB(α, β) in place of the KL divergence among the rest; the factor T² stays."""
     return _decoupled(
         student_logits, teacher_logits, labels, alpha, beta, temperature, target_weight, non_target_weight, ignore_index
@@ -129,9 +143,16 @@ def _wide(student_logits: Any, teacher_logits: Any) -> tuple[tf.Tensor, tf.Tenso
 
 
 def _decoupled(
-    student_logits: Any, teacher_logits: Any, labels: Any, alpha: float, beta: float, temperature: float,
-    target_weight: float, non_target_weight: float, ignore_index: int,
-) -> tf.Tensor:  # fmt: skip
+    student_logits: Any,
+    teacher_logits: Any,
+    labels: Any,
+    alpha: float,
+    beta: float,
+    temperature: float,
+    target_weight: float,
+    non_target_weight: float,
+    ignore_index: int,
+) -> tf.Tensor:
     """DKD with D_AB(α, β) among the classes that are not the target."""
     student, teacher, dtype = _wide(student_logits, teacher_logits)
     labels = as_labels(labels, student)

@@ -22,10 +22,10 @@ from ...common.arguments import check_number, check_reduction, check_shapes, che
 from .divided_differences import exponential
 from .rows import STATISTICS, Rows, compute_type, rows_of_logits, selected, total
 
-#: elements that a kernel works on at a time
+# elements that a kernel works on at a time
 CHUNK = 2**18
 
-#: (rows, parameters as a float64 vector) → (terms, shares)
+# (rows, parameters as a float64 vector) → (terms, shares)
 Formula = Callable[[Rows, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -81,11 +81,7 @@ def checked_temperature(temperature: Any) -> Any:
 def pack(temperature: Any, *parameters: Any) -> tf.Tensor:
     """Temperature and checked parameters as the float64 vector that kernels take."""
     scalars = [checked_temperature(temperature), *parameters]
-    return (
-        tf.stack([as_float64(x) for x in scalars])
-        if any(map(is_dynamic, scalars))
-        else tf.constant(scalars, tf.float64)
-    )
+    return tf.stack([as_float64(x) for x in scalars]) if any(map(is_dynamic, scalars)) else tf.constant(scalars, tf.float64)
 
 
 def evaluate(
@@ -148,16 +144,18 @@ def _common_arguments(
 
 def row_numbers(
     function: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
-    student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor, mask: tf.Tensor | None,
-) -> tf.Tensor:  # fmt: skip
+    student: tf.Tensor,
+    teacher: tf.Tensor,
+    packed: tf.Tensor,
+    mask: tf.Tensor | None,
+) -> tf.Tensor:
     """One number a row, float64 `[...]`, that is constant for every tape.
 
     Args:
         function: (student, teacher, packed) → `[N]`, from float64 logits `[N, C]`, zeros in rows that do not count.
         student, teacher, packed, mask: as in `evaluate`.
     """
-    flat_student, flat_teacher, flat_mask = (None if x is None else tf.stop_gradient(x)
-                                             for x in _flat(student, teacher, mask))  # fmt: skip
+    flat_student, flat_teacher, flat_mask = (None if x is None else tf.stop_gradient(x) for x in _flat(student, teacher, mask))
     types = (student.dtype, teacher.dtype, mask is not None, *_static_sizes(flat_student))
     rest = () if mask is None else (flat_mask,)
     numbers = _kernel(_numbers, function, *types)(tf.stop_gradient(packed), flat_student, flat_teacher, *rest)
@@ -174,9 +172,7 @@ def reduced(rows: tf.Tensor, mask: tf.Tensor | None, reduction: str) -> tf.Tenso
     return tf.reduce_sum(rows) / tf.cast(tf.maximum(count, 1), rows.dtype)
 
 
-def _flat(
-    student: tf.Tensor, teacher: tf.Tensor, mask: tf.Tensor | None
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+def _flat(student: tf.Tensor, teacher: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
     """Logits `[N, C]` and mask `[N]`."""
     classes = tf.shape(student)[-1] if student.shape[-1] is None else student.shape[-1]
     student, teacher = tf.reshape(student, [-1, classes]), tf.reshape(teacher, [-1, classes])
@@ -288,9 +284,15 @@ def _values(
 
 
 def _gradients(
-    formula: Formula, packed: tf.Tensor, masked: bool, student: tf.Tensor, teacher: tf.Tensor,
-    statistics: tf.Tensor, upstream: tf.Tensor, *mask: tf.Tensor,
-) -> tf.Tensor:  # fmt: skip
+    formula: Formula,
+    packed: tf.Tensor,
+    masked: bool,
+    student: tf.Tensor,
+    teacher: tf.Tensor,
+    statistics: tf.Tensor,
+    upstream: tf.Tensor,
+    *mask: tf.Tensor,
+) -> tf.Tensor:
     """Gradient of Σ upstream·row value with respect to the student's logits, `[N, C]` in the student's type."""
     result_type, dtype, mask = student.dtype, compute_type(student.dtype), mask[0] if masked else None
     student, teacher = selected(student, mask, dtype), selected(teacher, mask, dtype)

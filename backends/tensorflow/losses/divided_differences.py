@@ -53,11 +53,7 @@ def decay_integral(width: tf.Tensor, gap: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
 
 
 def second_order(
-    teacher_log_probs: tf.Tensor,
-    student_log_probs: tf.Tensor,
-    difference: tf.Tensor,
-    scalars: Coefficients,
-    wide: Coefficients,
+    teacher_log_probs: tf.Tensor, student_log_probs: tf.Tensor, difference: tf.Tensor, scalars: Coefficients, wide: Coefficients
 ) -> tf.Tensor:
     """δ² · exp[γt, αs+βt, γs] for every element: one class's share of the α-β-divergence, never negative.
 

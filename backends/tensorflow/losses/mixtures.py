@@ -12,7 +12,7 @@ import tensorflow as tf
 from .divided_differences import expm1, exponential
 from .rows import Rows
 
-#: terms of the series of G, by computing type: the first one left out is below a rounding error at |y| = 1
+# terms of the series of G, by computing type: the first one left out is below a rounding error at |y| = 1
 EXCESS_TERMS = {"float32": 11, "float64": 19}
 
 

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from .divided_differences import expm1, exponential
 
-#: stands for an infinite distance between log-probabilities; far beyond where exp underflows, far from overflowing
+# stands for an infinite distance between log-probabilities; far beyond where exp underflows, far from overflowing
 FAR = 1e30
-#: below it E_T − E_S is computed as E_S·expm1(w), above as a difference
+# below it E_T − E_S is computed as E_S·expm1(w), above as a difference
 NEAR = 0.3
-#: per row: both maxima, both log-partitions, the difference of log-partitions, the top class's shifted difference
+# per row: both maxima, both log-partitions, the difference of log-partitions, the top class's shifted difference
 STATISTICS = 6
 
 
@@ -104,9 +104,7 @@ def _row_statistics(
     student_total, teacher_total, change_total = total(student_exp), total(teacher_exp), total(change)
     # The larger partition in front keeps the argument of log1p away from −1.
     partition_difference = tf.where(
-        change_total < 0,
-        -tf.math.log1p(-change_total / teacher_total),
-        tf.math.log1p(change_total / student_total),
+        change_total < 0, -tf.math.log1p(-change_total / teacher_total), tf.math.log1p(change_total / student_total)
     )
     # Among the student's top classes (ties), the one that the teacher likes best.
     at_top = tf.reduce_max(tf.where(tf.equal(student, student_max), teacher, -np.inf), axis=-1, keepdims=True)
@@ -121,9 +119,12 @@ def _row_statistics(
 
 
 def rows_of_logits(
-    student: tf.Tensor, teacher: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType,
+    student: tf.Tensor,
+    teacher: tf.Tensor,
+    temperature: tf.Tensor,
+    dtype: tf.DType,
     statistics: tuple[tf.Tensor, ...] | None = None,
-) -> tuple[Rows, tuple[tf.Tensor, ...]]:  # fmt: skip
+) -> tuple[Rows, tuple[tf.Tensor, ...]]:
     """`Rows` and their statistics (computed here where they are None) from float64 logits `[N, C]`."""
     if statistics is None:
         width, statistics = _row_statistics(student, teacher, temperature, dtype)

@@ -10,9 +10,16 @@ from .labels import as_labels
 
 
 def sequence_loss(
-    student_logits: Any, teacher_logits: Any, labels: Any, *, divergence: str = "forward_kl",
-    reduction: str = "token_mean", temperature: float = 1.0, ignore_index: int = -100, **parameters: Any,
-) -> tf.Tensor:  # fmt: skip
+    student_logits: Any,
+    teacher_logits: Any,
+    labels: Any,
+    *,
+    divergence: str = "forward_kl",
+    reduction: str = "token_mean",
+    temperature: float = 1.0,
+    ignore_index: int = -100,
+    **parameters: Any,
+) -> tf.Tensor:
     """A divergence of the catalogue over the tokens whose label is not `ignore_index`.
 
     Args:

@@ -109,7 +109,5 @@ def convolution(
     if strides != 1 and size > 1:
         inputs = keras.layers.ZeroPadding2D(size // 2, name=f"{name}.padding", dtype=dtype)(inputs)
         padding = "valid"
-    layer = keras.layers.Conv2D(
-        filters, size, strides=strides, padding=padding, use_bias=use_bias, name=name, dtype=dtype
-    )
+    layer = keras.layers.Conv2D(filters, size, strides=strides, padding=padding, use_bias=use_bias, name=name, dtype=dtype)
     return layer(inputs)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...common.weight_files import check_weights
 
-#: PyTorch's name of each of a layer's weights
+# PyTorch's name of each of a layer's weights
 NAMES = {
     "kernel": "weight",
     "bias": "bias",

@@ -90,12 +90,27 @@ def train_student(
 
     Source: Eq. 7 of Wang et al., "ABKD", ICML 2025, and the methods' own.
     """
-    objective = resolve(method, alpha=alpha, beta=beta, temperature=temperature, distill_weight=distill_weight,
-                        hard_weight=hard_weight, **parameters)  # fmt: skip
+    objective = resolve(
+        method,
+        alpha=alpha,
+        beta=beta,
+        temperature=temperature,
+        distill_weight=distill_weight,
+        hard_weight=hard_weight,
+        **parameters,
+    )
     plan = Plan(
-        objective, batches, rate_schedule(learning_rate, optimizer), epochs, progress, on_epoch, checkpoint,
-        checkpoint_every, checkpoint_steps, fingerprint,
-    )  # fmt: skip
+        objective,
+        batches,
+        rate_schedule(learning_rate, optimizer),
+        epochs,
+        progress,
+        on_epoch,
+        checkpoint,
+        checkpoint_every,
+        checkpoint_steps,
+        fingerprint,
+    )
     updates = SGD(momentum, weight_decay) if optimizer is None else KerasOptimizer(optimizer)
     run = _Run(check_teacher(objective, teacher), student, objective, updates, check_precision(precision))
     return loop.train(run, student, plan)
@@ -105,9 +120,13 @@ class _Run:
     """A training's state: the student's own variables, and the optimizer's."""
 
     def __init__(
-        self, teacher: keras.Model | None, student: keras.Model, objective: Objective, updates: SGD | KerasOptimizer,
+        self,
+        teacher: keras.Model | None,
+        student: keras.Model,
+        objective: Objective,
+        updates: SGD | KerasOptimizer,
         precision: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._teacher, self._student, self._updates, self._objective = teacher, student, updates, objective
         self._precision = precision
         self._weights = np.array([objective.distill_weight, objective.hard_weight])
@@ -234,14 +253,22 @@ def _tensors(inputs: Any, labels: Any) -> tuple[Any, tf.Tensor]:
 
 
 def _compile_step(
-    teacher: keras.Model | None, student: keras.Model, updates: SGD | KerasOptimizer, objective: Objective,
-    precision: str,
-) -> tf.types.experimental.PolymorphicFunction:  # fmt: skip
+    teacher: keras.Model | None, student: keras.Model, updates: SGD | KerasOptimizer, objective: Objective, precision: str
+) -> tf.types.experimental.PolymorphicFunction:
     """Compile one update of any student with the structure of `student`; the models' own weights are not used."""
     loss_of = training_loss(objective)
 
-    def step(trained: list, kept: list, teacher_variables: list, state: list, numbers: tf.Tensor, weights: tf.Tensor,
-             learning_rate: tf.Tensor, inputs: Any, labels: tf.Tensor) -> tf.Tensor:  # fmt: skip
+    def step(
+        trained: list,
+        kept: list,
+        teacher_variables: list,
+        state: list,
+        numbers: tf.Tensor,
+        weights: tf.Tensor,
+        learning_rate: tf.Tensor,
+        inputs: Any,
+        labels: tf.Tensor,
+    ) -> tf.Tensor:
         values = [tf.convert_to_tensor(v) for v in trained]
         teacher_logits = None
         if teacher is not None:

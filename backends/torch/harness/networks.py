@@ -20,9 +20,7 @@ from ..training.train import predict as predict_logits
 from ..training.train import train_student
 
 NAME = "torch"
-DTYPES = {
-    "float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16,
-}  # fmt: skip
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _device = torch.device("cpu")
 
 
@@ -73,10 +71,17 @@ def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
 
 
 def value_and_gradient(
-    divergence: str, student_logits: np.ndarray, teacher_logits: np.ndarray, parameters: dict[str, float], *,
-    temperature: float = 1.0, mask: np.ndarray | None = None, reduction: str = "none", dtype: str = "float32",
+    divergence: str,
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    parameters: dict[str, float],
+    *,
+    temperature: float = 1.0,
+    mask: np.ndarray | None = None,
+    reduction: str = "none",
+    dtype: str = "float32",
     teacher_dtype: str | None = None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """A divergence and the gradient of the sum of its values, both as float64.
 
     Args:
@@ -96,23 +101,36 @@ def value_and_gradient(
 
 
 def objective_and_gradient(
-    student_logits: np.ndarray, teacher_logits: np.ndarray, labels: np.ndarray, *, alpha: float, beta: float,
-    temperature: float = 1.0, distill_weight: float = 1.0, hard_weight: float = 1.0, ignore_index: int = -100,
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    alpha: float,
+    beta: float,
+    temperature: float = 1.0,
+    distill_weight: float = 1.0,
+    hard_weight: float = 1.0,
+    ignore_index: int = -100,
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:  # fmt: skip
+) -> tuple[float, np.ndarray]:
     """`ABKDLoss` and its gradient with respect to the student's logits, as float64."""
     student = _tensor(student_logits, dtype).requires_grad_()
-    loss = ABKDLoss(alpha, beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight,
-                    ignore_index=ignore_index)  # fmt: skip
+    loss = ABKDLoss(
+        alpha, beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight, ignore_index=ignore_index
+    )
     value = loss(student, _tensor(teacher_logits, dtype), torch.from_numpy(np.asarray(labels)).to(_device))
     (gradient,) = torch.autograd.grad(value, student)
     return value.item(), _to_numpy(gradient)
 
 
 def named_objective_and_gradient(
-    name: str, student_logits: np.ndarray, teacher_logits: np.ndarray, labels: np.ndarray, parameters: dict[str, Any],
+    name: str,
+    student_logits: np.ndarray,
+    teacher_logits: np.ndarray,
+    labels: np.ndarray,
+    parameters: dict[str, Any],
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:  # fmt: skip
+) -> tuple[float, np.ndarray]:
     """An objective and its gradient with respect to the student's logits, as float64.
 
     Args:
@@ -144,9 +162,14 @@ class Call:
     """A divergence on fixed tensors, ready to be timed; every method returns when the device has finished."""
 
     def __init__(
-        self, divergence: str, student: np.ndarray, teacher: np.ndarray, parameters: dict[str, float],
-        temperature: float, dtype: str,
-    ) -> None:  # fmt: skip
+        self,
+        divergence: str,
+        student: np.ndarray,
+        teacher: np.ndarray,
+        parameters: dict[str, float],
+        temperature: float,
+        dtype: str,
+    ) -> None:
         self._student, self._teacher = _tensor(student, dtype).requires_grad_(), _tensor(teacher, dtype)
         if divergence == "framework_kl":
             self._function: Callable[..., torch.Tensor] = framework_kl
@@ -179,9 +202,14 @@ class Call:
 
 
 def prepare_call(
-    divergence: str, student: np.ndarray, teacher: np.ndarray, parameters: dict[str, float], *,
-    temperature: float = 1.0, dtype: str = "float32",
-) -> Call:  # fmt: skip
+    divergence: str,
+    student: np.ndarray,
+    teacher: np.ndarray,
+    parameters: dict[str, float],
+    *,
+    temperature: float = 1.0,
+    dtype: str = "float32",
+) -> Call:
     """Put tensors on the device and return the `Call`; "framework_kl" is the framework's own KL divergence."""
     return Call(divergence, student, teacher, parameters, temperature, dtype)
 
@@ -230,9 +258,13 @@ def training_logits(model: nn.Module, inputs: np.ndarray) -> np.ndarray:
 
 
 def train(
-    teacher: nn.Module | None, student: nn.Module, batches: Iterable[tuple[np.ndarray, np.ndarray]], *,
-    dtype: str = "float32", **arguments: Any,
-) -> TrainingResult:  # fmt: skip
+    teacher: nn.Module | None,
+    student: nn.Module,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    *,
+    dtype: str = "float32",
+    **arguments: Any,
+) -> TrainingResult:
     """`train_student` on batches of NumPy arrays (NHWC images, integer labels); `arguments` are passed on."""
 
     def tensors(inputs: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

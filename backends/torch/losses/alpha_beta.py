@@ -43,6 +43,5 @@ def ab_divergence(
     """
     alpha, beta = check_number("alpha", alpha), check_number("beta", beta)
     return evaluate(
-        "ab_divergence", (alpha, beta), student_logits, teacher_logits, temperature=temperature, mask=mask,
-        reduction=reduction,
-    )  # fmt: skip
+        "ab_divergence", (alpha, beta), student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction
+    )

@@ -16,14 +16,7 @@ from ...common.arguments import check_fraction, check_not_negative, check_number
 from .alpha_beta import ab_divergence
 from .differentiable import evaluate
 from .kernel import ab_classes
-from .mixtures import (
-    Centre,
-    decay_and_complement,
-    exp_remainder,
-    larger_term,
-    mixture_terms,
-    smaller_term,
-)
+from .mixtures import Centre, decay_and_complement, exp_remainder, larger_term, mixture_terms, smaller_term
 from .rows import DEFINITIONS, Definition, Rows, compare_rows, with_absent_far
 
 _COMMON = """
@@ -80,15 +73,21 @@ def divergence(
         DEFINITIONS[name] = Definition(classes, _prepare, row_parameters)
 
         def function(
-            student_logits: torch.Tensor, teacher_logits: torch.Tensor, *parameters: float,
-            temperature: float = 1.0, mask: torch.Tensor | None = None, reduction: str = "mean", **named: float,
-        ) -> torch.Tensor:  # fmt: skip
+            student_logits: torch.Tensor,
+            teacher_logits: torch.Tensor,
+            *parameters: float,
+            temperature: float = 1.0,
+            mask: torch.Tensor | None = None,
+            reduction: str = "mean",
+            **named: float,
+        ) -> torch.Tensor:
             given = {**defaults, **dict(zip(names, parameters, strict=False)), **named}
             if len(parameters) > len(names) or len(given) != len(names):
                 raise TypeError(f"{name} takes the parameters ({', '.join(names)}); it got {parameters} and {named}")
             checked = [checks[key](key, given[key]) for key in names]
-            return evaluate(name, checked, student_logits, teacher_logits, temperature=temperature, mask=mask,
-                            reduction=reduction)  # fmt: skip
+            return evaluate(
+                name, checked, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction
+            )
 
         return _described(function, row_function, own)
 
@@ -131,9 +130,7 @@ def reverse_kl(student_logits: torch.Tensor, teacher_logits: torch.Tensor, **com
     return ab_divergence(student_logits, teacher_logits, 0.0, 1.0, **common)
 
 
-def alpha_divergence(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, alpha: float, **common: Any
-) -> torch.Tensor:
+def alpha_divergence(student_logits: torch.Tensor, teacher_logits: torch.Tensor, alpha: float, **common: Any) -> torch.Tensor:
     """α-divergence D_AB(α, 1−α) = (1 − Σ p^α q^(1−α)) / (α(1−α)); KL(p‖q) at α = 1, KL(q‖p) at α = 0.
 
     It is Amari's divergence of parameter ±(1−2α), with factor 1. With D = D_AB(α, 1−α), Rényi's divergence of order α
@@ -149,9 +146,7 @@ def alpha_divergence(
     return ab_divergence(student_logits, teacher_logits, alpha, 1 - alpha, **common)
 
 
-def beta_divergence(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, beta: float, **common: Any
-) -> torch.Tensor:
+def beta_divergence(student_logits: torch.Tensor, teacher_logits: torch.Tensor, beta: float, **common: Any) -> torch.Tensor:
     """β-divergence D_AB(1, β) = Σ [p^(1+β)/(β(1+β)) − p q^β/β + q^(1+β)/(1+β)]; KL(p‖q) at β = 0.
 
     The density power divergence of Basu et al. (1998) is (1+β) times this; the β-divergence of Cichocki & Amari (2010)
@@ -196,9 +191,14 @@ def squared_euclidean(student_logits: torch.Tensor, teacher_logits: torch.Tensor
 
 
 def alphanet(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, alpha_min: float = 0.2, alpha_max: float = 0.8,
-    *, reduction: str = "mean", **common: Any,
-) -> torch.Tensor:  # fmt: skip
+    student_logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    alpha_min: float = 0.2,
+    alpha_max: float = 0.8,
+    *,
+    reduction: str = "mean",
+    **common: Any,
+) -> torch.Tensor:
     """The larger of two α-divergences, of D_AB(a, 1−a) and D_AB(b, 1−b).
 
     With reduction "mean" or "sum" it is the larger of the two means or sums, with "none" the larger one of each row,
@@ -212,9 +212,7 @@ def alphanet(
     Source: Wang et al., "AlphaNet", ICML 2021; of means: Wang et al., "ABKD", ICML 2025.
     """
     alphas = check_number("alpha_min", alpha_min), check_number("alpha_max", alpha_max)
-    first, second = (
-        alpha_divergence(student_logits, teacher_logits, alpha, reduction=reduction, **common) for alpha in alphas
-    )
+    first, second = (alpha_divergence(student_logits, teacher_logits, alpha, reduction=reduction, **common) for alpha in alphas)
     return torch.where(second > first, second, first)
 
 
@@ -295,9 +293,7 @@ def adaptive_kl(rows, head=0.5, in_head=None, in_tail=None):
     return _weighted_kl(rows, in_head, in_tail)
 
 
-def _by_entropy(
-    student: torch.Tensor, teacher: torch.Tensor, parameters: Sequence[float], temperature: float
-) -> torch.Tensor:
+def _by_entropy(student: torch.Tensor, teacher: torch.Tensor, parameters: Sequence[float], temperature: float) -> torch.Tensor:
     """The weights of KL(p‖q) and KL(q‖p) `[rows, 2]`: `high` for the side of the larger entropy, `low` otherwise."""
     of_teacher, of_student = (_entropy(logits.double() / temperature) for logits in (teacher, student))
     low, high = parameters

@@ -23,9 +23,15 @@ def kd_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, tempe
 
 
 def dkd_loss(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor, *, temperature: float = 4.0,
-    target_weight: float = 1.0, non_target_weight: float = 2.0, ignore_index: int = -100,
-) -> torch.Tensor:  # fmt: skip
+    student_logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    temperature: float = 4.0,
+    target_weight: float = 1.0,
+    non_target_weight: float = 2.0,
+    ignore_index: int = -100,
+) -> torch.Tensor:
     """T² [target_weight · KL of (target, rest) + non_target_weight · KL within the rest]. DKD, Zhao et al., 2022.
 
     The published weights of the second term are 2 (resnet56→20, resnet110→32), 8 (resnet32x4→8x4) and 6 (WRN, VGG);
@@ -39,16 +45,30 @@ def dkd_loss(
         ignore_index: label of rows that do not count.
     """
     return abdkd_loss(
-        student_logits, teacher_logits, labels, alpha=1.0, beta=0.0, temperature=temperature,
-        target_weight=target_weight, non_target_weight=non_target_weight, ignore_index=ignore_index,
-    )  # fmt: skip
+        student_logits,
+        teacher_logits,
+        labels,
+        alpha=1.0,
+        beta=0.0,
+        temperature=temperature,
+        target_weight=target_weight,
+        non_target_weight=non_target_weight,
+        ignore_index=ignore_index,
+    )
 
 
 def abdkd_loss(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor, *, alpha: float = 0.8,
-    beta: float = 0.3, temperature: float = 4.0, target_weight: float = 1.0, non_target_weight: float = 2.0,
+    student_logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    alpha: float = 0.8,
+    beta: float = 0.3,
+    temperature: float = 4.0,
+    target_weight: float = 1.0,
+    non_target_weight: float = 2.0,
     ignore_index: int = -100,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """`dkd_loss` with D_AB(alpha, beta) in place of the KL divergence within the rest; the one factor T² stays."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
     check_label_shape(student.shape, labels.shape)
@@ -59,9 +79,7 @@ def abdkd_loss(
     target = torch.arange(student.shape[-1], device=student.device) == labels[..., None]
     # rows that do not count may hold NaN, whose derivative must not arrive either
     student, teacher = (torch.where(valid[..., None], z, 0.0) for z in (student, teacher))
-    (student_pair, student_rest), (teacher_pair, teacher_rest) = (
-        _split(z, target, temperature) for z in (student, teacher)
-    )
+    (student_pair, student_rest), (teacher_pair, teacher_rest) = (_split(z, target, temperature) for z in (student, teacher))
     pair = forward_kl(student_pair, teacher_pair, mask=valid)
     # rows without another class have nothing within the rest
     counts = valid if student.shape[-1] > 1 else torch.zeros_like(valid)
@@ -80,9 +98,13 @@ def lsd_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temp
 
 
 def ablsd_loss(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, alpha: float = 0.8, beta: float = 0.3,
+    student_logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    *,
+    alpha: float = 0.8,
+    beta: float = 0.3,
     temperature: float = 2.0,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """`lsd_loss` with D_AB(alpha, beta) in place of the KL divergence; the one factor T² stays."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
     value = ab_divergence(_standardised(student), _standardised(teacher), alpha, beta, temperature=temperature)
@@ -100,9 +122,8 @@ def ttm_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, gamm
 
 
 def abttm_loss(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, alpha: float = 0.8, beta: float = 0.3,
-    gamma: float = 0.1,
-) -> torch.Tensor:  # fmt: skip
+    student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, alpha: float = 0.8, beta: float = 0.3, gamma: float = 0.1
+) -> torch.Tensor:
     """`ttm_loss` with D_AB(alpha, beta) in place of the KL divergence."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
     return ab_divergence(student, check_positive("gamma", gamma) * teacher, alpha, beta)

@@ -11,9 +11,15 @@ from .execution import computing_type, run_rows
 
 
 def evaluate(
-    divergence: str, parameters: Sequence[float], student_logits: torch.Tensor, teacher_logits: torch.Tensor, *,
-    temperature: float = 1.0, mask: torch.Tensor | None = None, reduction: str = "mean",
-) -> torch.Tensor:  # fmt: skip
+    divergence: str,
+    parameters: Sequence[float],
+    student_logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    *,
+    temperature: float = 1.0,
+    mask: torch.Tensor | None = None,
+    reduction: str = "mean",
+) -> torch.Tensor:
     """Check the arguments that all divergences share, and evaluate one.
 
     Args:
@@ -46,9 +52,14 @@ def evaluate(
 
 @torch.library.custom_op("abkd::divergence_rows", mutates_args=())
 def _rows_op(
-    student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor,
-    divergence: str, parameters: Sequence[float], temperature: float, with_gradient: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    weight: torch.Tensor,
+    divergence: str,
+    parameters: Sequence[float],
+    temperature: float,
+    with_gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`run_rows` as an operator, so that a user's torch.compile takes it as one node."""
     value, gradient = run_rows(divergence, parameters, student, teacher, weight, temperature, with_gradient)
     return value, student.new_empty(0) if gradient is None else gradient

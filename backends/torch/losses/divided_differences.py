@@ -9,13 +9,40 @@ import torch
 from ...common.coefficients import SERIES, coefficients
 
 NAMES = (
-    "inverse_temperature", "alpha", "beta", "gamma", "theta", "mean_s", "mean_t",
-    "alpha_gap", "beta_gap", "gamma_gap", "alpha_inverse", "beta_inverse", "gamma_inverse",
-    "alpha_is_zero", "beta_is_zero", "gamma_is_zero", "whole", "whole_inverse",
-    "first", "second", "top_s_positive", "top_t_positive", "top_s_negative", "top_t_negative",
-    "larger_s_positive", "larger_t_positive", "larger_s_negative", "larger_t_negative",
-    "no_teacher_value", "no_teacher_slope", "no_student_value", "no_student_slope", "no_student_offset",
-)  # fmt: skip
+    "inverse_temperature",
+    "alpha",
+    "beta",
+    "gamma",
+    "theta",
+    "mean_s",
+    "mean_t",
+    "alpha_gap",
+    "beta_gap",
+    "gamma_gap",
+    "alpha_inverse",
+    "beta_inverse",
+    "gamma_inverse",
+    "alpha_is_zero",
+    "beta_is_zero",
+    "gamma_is_zero",
+    "whole",
+    "whole_inverse",
+    "first",
+    "second",
+    "top_s_positive",
+    "top_t_positive",
+    "top_s_negative",
+    "top_t_negative",
+    "larger_s_positive",
+    "larger_t_positive",
+    "larger_s_negative",
+    "larger_t_negative",
+    "no_teacher_value",
+    "no_teacher_slope",
+    "no_student_value",
+    "no_student_slope",
+    "no_student_offset",
+)
 
 
 class Pattern(NamedTuple):
@@ -44,9 +71,7 @@ class Scalars:
         self.series = values[len(NAMES) :].unbind()
 
 
-def scalars_and_pattern(
-    alpha: float, beta: float, temperature: float, dtype: torch.dtype
-) -> tuple[list[float], Pattern]:
+def scalars_and_pattern(alpha: float, beta: float, temperature: float, dtype: torch.dtype) -> tuple[list[float], Pattern]:
     """Work out a call's scalars (in the order of `NAMES`, then the series) and what its code is specialised on.
 
     Args:
@@ -57,8 +82,7 @@ def scalars_and_pattern(
     c = coefficients(alpha, beta, terms)
     # below this a gap is 0 to the last digit of every result, and its inverse would leave float32's range
     gaps = {
-        name: (g if g > 1e-30 else 0.0)
-        for name, g in (("alpha", abs(alpha)), ("beta", abs(beta)), ("gamma", abs(c.gamma)))
+        name: (g if g > 1e-30 else 0.0) for name, g in (("alpha", abs(alpha)), ("beta", abs(beta)), ("gamma", abs(c.gamma)))
     }
     inverse = {name: 1 / g if g else 0.0 for name, g in gaps.items()}
     if alpha * beta >= 0:
@@ -70,16 +94,35 @@ def scalars_and_pattern(
     infinite = float("inf")
     whole = float(c.whole) if c.whole > 1e-30 else 0.0
     values = [
-        1 / temperature, alpha, beta, c.gamma, theta, (alpha + c.gamma) / 3, (beta + c.gamma) / 3,
-        gaps["alpha"], gaps["beta"], gaps["gamma"], inverse["alpha"], inverse["beta"], inverse["gamma"],
+        1 / temperature,
+        alpha,
+        beta,
+        c.gamma,
+        theta,
+        (alpha + c.gamma) / 3,
+        (beta + c.gamma) / 3,
+        gaps["alpha"],
+        gaps["beta"],
+        gaps["gamma"],
+        inverse["alpha"],
+        inverse["beta"],
+        inverse["gamma"],
         *(float(gap == 0) for gap in gaps.values()),
-        whole, 1 / whole if whole else 0.0, c.first, c.second,
-        *c.top_positive, *c.top_negative, *c.larger_positive, *c.larger_negative,
-        1 / alpha / c.gamma if alpha > 0 and c.gamma > 0 else infinite, -1 / alpha if alpha > 0 else 0.0,
-        1 / beta / c.gamma if beta > 0 and c.gamma > 0 else infinite, 1 / alpha if beta == 0 and alpha > 0 else 0.0,
+        whole,
+        1 / whole if whole else 0.0,
+        c.first,
+        c.second,
+        *c.top_positive,
+        *c.top_negative,
+        *c.larger_positive,
+        *c.larger_negative,
+        1 / alpha / c.gamma if alpha > 0 and c.gamma > 0 else infinite,
+        -1 / alpha if alpha > 0 else 0.0,
+        1 / beta / c.gamma if beta > 0 and c.gamma > 0 else infinite,
+        1 / alpha if beta == 0 and alpha > 0 else 0.0,
         1 / beta if beta > 0 and c.gamma == 0 else 0.0,
         *(factor / math.factorial(n + 2) for n, factor in enumerate(c.series_positive, start=2)),
-    ]  # fmt: skip
+    ]
     return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)
 
 
@@ -148,9 +191,7 @@ def first_order(w: torch.Tensor, k: Scalars, name: str) -> torch.Tensor:
     return (w * getattr(k, f"{name}_is_zero")).addcmul_(expm1_negative_(w * -gap), -inverse)
 
 
-def weighted_second_order(
-    delta: torch.Tensor, s: torch.Tensor, t: torch.Tensor, k: Scalars, pattern: Pattern
-) -> torch.Tensor:
+def weighted_second_order(delta: torch.Tensor, s: torch.Tensor, t: torch.Tensor, k: Scalars, pattern: Pattern) -> torch.Tensor:
     """δ² exp[γt, αs+βt, γs] for δ = s − t: what a class adds to the divergence; never negative.
 
     Far apart, the difference of two first-order ones relative to the top node; close together, the series about the

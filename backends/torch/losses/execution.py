@@ -17,11 +17,11 @@ import torch
 
 from .rows import DEFINITIONS, value_and_gradient
 
-#: fewer elements than this run eagerly: compiling takes seconds, and one call saves less than a millisecond
+# fewer elements than this run eagerly: compiling takes seconds, and one call saves less than a millisecond
 COMPILE_FROM = 1 << 18
-#: elements of a block of rows: on a CPU it stays in the last-level cache, on a GPU it bounds the temporaries
+# elements of a block of rows: on a CPU it stays in the last-level cache, on a GPU it bounds the temporaries
 BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
-#: the same for eager code on a CPU, whose many temporaries should stay in the cache and be reused by the allocator
+# the same for eager code on a CPU, whose many temporaries should stay in the cache and be reused by the allocator
 EAGER_BLOCK_ELEMENTS = 1 << 19
 
 _eager_because: str | None = "ABKD_TORCH_COMPILE=0" if os.environ.get("ABKD_TORCH_COMPILE") == "0" else None
@@ -103,9 +103,14 @@ def _all_finite(student: torch.Tensor, teacher: torch.Tensor) -> bool:
 
 
 def run_rows(
-    divergence: str, parameters: Sequence[float], student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor,
-    temperature: float, with_gradient: bool,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    divergence: str,
+    parameters: Sequence[float],
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    weight: torch.Tensor,
+    temperature: float,
+    with_gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Value `[rows]` and weighted gradient `[rows, classes]` of all rows, block by block.
 
     Args:

@@ -79,7 +79,7 @@ def _centred(rows: Rows, k: Scalars, pattern: Pattern) -> torch.Tensor:
     return with_sign_of_(size.mul_(first_order(distance, k, "alpha")), difference)
 
 
-#: a class whose q^(γ−1) is within this, in logarithms, of the top class's is as good as tied with it
+# a class whose q^(γ−1) is within this, in logarithms, of the top class's is as good as tied with it
 _TIED = 0.0625
 
 
@@ -88,8 +88,7 @@ def _centred_generally(rows: Rows, k: Scalars) -> torch.Tensor:
     s, t, q = rows.s, rows.t, rows.q
     delta = rows.relative - rows.shift
     exponent = Mask(torch.gt, delta, 0.0).pick_(
-        combination(k.larger_s_positive, s, k.larger_t_positive, t),
-        combination(k.larger_s_negative, s, k.larger_t_negative, t),
+        combination(k.larger_s_positive, s, k.larger_t_positive, t), combination(k.larger_s_negative, s, k.larger_t_negative, t)
     )
     ratio = _top_ratio(rows, k)
     tied = (t > -_TIED / (k.gamma - 1).abs() - rows.log_partition) & (rows.top > -math.inf)
@@ -113,9 +112,14 @@ def _signed(step: torch.Tensor, exponent: torch.Tensor, k: Scalars) -> torch.Ten
 
 
 def _parts_of_tied(
-    relative: torch.Tensor, s: torch.Tensor, t: torch.Tensor, top: torch.Tensor, shift: torch.Tensor,
-    log_partition: torch.Tensor, k: Scalars,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    relative: torch.Tensor,
+    s: torch.Tensor,
+    t: torch.Tensor,
+    top: torch.Tensor,
+    shift: torch.Tensor,
+    log_partition: torch.Tensor,
+    k: Scalars,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Where q_k^(γ−1) and q_j^(γ−1) are all but the same, h_k and (h_j/q_j) q_k may cancel to their last digits.
 
     With x = (γ−1)(t_k − t_j) their difference is q_k^γ (e^(αδ_k) − e^(αδ_j))/α + (e^x − 1)(h_j/q_j) q_k: returned are

@@ -11,10 +11,10 @@ import torch
 
 from .divided_differences import expm1_negative
 
-#: below it a series takes over; its last power, by type
+# below it a series takes over; its last power, by type
 _THETA = 0.5
 _LAST = {torch.float32: 8, torch.float64: 15}
-#: above it e^x is not used, log(a + b e^x) is x + log(b + a e^−x)
+# above it e^x is not used, log(a + b e^x) is x + log(b + a e^−x)
 _FAR = 60.0
 
 

@@ -65,14 +65,21 @@ class Definition(NamedTuple):
     row_parameters: Callable[..., torch.Tensor] | None = None
 
 
-#: every divergence by name: what travels through a compiled graph is the name
+# every divergence by name: what travels through a compiled graph is the name
 DEFINITIONS: dict[str, Definition] = {}
 
 
 def value_and_gradient(
-    definition: Definition, student: torch.Tensor, teacher: torch.Tensor, weight: torch.Tensor, values: torch.Tensor,
-    row_parameters: torch.Tensor | None, pattern: Any, with_gradient: bool = True, out: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    definition: Definition,
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    weight: torch.Tensor,
+    values: torch.Tensor,
+    row_parameters: torch.Tensor | None,
+    pattern: Any,
+    with_gradient: bool = True,
+    out: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Evaluate rows of logits.
 
     Args:
@@ -91,9 +98,8 @@ def value_and_gradient(
         with respect to the student's logits `[rows, classes]` in the student's type (None without gradient).
     """
     rows, poison = compare_rows(
-        student.to(values.dtype), teacher.to(values.dtype), values[0], finite=pattern.finite,
-        with_gradient=with_gradient,
-    )  # fmt: skip
+        student.to(values.dtype), teacher.to(values.dtype), values[0], finite=pattern.finite, with_gradient=with_gradient
+    )
     terms, slopes = definition.classes(rows, values, row_parameters, pattern)
     value = terms.sum(-1) + poison[:, 0]
     value = torch.where(weight == 0, 0.0, value)
@@ -115,9 +121,8 @@ def _may_hold(condition: torch.Tensor) -> bool:
 
 
 def compare_rows(
-    z_s: torch.Tensor, z_t: torch.Tensor, inverse_temperature: torch.Tensor | float, *, finite: bool,
-    with_gradient: bool = True,
-) -> tuple[Rows, torch.Tensor]:  # fmt: skip
+    z_s: torch.Tensor, z_t: torch.Tensor, inverse_temperature: torch.Tensor | float, *, finite: bool, with_gradient: bool = True
+) -> tuple[Rows, torch.Tensor]:
     """Compare two sets of logits `[rows, classes]` of the computing type.
 
     Args:
@@ -171,9 +176,14 @@ def _difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 
 def _relative_logits(
-    z_s: torch.Tensor, z_t: torch.Tensor, max_s: torch.Tensor, max_t: torch.Tensor,
-    no_s: torch.Tensor | None, no_t: torch.Tensor | None, inverse_temperature: torch.Tensor | float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    z_s: torch.Tensor,
+    z_t: torch.Tensor,
+    max_s: torch.Tensor,
+    max_t: torch.Tensor,
+    no_s: torch.Tensor | None,
+    no_t: torch.Tensor | None,
+    inverse_temperature: torch.Tensor | float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits less their row's maximum, over the temperature (student, teacher), and their difference to the last digit.
 
     Where one of them is −inf both are the other one, where both are, 0; the caller puts the absent classes in.

@@ -7,10 +7,16 @@ from .. import divergences
 
 
 def sequence_loss(
-    student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor, *,
-    divergence: str = "forward_kl", reduction: str = "token_mean", temperature: float = 1.0, ignore_index: int = -100,
+    student_logits: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    divergence: str = "forward_kl",
+    reduction: str = "token_mean",
+    temperature: float = 1.0,
+    ignore_index: int = -100,
     **parameters: float,
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """A divergence of the catalogue over the tokens whose label is not `ignore_index`.
 
     Args:

@@ -130,8 +130,7 @@ def _stages(spec: ModelSpec, module: type[nn.Module]) -> list[nn.Sequential]:
     """The blocks of a residual network, stage by stage."""
     blocks = residual_blocks(spec)
     return [
-        nn.Sequential(*(module(block) for block in blocks if block.stage == stage))
-        for stage in range(len(spec.widths) - 1)
+        nn.Sequential(*(module(block) for block in blocks if block.stage == stage)) for stage in range(len(spec.widths) - 1)
     ]
 
 
@@ -169,7 +168,7 @@ def build_model(spec: ModelSpec) -> nn.Module:
     return FAMILIES[spec.family](spec)
 
 
-#: convolutions whose output goes into a normalisation and nowhere else
+# convolutions whose output goes into a normalisation and nowhere else
 _FOLDABLE: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     _Stage: (("conv", "bn"),),
     _BasicBlock: (("conv1", "bn1"), ("conv2", "bn2")),

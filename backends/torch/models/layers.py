@@ -35,9 +35,7 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         count = x.numel() // x.shape[1]
         if count < 2:
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}; in training, batch normalisation needs two values a channel"
-            )
+            raise ValueError(f"x has shape {tuple(x.shape)}; in training, batch normalisation needs two values a channel")
         out, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps)
         with torch.no_grad():
             self.num_batches_tracked.add_(1)

@@ -27,7 +27,5 @@ def load_weights(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
 def export_weights(model: nn.Module) -> dict[str, np.ndarray]:
     """Every parameter and running statistic by name."""
     return {
-        name: value.detach().cpu().numpy().copy()
-        for name, value in model.state_dict().items()
-        if not name.endswith(COUNTER)
+        name: value.detach().cpu().numpy().copy() for name, value in model.state_dict().items() if not name.endswith(COUNTER)
     }

@@ -40,9 +40,7 @@ def export_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.
     return tensors, plain
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]
-) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]) -> None:
     """Put back what `export_optimizer` gave; tensors are converted to the parameters' types by PyTorch."""
     state: dict[int, dict[str, Any]] = {}
     for key, value in (*tensors.items(), *plain["numbers"].items()):

@@ -81,12 +81,27 @@ def train_student(
 
     Source: Eq. 7 of Wang et al., "ABKD", ICML 2025, and the methods' own.
     """
-    objective = resolve(method, alpha=alpha, beta=beta, temperature=temperature, distill_weight=distill_weight,
-                        hard_weight=hard_weight, **parameters)  # fmt: skip
+    objective = resolve(
+        method,
+        alpha=alpha,
+        beta=beta,
+        temperature=temperature,
+        distill_weight=distill_weight,
+        hard_weight=hard_weight,
+        **parameters,
+    )
     plan = Plan(
-        objective, batches, rate_schedule(learning_rate, optimizer), epochs, progress, on_epoch, checkpoint,
-        checkpoint_every, checkpoint_steps, fingerprint,
-    )  # fmt: skip
+        objective,
+        batches,
+        rate_schedule(learning_rate, optimizer),
+        epochs,
+        progress,
+        on_epoch,
+        checkpoint,
+        checkpoint_every,
+        checkpoint_steps,
+        fingerprint,
+    )
     optimizer = optimizer or sgd(student.parameters(), momentum=momentum, weight_decay=weight_decay)
     run = _Run(check_teacher(objective, teacher), student, objective, optimizer, check_precision(precision))
     return loop.train(run, student, plan)
@@ -96,9 +111,13 @@ class _Run:
     """A training's state: the student's and the optimizer's own tensors."""
 
     def __init__(
-        self, teacher: nn.Module | None, student: nn.Module, objective: Objective, optimizer: torch.optim.Optimizer,
+        self,
+        teacher: nn.Module | None,
+        student: nn.Module,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
         precision: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._teacher, self._student, self._optimizer, self._precision = teacher, student, optimizer, precision
         self._device = next(student.parameters()).device
         self._loss = training_loss(objective)

@@ -24,19 +24,17 @@ _TRAINING: Values = {
     "pad": Value(4, PAPER),
     "flip": Value(True, PAPER),
 }
-#: the same with a schedule that fits into minutes: one cycle of a cosine with a warm-up of one epoch
-_SHORT: Values = {
-    name: value for name, value in _TRAINING.items() if name not in ("milestones", "decay")
-} | {"schedule": Value("cosine"), "learning_rate": Value(0.1)}  # fmt: skip
+# the same with a schedule that fits into minutes: one cycle of a cosine with a warm-up of one epoch
+_SHORT: Values = {name: value for name, value in _TRAINING.items() if name not in ("milestones", "decay")} | {
+    "schedule": Value("cosine"),
+    "learning_rate": Value(0.1),
+}
 _SMALL: Values = _SHORT | {"epochs": Value(15), "warm_up_steps": Value(78)}
 _SMOKE: Values = _SHORT | {"epochs": Value(5), "warm_up_steps": Value(12), "learning_rate": Value(0.05)}
 
 _UNPUBLISHED = DECLARED + "; not published for ABKD on other pairs, as for resnet56 → resnet20"
 _POINT: Values = {"alpha": Value(0.8, ABKD_SCRIPT), "beta": Value(0.3, ABKD_SCRIPT)}
-_VARIANT_POINT: Values = {
-    "alpha": Value(0.8, DECLARED + ", as ABKD"),
-    "beta": Value(0.3, DECLARED + ", as ABKD"),
-}
+_VARIANT_POINT: Values = {"alpha": Value(0.8, DECLARED + ", as ABKD"), "beta": Value(0.3, DECLARED + ", as ABKD")}
 _DKD: Values = {
     "temperature": Value(4.0, DKD_PAPER),
     "target_weight": Value(1.0, DKD_PAPER),
@@ -60,7 +58,7 @@ _KD: Values = {
     "distill_weight": Value(2.0, ABKD_SCRIPT),
     "hard_weight": Value(1.0, ABKD_SCRIPT),
 }
-#: divergences without T² that no published recipe for images has
+# divergences without T² that no published recipe for images has
 _AS_ABKD: Values = {
     "temperature": Value(4.0, DECLARED + ", as abkd"),
     "distill_weight": Value(32.0, DECLARED + ", as abkd"),
@@ -68,14 +66,18 @@ _AS_ABKD: Values = {
 }
 _AS_KD = {name: Value(value.value, DECLARED + ", as kd") for name, value in _KD.items()}
 
-#: weight of DKD's second term where it is not 2
-_NON_TARGET_WEIGHTS = {
-    "resnet32x4:resnet8x4": 8.0, "wrn-40-2:wrn-16-2": 6.0, "wrn-40-2:wrn-40-1": 6.0, "vgg13:vgg8": 6.0,
-}  # fmt: skip
+# weight of DKD's second term where it is not 2
+_NON_TARGET_WEIGHTS = {"resnet32x4:resnet8x4": 8.0, "wrn-40-2:wrn-16-2": 6.0, "wrn-40-2:wrn-40-1": 6.0, "vgg13:vgg8": 6.0}
 PAIRS = (
-    "wrn-40-2:wrn-16-2", "wrn-40-2:wrn-40-1", "resnet56:resnet20", "resnet110:resnet20", "resnet110:resnet32",
-    "resnet110:resnet44", "resnet32x4:resnet8x4", "vgg13:vgg8",
-)  # fmt: skip
+    "wrn-40-2:wrn-16-2",
+    "wrn-40-2:wrn-40-1",
+    "resnet56:resnet20",
+    "resnet110:resnet20",
+    "resnet110:resnet32",
+    "resnet110:resnet44",
+    "resnet32x4:resnet8x4",
+    "vgg13:vgg8",
+)
 DKD_METHODS, LSD_METHODS = ("dkd", "abdkd"), ("lsd", "ablsd")
 
 
@@ -94,10 +96,7 @@ def _of_pairs() -> dict[tuple[str, str], Values]:
     for pair, weight in _NON_TARGET_WEIGHTS.items():
         found |= {(pair, method): {"non_target_weight": Value(weight, DKD_PAPER)} for method in DKD_METHODS}
     for method in LSD_METHODS:
-        found["resnet110:resnet20", method] = {
-            "temperature": Value(4.0, LSD_PAPER),
-            "distill_weight": Value(12.0, LSD_PAPER),
-        }
+        found["resnet110:resnet20", method] = {"temperature": Value(4.0, LSD_PAPER), "distill_weight": Value(12.0, LSD_PAPER)}
     return found
 
 
@@ -109,12 +108,9 @@ METHODS: dict[str, Values] = {
     "lsd": _LSD,
     "ttm": _TTM,
     "wttm": _TTM,
-    "dist": {
-        "temperature": Value(4.0, DIST_PAPER),
-        "distill_weight": Value(1.0),
-        "hard_weight": Value(1.0),
-    },
-    "abkd": _POINT | {
+    "dist": {"temperature": Value(4.0, DIST_PAPER), "distill_weight": Value(1.0), "hard_weight": Value(1.0)},
+    "abkd": _POINT
+    | {
         "temperature": Value(4.0, ABKD_SCRIPT),
         "distill_weight": Value(32.0, ABKD_SCRIPT),
         "hard_weight": Value(1.0, ABKD_SCRIPT),
@@ -123,7 +119,7 @@ METHODS: dict[str, Values] = {
     "ablsd": _VARIANT_POINT | _LSD,
     "abttm": _VARIANT_POINT | _TTM,
     **dict.fromkeys(("jsd", "tvd", "wsd", "skew-kl", "skew-rkl", "akl", "bdkd", "alphanet"), _AS_ABKD),
-}  # fmt: skip
+}
 
 _PAPERS = ("sft", "kd", "dkd", "lsd", "ttm", "wttm", "dist", "abkd", "abdkd", "ablsd", "abttm")
 _COMPARED = ("sft", "kd", "abkd", "abdkd")

@@ -30,11 +30,7 @@ RECIPES = DatasetRecipes(
             "distill_weight": Value(2.0, ABKD_SCRIPT),
             "hard_weight": Value(1.0, ABKD_SCRIPT),
         },
-        "rkld": {
-            "temperature": Value(4.0, _AS_KD),
-            "distill_weight": Value(2.0, _AS_KD),
-            "hard_weight": Value(1.0, _AS_KD),
-        },
+        "rkld": {"temperature": Value(4.0, _AS_KD), "distill_weight": Value(2.0, _AS_KD), "hard_weight": Value(1.0, _AS_KD)},
         "abkd": {
             # of the example that the harness leads with; its guide for images is α .8–1 and β .1–.2
             "alpha": Value(0.8),

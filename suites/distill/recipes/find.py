@@ -9,16 +9,16 @@ from typing import Any
 from suites.distill.recipes import cifar100, digits
 from suites.distill.recipes.recipe import PAPER, DatasetRecipes, Recipe, Value
 
-#: by data set; a data set takes part in distillation once it is here
+# by data set; a data set takes part in distillation once it is here
 RECIPES: dict[str, DatasetRecipes] = {"digits": digits.RECIPES, "cifar100": cifar100.RECIPES}
-#: the data set of a command that names neither one nor a pair, by scale
+# the data set of a command that names neither one nor a pair, by scale
 DEFAULT_DATASETS = {"smoke": "digits", "small": "cifar100", "paper": "cifar100"}
-#: point of the loss suite where the user names none: of the example that the harness leads with
+# point of the loss suite where the user names none: of the example that the harness leads with
 DEFAULT_ALPHA, DEFAULT_BETA = 0.8, 0.2
-#: seed of the one teacher that all students of a pair and scale learn from
+# seed of the one teacher that all students of a pair and scale learn from
 TEACHER_SEED = 0
 
-#: the trainings that backends are compared on step by step: short, and gentle enough that rounding does not grow
+# the trainings that backends are compared on step by step: short, and gentle enough that rounding does not grow
 TRACE_STEPS = 20
 TRACE = {
     "epochs": Value(1),
@@ -29,9 +29,9 @@ TRACE = {
     "weight_decay": Value(5e-4, PAPER),
     "schedule": Value("cosine"),
 }
-#: Deep networks that nobody has trained give large logits: from resnet56 a first loss of 73. At the rate above rounding
-#: of float64 then reaches a percent of the loss within 15 steps; at this one it stays below 1e-14, while the loss falls
-#: to half.
+# Deep networks that nobody has trained give large logits: from resnet56 a first loss of 73. At the rate above rounding
+# of float64 then reaches a percent of the loss within 15 steps; at this one it stays below 1e-14, while the loss falls
+# to half.
 GENTLER = {"cifar100": {"learning_rate": Value(1e-4)}}
 TRACE_TEACHER_SEED = 1000
 TRACE_IMAGES = 16
@@ -85,9 +85,7 @@ def method_values(dataset: str, pair: str, method: str, scale: str) -> dict[str,
     return entry.methods[method] | entry.pairs.get((pair, method), {}) | entry.scaled.get((scale, method), {})
 
 
-def student_recipe(
-    dataset: str, scale: str, pair: str, method: str, overrides: Mapping[str, Any]
-) -> Recipe:  # fmt: skip
+def student_recipe(dataset: str, scale: str, pair: str, method: str, overrides: Mapping[str, Any]) -> Recipe:
     """Recipe of a student.
 
     Args:

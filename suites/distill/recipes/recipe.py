@@ -6,7 +6,7 @@ from typing import Any
 
 DECLARED = "declared by this project"
 PAPER = "CIFAR-100 recipe of the ABKD paper"
-#: for resnet56 → resnet20: KD with weights 1 and 2, ABKD with α .8, β .3 and weight 32, both at temperature 4
+# for resnet56 → resnet20: KD with weights 1 and 2, ABKD with α .8, β .3 and weight 32, both at temperature 4
 ABKD_SCRIPT = "published code of ABKD, CIFAR-100 script"
 
 
@@ -43,9 +43,7 @@ class Recipe:
 
     def plain(self) -> dict[str, Any]:
         """The numbers alone, for keys and records."""
-        return {name: entry.value for name, entry in self.values.items()} | (
-            {"steps": self.steps} if self.steps else {}
-        )
+        return {name: entry.value for name, entry in self.values.items()} | ({"steps": self.steps} if self.steps else {})
 
     def sources(self) -> dict[str, str]:
         """Where each number comes from."""

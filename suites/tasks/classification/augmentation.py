@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from suites.streams import raw_stream
 
-#: bits of a 64-bit word that each of an image's two offsets is made from; the last bit left is the flip
+# bits of a 64-bit word that each of an image's two offsets is made from; the last bit left is the flip
 OFFSET_BITS = 31
 
 
@@ -88,7 +88,9 @@ def _windows(images: np.ndarray, pad: int, draws: Draws) -> np.ndarray:
     places = 2 * pad + 1
     # a crop's row is one stretch of memory, so it is one axis of the view
     view = as_strided(
-        padded, (count, places, places, height, width * channels),
-        (by_image, by_row, by_column, by_row, by_channel), writeable=False,
-    )  # fmt: skip
+        padded,
+        (count, places, places, height, width * channels),
+        (by_image, by_row, by_column, by_row, by_channel),
+        writeable=False,
+    )
     return view[np.arange(count), draws.top, draws.left].reshape(count, height, width, channels)

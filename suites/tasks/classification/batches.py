@@ -11,7 +11,7 @@ from suites.datasets.dataset import ImageDataset
 from suites.streams import WORDS_PER_COUNT, raw_stream
 from suites.tasks.classification.augmentation import Augmentation
 
-#: order of an image's axes: as TensorFlow and JAX have it by default, and as PyTorch has it
+# order of an image's axes: as TensorFlow and JAX have it by default, and as PyTorch has it
 LAYOUTS = ("NHWC", "NCHW")
 PREFETCHED = 2
 
@@ -154,10 +154,7 @@ def evaluation_batches(
     if images.shape != part.images.shape or images.dtype != np.uint8:
         raise ValueError(f"images is {images.dtype} {images.shape}; uint8 {part.images.shape} is needed")
     return (
-        (
-            _inputs(dataset, images[first : first + batch_size], dtype, layout),
-            part.labels[first : first + batch_size],
-        )
+        (_inputs(dataset, images[first : first + batch_size], dtype, layout), part.labels[first : first + batch_size])
         for first in range(0, len(part), batch_size)
     )
 

@@ -17,11 +17,11 @@ from scipy.special import ndtri
 from suites.datasets.dataset import ImageDataset
 from suites.streams import WORDS_PER_COUNT, raw_stream
 
-#: of CIFAR-C; 1 is the mildest
+# of CIFAR-C; 1 is the mildest
 SEVERITIES = (1, 2, 3, 4, 5)
-#: measured after each training; declared by this project: the mildest, the middle and the strongest
+# measured after each training; declared by this project: the mildest, the middle and the strongest
 MEASURED_SEVERITIES = (1, 3, 5)
-#: images that are worked on at once, to keep memory small
+# images that are worked on at once, to keep memory small
 CHUNK = 500
 
 
@@ -59,9 +59,7 @@ class Corruption:
 
 
 CORRUPTIONS: dict[str, Corruption] = {
-    "gaussian_noise": Corruption(
-        (0.04, 0.06, 0.08, 0.09, 0.10), "standard deviation, of pixels scaled to [0, 1]", _noise
-    ),
+    "gaussian_noise": Corruption((0.04, 0.06, 0.08, 0.09, 0.10), "standard deviation, of pixels scaled to [0, 1]", _noise),
     "gaussian_blur": Corruption((0.4, 0.6, 0.7, 0.8, 1.0), "standard deviation of the kernel, in pixels", _blur),
     "contrast": Corruption((0.75, 0.5, 0.4, 0.3, 0.15), "factor on the distance from the channel's mean", _contrast),
 }
