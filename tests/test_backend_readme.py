@@ -1,4 +1,4 @@
-"""README's examples of own models and own loops run as they stand."""
+"""The examples of README and docs/losses.md run as they stand; `abkd` is the name under which `backends` is installed."""
 
 import importlib
 import re
@@ -9,16 +9,21 @@ from conftest import CHOSEN
 
 from reference.catalogue import DIVERGENCES
 
-TEXT = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
+ROOT = Path(__file__).parent.parent
+README, LOSSES = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/losses.md"))
+
+
+def blocks(text: str) -> list[str]:
+    """Python examples of a page, with the name that the package has in the clone."""
+    examples = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    return [re.sub(r"\babkd\.(torch|jax|tensorflow)\b", r"backends.\1", block) for block in examples]
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_readme_example_of_this_backend():
-    blocks = [block for block in BLOCKS if f"from backends.{CHOSEN} import" in block]
-    assert len(blocks) == 1
+    (block,) = (block for block in blocks(README) if f"from backends.{CHOSEN} import" in block)
     names = {}
-    exec(compile(blocks[0], "README.md", "exec"), names)
+    exec(compile(block, "README.md", "exec"), names)
     assert names["result"].status == "ok"
     assert names["result"].epoch_losses[-1] < names["result"].epoch_losses[0]
     assert float(names["loss"]) > 0
@@ -26,19 +31,19 @@ def test_readme_example_of_this_backend():
 
 def test_readme_example_of_the_catalogue(backend):
     """Written for one backend, it names functions that every backend has."""
-    (block,) = [block for block in BLOCKS if "from backends.torch.divergences import" in block]
+    (block,) = (block for block in blocks(LOSSES) if "from backends.torch.divergences import" in block)
     for module, names in re.findall(r"from backends\.torch\.(divergences|objectives) import (.*)", block):
         known = importlib.import_module(f"backends.{CHOSEN}.{module}")
         assert all(hasattr(known, name.strip()) for name in names.split(","))
     if CHOSEN == "torch":
         names = {}
-        exec(compile(block, "README.md", "exec"), names)
+        exec(compile(block, "losses.md", "exec"), names)
         assert float(names["loss"].detach()) > 0 and float(names["sequence"].detach()) > 0
         assert names["student"].grad.abs().max() > 0
 
 
-def test_readme_lists_every_divergence_and_objective(backend):
-    listed = set(re.findall(r"`([A-Za-z_]+)`", TEXT))
+def test_the_page_of_losses_lists_every_divergence_and_objective(backend):
+    listed = set(re.findall(r"`([A-Za-z_]+)`", LOSSES))
     objectives = vars(importlib.import_module(f"backends.{CHOSEN}.objectives"))
     assert set(DIVERGENCES) <= listed
     assert {name for name in objectives if name.endswith("_loss") and not name.startswith("_")} <= listed
