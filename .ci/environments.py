@@ -100,7 +100,7 @@ def shortcoming(place: Path, groups: dict[str, list[str]]) -> str:
         return f"its package {gone[0]} is gone"
     # what was not there from the beginning is not lost
     gone = [file for file in lost(there[name] for name in mark["packages"]) if file not in mark["lost"]]
-    return f"its file {gone[0]} is gone" if gone else ""
+    return f"its file {gone[0]} is gone or empty" if gone else ""
 
 
 def python(place: Path) -> Path:
@@ -116,21 +116,22 @@ def packages(place: Path) -> dict[str, Path]:
 
 
 def lost(folders: Iterable[Path]) -> list[str]:
-    """The files, by their packages' own lists, that are not there or empty; a fifth of a second for 30,000 of them."""
+    """Files of packages' own lists that are not there or were emptied; a fifth of a second for 30,000 of them."""
     found = []
     for folder in folders:
         try:
             with (folder / "RECORD").open(newline="", encoding="utf-8") as record:
                 listed = [(row[0], row[2]) for row in csv.reader(record) if "__pycache__" not in row[0]]
-        except OSError:
+        except (OSError, ValueError, IndexError, csv.Error):
+            listed = []
+        if not listed:
             found.append(f"{folder.name}/RECORD")
-            continue
         for file, size in listed:
             try:
-                empty = not os.stat(f"{folder.parent}/{file}").st_size and size not in ("", "0")
+                there = os.stat(f"{folder.parent}/{file}").st_size or size in ("", "0")
             except OSError:
-                empty = True
-            if empty:
+                there = False
+            if not there:
                 found.append(file)
     return found
 

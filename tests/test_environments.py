@@ -144,7 +144,7 @@ def test_a_damaged_environment_is_made_anew(clone):
     (packages,) = place.glob("lib/python*/site-packages")
     for damaged, reason in (
         (place / "bin" / "python", "its Python does not run"),
-        (packages / "toy", "its file toy/__init__.py is gone"),
+        (packages / "toy", "its file toy/__init__.py is gone or empty"),
         (packages / "toy-1.dist-info", "its package toy is gone"),
     ):
         shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
