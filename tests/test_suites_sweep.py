@@ -101,7 +101,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_command(tmp_path, cap
     with pytest.raises(SystemExit):
         command.main(["sweep", *GRID, "--ray", "--store", str(tmp_path)])
     said = capsys.readouterr().err
-    assert "'ray' is not installed" in said and "pip install '.[ray]'" in said
+    assert "'ray' is not installed" in said and "pip install --group ray" in said
 
 
 def test_proposals_depend_on_their_seed_alone_and_more_trials_add_to_them():

@@ -1,6 +1,6 @@
 """Weights as files: safetensors with PyTorch's names and layouts, which every backend reads and writes.
 
-Files need the package safetensors (in the extra `harness`). Such a file holds numbers only: reading one executes nothing.
+Files need the package safetensors (in the extra `checkpoints`). Such a file holds numbers only: reading one executes nothing.
 """
 
 import os

@@ -60,7 +60,7 @@ def check_installed() -> None:
         import mlflow.tracking  # noqa: F401
         import sqlalchemy.exc  # noqa: F401
     except ImportError as error:
-        raise TrackingError(f"MLflow is not installed here ({error}); `pip install '.[mlflow]'` does that.") from error
+        raise TrackingError(f"MLflow is not installed here ({error}); `pip install --group mlflow` does that.") from error
 
 
 def check_reachable(uri: str) -> None:

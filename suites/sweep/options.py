@@ -128,13 +128,13 @@ def _check_places(options: argparse.Namespace) -> None:
         raise ValueError(f"gpus-per-cell {options.gpus_per_cell!r} is not allowed; above 1 it is a number of whole GPUs")
     if options.workers is not None and options.ray is not None:
         raise ValueError(f"workers {options.workers!r} are processes of this machine; leave them out, or --ray")
-    for package, extra, needed in (
+    for package, group, needed in (
         ("optuna", "harness", options.sampler == "random" or options.early_stop),
         ("ray", "ray", options.ray),
     ):
         if needed and importlib.util.find_spec(package) is None:
             raise ValueError(
-                f"the package {package!r} is not installed: python -m pip install '.[{extra}]' from the clone, into the "
+                f"the package {package!r} is not installed: python -m pip install --group {group} in the clone, into the "
                 "environment of the backend (of nox: .nox/<backend>/bin/python)"
             )
 
