@@ -169,7 +169,7 @@ def _block(block: Block) -> str:
     if isinstance(block, Bullets):
         return "<ul>\n" + "\n".join(f"<li>{_marked(item)}</li>" for item in block.items) + "\n</ul>"
     if isinstance(block, Folded):
-        inside = "\n".join(_block(entry) for entry in block.blocks)
+        inside = "\n".join(_block(part) for part in block.blocks)
         return f"<details>\n<summary>{_marked(block.summary)}</summary>\n{inside}\n</details>"
     if isinstance(block, Picture):
         return _figure(block)
@@ -197,10 +197,10 @@ def _table(table: Table, cards: bool) -> str:
         for row in table.frame.itertuples(index=False, name=None)
     )
     note = f'<p class="note">{_marked(table.note)}</p>' if table.note else ""
-    place = 'class="cards"' if cards else 'class="wide" tabindex="0"'
+    attributes = 'class="cards"' if cards else 'class="wide" tabindex="0"'
     return (
         f"<h3>{_marked(table.title)}</h3>\n{note}\n"
-        f"<div {place}><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+        f"<div {attributes}><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
     )
 
 

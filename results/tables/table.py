@@ -68,13 +68,10 @@ class Table:
         )
 
 
-def grid(
-    entries: dict[tuple[str, str], str], rows: list[str], columns: list[str], row_name: str, empty: str = "—"
-) -> pandas.DataFrame:
-    """A frame with a named first column, from entries by (row, column)."""
-    return pandas.DataFrame(
-        [[row, *(entries.get((row, column), empty) for column in columns)] for row in rows], columns=[row_name, *columns]
-    )
+def grid(texts: dict[tuple[str, str], str], rows: list[str], columns: list[str], row_name: str) -> pandas.DataFrame:
+    """A frame with a named first column, from texts by (row, column); "—" where there is none."""
+    lines = [[row, *(texts.get((row, column), "—") for column in columns)] for row in rows]
+    return pandas.DataFrame(lines, columns=[row_name, *columns])
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
@@ -120,11 +117,11 @@ def format_of(path: str | None, wanted: str | None) -> str:
     """
     if wanted is not None or path is None or not Path(path).suffix:
         return wanted or "markdown"
-    found = [name for name, (_, suffix) in FORMATS.items() if suffix == Path(path).suffix.lower()]
-    if not found:
+    names = [name for name, (_, suffix) in FORMATS.items() if suffix == Path(path).suffix.lower()]
+    if not names:
         known = ", ".join(f"{suffix} ({name})" for name, (_, suffix) in FORMATS.items())
         raise ValueError(f"--output {path!r}: its suffix names no format; use one of {known}, or say --format.")
-    return found[0]
+    return names[0]
 
 
 def write(tables: Sequence[Table], form: str, path: str) -> list[Path]:
@@ -134,20 +131,20 @@ def write(tables: Sequence[Table], form: str, path: str) -> list[Path]:
         The files.
 
     Raises:
-        ValueError: the place cannot be written.
+        ValueError: the file or folder cannot be written.
     """
-    place = Path(path)
+    target = Path(path)
     try:
-        if form == "csv" and not place.suffix:
-            place.mkdir(parents=True, exist_ok=True)
-            written = [place / f"{slug(table.title)}.csv" for table in tables]
+        if form == "csv" and not target.suffix:
+            target.mkdir(parents=True, exist_ok=True)
+            written = [target / f"{slug(table.title)}.csv" for table in tables]
             for table, file in zip(tables, written, strict=True):
                 file.write_text(table.to_csv(), encoding="utf-8")
             return written
-        place.write_text(FORMATS[form][0](tables), encoding="utf-8")
+        target.write_text(FORMATS[form][0](tables), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"--output {path}: {error.strerror or error}. Name a place that can be written.") from error
-    return [place]
+    return [target]
 
 
 def slug(title: str) -> str:
