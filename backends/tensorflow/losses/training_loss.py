@@ -6,13 +6,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from ...common.arguments import IGNORED_LABEL
 from ...common.methods import Objective
 from .. import divergences, objectives
 from ..objectives import cross_entropy
 from .alpha_beta import pack_parameters, packed_ab_divergence
 from .rows import compute_type
 
-IGNORED_LABEL = -100
 _AB = "ab_divergence"
 
 
