@@ -10,7 +10,8 @@ from ...common.arguments import IGNORED_LABEL
 from ...common.methods import Objective
 from .. import divergences, objectives
 from ..objectives import cross_entropy
-from .alpha_beta import pack_parameters, packed_ab_divergence
+from .alpha_beta import packed_ab_divergence
+from .operands import pack
 from .rows import compute_type
 
 _AB = "ab_divergence"
@@ -21,7 +22,7 @@ def pack_numbers(objective: Objective) -> tf.Tensor:
     if objective.function != _AB:
         return tf.zeros([0], tf.float64)
     given = objective.parameters
-    return pack_parameters(given["alpha"], given["beta"], given["temperature"])
+    return pack(given["alpha"], given["beta"], given["temperature"])
 
 
 def signature(objective: Objective) -> tuple[Any, ...]:
