@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from ..arguments import IGNORED_LABEL
 from ..methods import Objective
 from . import checkpoints
 from .batches import batches_per_epoch, check_batches, epoch_batches, knows_epochs
@@ -21,7 +22,6 @@ from .result import TrainingResult
 
 # steps between two looks at the losses
 WINDOW = 50
-IGNORED_LABEL = -100
 PRECISIONS = ("float32", "bfloat16")
 
 

@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...common.arguments import check_label_shape, check_shapes
+from ...common.arguments import IGNORED_LABEL, check_label_shape, check_shapes
 from ...common.methods import Objective
 from .. import divergences, objectives
 from ..objectives import cross_entropy, objective
 from .operands import pack
 from .rows import compute_type
 
-IGNORED_LABEL = -100
 _AB = "ab_divergence"
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from ...common.arguments import IGNORED_LABEL
 from ...common.methods import Objective
 from .. import divergences, objectives
 from ..objectives import cross_entropy
-from .alpha_beta import pack_parameters, packed_ab_divergence
+from .alpha_beta import packed_ab_divergence
+from .operands import pack
 from .rows import compute_type
 
-IGNORED_LABEL = -100
 _AB = "ab_divergence"
 
 
@@ -21,7 +22,7 @@ def pack_numbers(objective: Objective) -> tf.Tensor:
     if objective.function != _AB:
         return tf.zeros([0], tf.float64)
     given = objective.parameters
-    return pack_parameters(given["alpha"], given["beta"], given["temperature"])
+    return pack(given["alpha"], given["beta"], given["temperature"])
 
 
 def signature(objective: Objective) -> tuple[Any, ...]:

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from ...common.arguments import check_label_shape
+from ...common.arguments import IGNORED_LABEL, check_label_shape
 from ...common.methods import Objective
 from .. import divergences, objectives
 from ..objectives import cross_entropy
 
-IGNORED_LABEL = -100
 Logits = torch.Tensor
 
 
@@ -66,6 +65,6 @@ def _selection(labels: torch.Tensor) -> torch.Tensor | None:
 
 def _cross_entropy(logits: Logits, labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     if mask is not None:
-        return cross_entropy(logits, labels, mask)
+        return cross_entropy(logits, labels)
     wide = logits if logits.dtype == torch.float64 else logits.float()
     return functional.cross_entropy(wide.reshape(-1, wide.shape[-1]), labels.reshape(-1).long())
