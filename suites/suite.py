@@ -6,6 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from suites import keys
 from suites.cell import Cell
 
@@ -13,6 +15,20 @@ if TYPE_CHECKING:
     from results.records.record import Record
     from results.records.store import Store
     from suites.selection import Selection
+
+# (epochs that a training has done, accuracy on the test images) → whether the training ends there as pruned
+Stop = Callable[[int, float], bool]
+# called with the share of a long cell, 0 to 1, that is done
+Report = Callable[[float], None]
+
+
+def never(epochs: int, accuracy: float) -> bool:
+    """A `Stop` that lets every training finish."""
+    return False
+
+
+def silent(share: float) -> None:
+    """A `Report` that nobody reads."""
 
 
 @dataclass
@@ -43,7 +59,25 @@ class CellStopped(Exception):
         self.status = status
 
 
-@dataclass
+@dataclass(frozen=True)
+class Teachers:
+    """Trained teachers that cells of one command learn from, each loaded once, by the key of its record.
+
+    Attributes:
+        models: the networks, as the backend has them.
+        test_logits: what they say of the test examples `[examples, classes]`.
+    """
+
+    models: dict[str, Any] = field(default_factory=dict)
+    test_logits: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def forget(self, key: str) -> None:
+        """A teacher has been trained anew."""
+        self.models.pop(key, None)
+        self.test_logits.pop(key, None)
+
+
+@dataclass(frozen=True)
 class Context:
     """What all cells of one command share.
 
@@ -58,10 +92,8 @@ class Context:
         description: the backend's `describe`.
         environment: hardware and library versions.
         teacher_weights: file that the user gave for the teacher.
-        stop: called with the epochs that the present training has done and its accuracy; True ends it there as pruned.
-        report: called with a share between 0 and 1 while a long cell runs.
         keep_students: whether the weights of a finished student are kept.
-        cache: things that cells of this command hand to each other.
+        teachers: those that have been loaded.
     """
 
     backend: str
@@ -74,10 +106,8 @@ class Context:
     description: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     teacher_weights: str | None = None
-    stop: Callable[[int, float], bool] = lambda epochs, accuracy: False
-    report: Callable[[float], None] = lambda share: None
     keep_students: bool = False
-    cache: dict[Any, Any] = field(default_factory=dict)
+    teachers: Teachers = field(default_factory=Teachers)
 
 
 @dataclass(frozen=True)
@@ -89,7 +119,8 @@ class Suite:
         cells: the cells of a selection, in the order in which they run.
         recipe: whatever else that is data decides a cell's result.
         sources: the files that compute a cell's result.
-        run: measures a cell; an exception makes the record "failed", a `CellStopped` gives its own status.
+        run: (cell, context, stop, report) → the outcome; an exception makes the record "failed", a `CellStopped` gives its
+            own status.
         guess_seconds: time that a cell takes on two cores, for the estimate where no record has it.
         refusal: (status, reason) where a cell cannot run, None where it can.
         side_by_side: whether cells may run in several processes at once, since no time of theirs is compared.
@@ -103,7 +134,7 @@ class Suite:
     cells: Callable[["Selection", Context], list[Cell]]
     recipe: Callable[[Cell, Context], dict[str, Any]]
     sources: Callable[[Cell], tuple[Path, ...]]
-    run: Callable[[Cell, Context], Outcome]
+    run: Callable[[Cell, Context, Stop, Report], Outcome]
     guess_seconds: Callable[[Cell], float]
     refusal: Callable[[Cell, Context], tuple[str, str] | None] = lambda cell, context: None
     side_by_side: bool = False
