@@ -2,23 +2,18 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from suites import keys
-from suites.agreement.suite import SUITE as AGREEMENT
 from suites.cell import Cell
-from suites.distill.suite import SUITE as DISTILL
-from suites.loss.suite import SUITE as LOSS
 from suites.selection import Selection
 from suites.suite import Context, Suite
-from suites.throughput.suite import SUITE as THROUGHPUT
 
 if TYPE_CHECKING:
     from results.records.record import Record
 
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (AGREEMENT, LOSS, DISTILL, THROUGHPUT)}
 # a record with another status is of a cell that is run again
 FINISHED = ("ok", "diverged")
 
@@ -57,13 +52,19 @@ class PlannedCell:
         return f"{self.cell.label} {self.note}".strip()
 
 
-def make_plan(selection: Selection, context: Context) -> list[PlannedCell]:
-    """Look up every cell of a selection in the store."""
+def make_plan(suites: Mapping[str, Suite], selection: Selection, context: Context) -> list[PlannedCell]:
+    """Look up every cell of a selection in the store.
+
+    Args:
+        suites: by name, those that the selection names at least.
+        selection: what the user asked for.
+        context: what all cells share.
+    """
     times = earlier_times(context)
     return [
-        look_up(SUITES[name], cell, context, times)
+        look_up(suites[name], cell, context, times)
         for name in selection.suites
-        for cell in SUITES[name].cells(selection, context)
+        for cell in suites[name].cells(selection, context)
     ]
 
 

@@ -15,7 +15,7 @@ from suites import keys
 from suites.agreement import comparison, samples
 from suites.cell import DTYPES, Cell, options
 from suites.selection import Selection
-from suites.suite import Context, Outcome, Suite
+from suites.suite import Context, Outcome, Report, Stop, Suite
 
 
 def _cells(selection: Selection, context: Context) -> list[Cell]:
@@ -56,7 +56,7 @@ def _refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
     return None
 
 
-def _run(cell: Cell, context: Context) -> Outcome:
+def _run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
     """Compare golden cases and random rows; failed where an error is over its bound."""
     divergence = DIVERGENCES[cell.option("divergence")]
     total = len(compute.load(divergence.name, dtype=cell.dtype)) + samples.RANDOM_ROWS // samples.ROWS_AT_ONCE
@@ -68,7 +68,7 @@ def _run(cell: Cell, context: Context) -> Outcome:
 
     started = time.perf_counter()
     every = chain(samples.golden_samples(divergence, cell.dtype), samples.random_samples(divergence, cell.dtype))
-    found = comparison.compare(evaluate, cell.dtype, every, lambda done: context.report(done / total))
+    found = comparison.compare(evaluate, cell.dtype, every, lambda done: report(done / total))
     metrics = found.metrics() | {"time/total_s": time.perf_counter() - started}
     violations = found.violations()
     details = {"cells": found.cells, "worst": found.worst_rows(), "violations": violations}

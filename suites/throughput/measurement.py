@@ -8,7 +8,7 @@ import numpy as np
 
 from suites.cell import Cell
 from suites.running import isolated
-from suites.suite import Context, Outcome
+from suites.suite import Context, Outcome, Report, Stop
 from suites.throughput.problems import ROUNDS, Problem
 from suites.throughput.worker import HARNESS
 
@@ -19,7 +19,7 @@ LOADERS = ("plain, data loader",)
 RESAMPLES, CONFIDENCE = 4000, 0.95
 
 
-def run(cell: Cell, context: Context) -> Outcome:
+def run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
     """Measure a cell."""
     rounds, steps = ROUNDS[cell.scale]
     parameters = {name: value for name, value in cell.options if isinstance(value, (int, float))}
