@@ -11,6 +11,7 @@ import numpy as np
 from backends.common import methods, weight_files
 from backends.common.networks import convolutional
 from backends.common.training.loop import StopTraining
+from results import atomic
 from results.records import step_losses
 from suites import datasets
 from suites.cell import Cell
@@ -52,6 +53,13 @@ def has_products(record: "Record", context: Context) -> bool:
     if context.keep_students and record.status == "ok" and of_student:
         return "student" in record.artifacts and (context.store.path / record.artifacts["student"]).is_file()
     return record.cell.get("method") != cells.TEACHER or context.store.weights_path(record.key).is_file()
+
+
+def adopt(record: "Record", key: str, context: Context) -> None:
+    """A teacher's weights that another state of the code has trained count as those of `key`."""
+    weights = context.store.weights_path(record.key)
+    if record.cell.get("method") == cells.TEACHER and weights.is_file():
+        atomic.write(context.store.weights_path(key), weights.read_bytes())
 
 
 def _teacher(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
