@@ -10,7 +10,7 @@ in it.
 import ast
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
@@ -55,19 +55,19 @@ _FILLED_IN = "{}"
 _HARNESS = "harness"
 
 
-def code(entries: Iterable[str | Callable], backend: str, words: Iterable[str]) -> dict[str, str]:
+def code(entries: Iterable[str | Callable], backend: str, words: Collection[str]) -> dict[str, str]:
     """Digest of each file that computes a result, by its path in the clone.
 
     Args:
         entries: names of modules, or functions of modules, to start from.
         backend: whose files are used; others are not followed.
-        words: by which tables' rows are looked up, such as the cell's method.
+        words: by which rows of tables are looked up, such as the cell's method.
 
     Raises:
         ValueError: something is imported, or asked of the harness, that is not there.
     """
     starts = tuple(entry if isinstance(entry, str) else _file_of(entry) for entry in entries)
-    return dict(_code(starts, backend, frozenset(words)))
+    return dict(_code(starts, backend, frozenset(words).union(map(repr, words))))
 
 
 def _file_of(function: Callable) -> str:
@@ -77,14 +77,20 @@ def _file_of(function: Callable) -> str:
 
 @cache
 def _code(entries: tuple[str, ...], backend: str, words: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    reached = [read(path) for path in walk(entries, backend)]
+    mentioned = _mentioned(entries, backend, words)
+    reached = (read(path) for path in walk(entries, backend))
+    return tuple(sorted((source.name, source.digest(mentioned)) for source in reached))
+
+
+def _mentioned(entries: tuple[str, ...], backend: str, words: frozenset[str]) -> frozenset[str]:
+    """All words by which rows of tables are used: what a row that is used mentions is used too."""
     mentioned = words | _always_mentioned(entries, backend)
-    left = [statement for source in reached if source.is_table for statement in source.statements if statement.names]
-    # what a row that is used mentions is used too
+    tables = [source for source in map(read, walk(entries, backend)) if source.is_table]
+    left = [statement for source in tables for statement in source.statements if statement.names]
     while used := [statement for statement in left if not mentioned.isdisjoint(statement.names)]:
         left = [statement for statement in left if mentioned.isdisjoint(statement.names)]
         mentioned = mentioned.union(*(statement.words for statement in used))
-    return tuple(sorted((source.name, source.digest(mentioned)) for source in reached))
+    return mentioned
 
 
 @cache
@@ -167,8 +173,8 @@ class Statement:
     """A statement of a file, or a row of a table in it.
 
     Attributes:
-        names: what it does nothing but define, the row's own name; None where it does more.
-        words: names, attributes and strings in it, by which it may use other statements.
+        names: what it does nothing but define, the row's own name in quotation marks; None where it does more.
+        words: names, attributes and strings in it, the latter also in quotation marks, by which it may use other statements.
         text: its syntax tree.
     """
 
@@ -286,7 +292,7 @@ def _statements(node: ast.stmt, is_table: bool, reading: _Reading) -> Iterator[S
     rows = {id(row): name for row in ast.walk(node) if (name := _row_name(row))} if is_table and names else {}
     for row in ast.walk(node) if rows else ():
         if id(row) in rows:
-            yield _statement(row, frozenset((rows[id(row)],)), {}, reading)
+            yield _statement(row, frozenset((repr(rows[id(row)]),)), {}, reading)  # rows are looked up by strings
     yield _statement(node, names, rows, reading)
 
 
@@ -315,7 +321,7 @@ def _flatten(node: ast.AST, parts: list[str], words: set[str], left_out: dict[in
     if kind is ast.Constant:
         parts.append(repr(node.value))
         if isinstance(node.value, str):
-            words.add(node.value)
+            words.update((node.value, parts[-1]))
             reading.imports.update(dict.fromkeys(_imported(node, reading.package)))
         return
     if kind in (ast.JoinedStr, ast.Import, ast.ImportFrom):
