@@ -5,288 +5,44 @@ not usable, 130 interrupted.
 """
 
 import argparse
-import importlib.util
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import backends
-from backends.common import methods
-from backends.common.training.loop import PRECISIONS
-from reference import presets
 from results import command_line
-from suites import plan
-from suites.cell import DTYPES, SCALES
-from suites.distill import cells, teachers
-from suites.distill.recipes import find
+from results.records import environment
+from results.records.store import Store, StoreError
+from suites import arguments, plan, registry
 from suites.running import runner, workers
-from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Selection, check, check_choice
+from suites.selection import Selection
 from suites.suite import Context
-from suites.sweep import options as sweep_options
 from suites.sweep import plan as sweep_plan
 from suites.sweep import run as sweep_run
-from suites.sweep.space import Range
-
-if TYPE_CHECKING:
-    from results.records.store import Store
-
-# small networks gain nothing from more threads, and lose a lot where other processes want the cores too
-SMOKE_THREADS = 1
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command line's arguments."""
-    parser = command_line.Parser(
-        prog="python -m suites",
-        usage="%(prog)s [suite ...] [options]",
-        description="Measure a backend: agreement of the loss with the reference, its speed, and the distillation of "
-        "students. Lists (with commas) multiply. Finished cells are not run again.",
-    )
-    add = parser.add_argument
-    add(
-        "suites",
-        nargs="*",
-        metavar="suite",
-        help=f"{', '.join(SUITES)}: all of them where none is named; {', '.join(SUITES_ON_REQUEST)} where it is; {SWEEP} alone",
-    )
-    add("--backend", help=f"{', '.join(backends.BACKENDS)} (default: the one that is installed)")
-    add(
-        "--pair",
-        type=_list(str),
-        default=(),
-        metavar="TEACHER:STUDENT,…",
-        help=f"networks: resnet56:resnet20, wrn-40-2:wrn-16-2, …, or {', '.join(find.model_names())} (default: the data set's)",
-    )
-    add(
-        "--dataset",
-        type=_list(str),
-        default=(),
-        metavar="NAME,…",
-        help=f"{', '.join(find.RECIPES)} (default: the pair's, else the scale's)",
-    )
-    add("--method", type=_list(str), default=(), metavar="NAME,…", help=f"{', '.join(methods.METHODS)} (default: the recipe's)")
-    add(
-        "--alpha",
-        type=_numbers,
-        default=(),
-        metavar="A,…",
-        help="default: the recipe's; write --alpha=-0.5,0 where the first is negative; in a random sweep also LOW:HIGH",
-    )
-    add("--beta", type=_numbers, default=(), metavar="B,…", help="default: the recipe's")
-    add("--preset", type=_list(str), default=(), metavar="NAME,…", help=f"alpha and beta by name: {', '.join(presets.PRESETS)}")
-    add("--temperature", type=_numbers, default=(), metavar="T,…", help="default: the recipe's; 1 in the loss suite")
-    add(
-        "--distill-weight",
-        type=_numbers,
-        default=(),
-        metavar="W,…",
-        help="weight of the distillation term (default: the recipe's)",
-    )
-    add(
-        "--hard-weight",
-        type=_numbers,
-        default=(),
-        metavar="W,…",
-        help="weight of the labels' cross-entropy (default: the recipe's)",
-    )
-    add(
-        "--set",
-        type=_setting,
-        action="append",
-        default=[],
-        metavar="NAME=V,…",
-        dest="settings",
-        help="another parameter of a method, such as gamma=0.2 or non_target_weight=2,8",
-    )
-    add(
-        "--seeds",
-        type=_seeds,
-        default=(0, None),
-        metavar="N|FIRST:END",
-        help="seeds 0 to N − 1, or FIRST to END − 1 (default: from 0, as many as the recipe says)",
-    )
-    add(
-        "--scale",
-        default=SCALES[0],
-        help=f"{', '.join(SCALES)}: embedded data, real data and a short schedule, the paper's recipe (default %(default)s)",
-    )
-    add("--teacher-weights", metavar="FILE", help="safetensors of the teacher, which is then not trained")
-    add(
-        "--teacher-of",
-        metavar="BACKEND",
-        help="the teacher that this backend has trained in the same store, so that "
-        "students of several backends learn from the same weights",
-    )
-    add(
-        "--dtype",
-        type=_list(str),
-        default=(),
-        metavar="NAME,…",
-        help=f"{', '.join(DTYPES)} (default: all in agreement, float32 elsewhere)",
-    )
-    add(
-        "--precision",
-        type=_list(str),
-        default=(),
-        metavar="NAME,…",
-        help=f"{', '.join(PRECISIONS)}: what convolutions and dense layers of students (and of the teacher beside them) "
-        "compute in (default: float32)",
-    )
-    add(
-        "--repeats",
-        type=command_line.whole_number,
-        default=0,
-        metavar="N",
-        help="train each student N times more with the rows of each batch in another order: how far runs of one seed "
-        "lie apart (default: %(default)s)",
-    )
-    add("--device", default="auto", help="auto, cpu, or what the backend calls its accelerator (default %(default)s)")
-    add(
-        "--threads",
-        type=command_line.whole_number,
-        help=f"CPU threads (default: {SMOKE_THREADS} at scale smoke and with --ray, else all; all in the loss suite)",
-    )
-    add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
-    add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
-    add("--keep-students", action="store_true", help="keep the students' weights, in the store and in MLflow")
-    add("--plan", action="store_true", help="print what would be run, and stop")
-    sweep_options.add_arguments(parser)
-    return parser
-
-
-def _list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """Parser of a list with commas."""
-
-    def parse(text: str) -> tuple[Any, ...]:
-        words = [word.strip() for word in text.split(",") if word.strip()]
-        if not words:
-            raise argparse.ArgumentTypeError(f"{text!r} holds no value; write one, or several with commas")
-        try:
-            return tuple(dict.fromkeys(kind(word) for word in words))
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, such as 0.8 or 0.5,0.8") from error
-
-    return parse
-
-
-def _seeds(text: str) -> tuple[int, int | None]:
-    """Parser of N or FIRST:END: the first seed and how many there are."""
-    first, colon, end = text.rpartition(":")
-    numbers = [int(word) for word in (first or "0", end) if word.removeprefix("-").isdecimal()]
-    if len(numbers) < 2 or (colon and numbers[0] >= numbers[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} names no seeds; write 10, or 10:20 for 10 to 19")
-    return numbers[0], numbers[1] - numbers[0]
-
-
-def _numbers(text: str) -> tuple[float, ...] | Range:
-    """Parser of a list of numbers, or of a range low:high."""
-    if ":" not in text:
-        return _list(float)(text)
-    try:
-        return Range.read(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _setting(text: str) -> tuple[str, tuple[float, ...] | Range]:
-    """Parser of NAME=V,…"""
-    name, separator, values = text.partition("=")
-    if not (name.strip() and separator):
-        raise argparse.ArgumentTypeError(f"{text!r} does not read like NAME=VALUE, such as gamma=0.2")
-    return name.strip().replace("-", "_"), _numbers(values)
-
-
-def select(options: argparse.Namespace) -> Selection:
-    """The selection that the options name, checked.
-
-    Raises:
-        ValueError: a name or number is not known or not allowed.
-    """
-    sweep = sweep_options.take(options)
-    selection = Selection(
-        suites=tuple(dict.fromkeys(options.suites)) or SUITES,
-        backend=options.backend or installed_backend(),
-        precisions=options.precision,
-        repeats=options.repeats,
-        pairs=options.pair,
-        datasets=options.dataset,
-        methods=options.method,
-        alphas=options.alpha,
-        betas=options.beta,
-        temperatures=options.temperature,
-        presets=options.preset,
-        distill_weights=options.distill_weight,
-        hard_weights=options.hard_weight,
-        settings=tuple(options.settings),
-        scale=options.scale,
-        first_seed=options.seeds[0],
-        seeds=options.seeds[1],
-        dtypes=options.dtype,
-        teacher_weights=options.teacher_weights,
-        sweep=sweep,
-    )
-    check(selection)
-    if sweep is not None:
-        sweep_options.check_axes(selection)
-    if options.teacher_of is not None:
-        selection = replace(selection, teacher_weights=_teacher_of(options, selection))
-    cells.file_name(selection.teacher_weights)
-    if options.threads is not None and options.threads < 1:
-        raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1")
-    return selection
-
-
-def _teacher_of(options: argparse.Namespace, selection: Selection) -> str:
-    """The file that `--teacher-of` means."""
-    from results.records.store import Store
-
-    check_choice("teacher-of", options.teacher_of, backends.BACKENDS)
-    if options.teacher_weights is not None:
-        raise ValueError("teacher-of and teacher-weights both name a teacher; leave one of them out")
-    return str(teachers.weights_of(options.teacher_of, selection, Store(options.store)))
-
-
-def installed_backend() -> str:
-    """The only backend whose framework is installed.
-
-    Raises:
-        ValueError: there is none, or there are several.
-    """
-    found = [name for name in backends.BACKENDS if importlib.util.find_spec(name) is not None]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ValueError(
-            f"no backend is installed; run `nox -s {backends.BACKENDS[0]}` (or {', '.join(backends.BACKENDS[1:])})"
-        )
-    raise ValueError(f"backend is not given and several are installed; choose one of {', '.join(found)} with --backend")
-
-
-def prepare(selection: Selection, options: argparse.Namespace) -> Context:
-    """Check the store, load the backend and set it up.
+def prepare(selection: Selection, options: argparse.Namespace) -> tuple[Context, sweep_run.Execute]:
+    """Check the store, load the backend and set it up; what cells share, and what runs those of a sweep.
 
     Raises:
         results.records.store.StoreError: the store cannot be written.
         ModuleNotFoundError: the framework is not installed.
         ValueError: the device is not there.
     """
-    from results.records import environment
-    from results.records.store import Store
-
     store = Store(options.store)
     store.check_writable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes to itself, between the cells' lines
     harness = backends.load(selection.backend)
-    threads = options.threads or (SMOKE_THREADS if selection.scale == "smoke" or options.ray is not None else None)
+    small = selection.scale == "smoke" or options.ray is not None
+    threads = options.threads or (arguments.SMOKE_THREADS if small else None)
     if options.ray is not None:
         setup = workers.Setup(selection.backend, harness.__name__, threads, options.device, None, None, options.keep_students)
-        return ray_context(setup, selection, options, harness, store)
+        return join_cluster(setup, selection, options, harness, store)
     device = harness.set_up(threads=threads, device=options.device)
-    return Context(
+    context = Context(
         backend=selection.backend,
         harness=harness,
         store=store,
@@ -298,12 +54,14 @@ def prepare(selection: Selection, options: argparse.Namespace) -> Context:
         environment=environment.capture(),
         teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
+        accept_other_code=options.accept_other_code,
     )
+    return context, sweep_run.on_this_machine
 
 
-def ray_context(
-    setup: workers.Setup, selection: Selection, options: argparse.Namespace, harness: ModuleType, store: "Store"
-) -> Context:
+def join_cluster(
+    setup: workers.Setup, selection: Selection, options: argparse.Namespace, harness: ModuleType, store: Store
+) -> tuple[Context, sweep_run.Execute]:
     """Join the cluster; the context is that of its nodes, since this machine may have another device.
 
     Raises:
@@ -325,35 +83,34 @@ def ray_context(
         environment=surroundings,
         teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
+        accept_other_code=options.accept_other_code,
     )
-    context.cache[sweep_run.PLACE] = ray_cluster.RayPlace(context, setup, share)
-    return context
+    return context, ray_cluster.Cluster(setup, share)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(typed: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+    typed = sys.argv[1:] if typed is None else list(typed)
+    # what adds rows to the tables comes before this line: the parser's help texts name them
+    parser = arguments.build_parser()
+    options = parser.parse_args(typed)
     try:
-        return run(parser, options, arguments)
+        return run(parser, options, typed)
     finally:
         if options.ray is not None and "ray" in sys.modules:
             sys.modules["ray"].shutdown()  # leaves the cluster; one that was started for this command ends
 
 
-def run(parser: argparse.ArgumentParser, options: argparse.Namespace, arguments: Sequence[str]) -> int:
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace, typed: Sequence[str]) -> int:
     """Check the options, plan, run the plan and say how it went; returns the exit status."""
-    from results.records.store import StoreError
-
     try:
-        selection = select(options)
-        context = prepare(selection, options)
+        selection = arguments.select(options)
+        context, execute = prepare(selection, options)
     except (ValueError, StoreError, ModuleNotFoundError) as error:
         parser.error(str(error))
     try:
         sweep = None if selection.sweep is None else sweep_plan.make_plan(selection, context)
-        planned = plan.make_plan(selection, context) if sweep is None else sweep.cells
+        planned = plan.make_plan(registry.SUITES, selection, context) if sweep is None else sweep.cells
     except ValueError as error:
         parser.error(str(error))
     print(f"Backend {selection.backend} on {context.device}, scale {selection.scale}, records in {context.store.path}")
@@ -361,11 +118,14 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace, arguments:
     if options.plan:
         return 0
     try:
-        outcome = runner.run_plan(planned, context) if sweep is None else sweep_run.run_plan(sweep, context)
+        if sweep is None:
+            outcome = runner.run_plan(planned, context, runner.SideBySide(registry.measure))
+        else:
+            outcome = sweep_run.run_plan(sweep, context, execute)
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return finish(planned, sweep, outcome, context, options, arguments)
+    return finish(planned, sweep, outcome, context, options, typed)
 
 
 def finish(
@@ -374,23 +134,21 @@ def finish(
     outcome: runner.Run,
     context: Context,
     options: argparse.Namespace,
-    arguments: Sequence[str],
+    typed: Sequence[str],
 ) -> int:
     """Feed MLflow, say how it went and how to continue; returns the exit status."""
     from results.tracking import send
 
-    earlier = [entry.record for entry in planned if entry.record is not None]
+    earlier = [cell.record for cell in planned if cell.record is not None]
     if sweep is not None:
         print(sweep_run.summary(sweep, context))
     if not options.no_mlflow:
         print(send.send([*earlier, *outcome.records], context.store, [] if sweep is None else [sweep.name]))
-    counts: dict[str, int] = {}
-    for record in outcome.records:
-        counts[record.status] = counts.get(record.status, 0) + 1
+    counts = Counter(record.status for record in outcome.records)
     summary = ", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing to run"
     print(f"{summary}; {len(earlier)} were finished before. Records: {context.store.path / 'records'}")
     if outcome.interrupted:
-        command = shlex.join(["python", "-m", "suites", *arguments])
+        command = shlex.join(["python", "-m", "suites", *typed])
         print(f"Interrupted. Finished cells are kept; the same command continues with the others: {command}")
         return 130
     return 1 if any(record.status in runner.TROUBLE for record in outcome.records) else 0

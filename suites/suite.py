@@ -6,6 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from suites import keys
 from suites.cell import Cell
 
@@ -13,6 +15,20 @@ if TYPE_CHECKING:
     from results.records.record import Record
     from results.records.store import Store
     from suites.selection import Selection
+
+# (epochs that a training has done, accuracy on the test images) → whether the training ends there as pruned
+Stop = Callable[[int, float], bool]
+# called with the share of a long cell, 0 to 1, that is done
+Report = Callable[[float], None]
+
+
+def never(epochs: int, accuracy: float) -> bool:
+    """A `Stop` that lets every training finish."""
+    return False
+
+
+def silent(share: float) -> None:
+    """A `Report` that nobody reads."""
 
 
 @dataclass
@@ -43,7 +59,25 @@ class CellStopped(Exception):
         self.status = status
 
 
-@dataclass
+@dataclass(frozen=True)
+class Teachers:
+    """Trained teachers that cells of one command learn from, each loaded once, by the key of its record.
+
+    Attributes:
+        models: the networks, as the backend has them.
+        test_logits: what they say of the test examples `[examples, classes]`.
+    """
+
+    models: dict[str, Any] = field(default_factory=dict)
+    test_logits: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def forget(self, key: str) -> None:
+        """A teacher has been trained anew."""
+        self.models.pop(key, None)
+        self.test_logits.pop(key, None)
+
+
+@dataclass(frozen=True)
 class Context:
     """What all cells of one command share.
 
@@ -58,10 +92,9 @@ class Context:
         description: the backend's `describe`.
         environment: hardware and library versions.
         teacher_weights: file that the user gave for the teacher.
-        stop: called with the epochs that the present training has done and its accuracy; True ends it there as pruned.
-        report: called with a share between 0 and 1 while a long cell runs.
+        accept_other_code: whether records of the same cell, recipe and data count though other code has computed them.
         keep_students: whether the weights of a finished student are kept.
-        cache: things that cells of this command hand to each other.
+        teachers: those that have been loaded.
     """
 
     backend: str
@@ -74,10 +107,9 @@ class Context:
     description: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     teacher_weights: str | None = None
-    stop: Callable[[int, float], bool] = lambda epochs, accuracy: False
-    report: Callable[[float], None] = lambda share: None
+    accept_other_code: bool = False
     keep_students: bool = False
-    cache: dict[Any, Any] = field(default_factory=dict)
+    teachers: Teachers = field(default_factory=Teachers)
 
 
 @dataclass(frozen=True)
@@ -88,30 +120,37 @@ class Suite:
         name: what users type; also the folder of its records and the MLflow experiment.
         cells: the cells of a selection, in the order in which they run.
         recipe: whatever else that is data decides a cell's result.
-        sources: the files that compute a cell's result.
-        run: measures a cell; an exception makes the record "failed", a `CellStopped` gives its own status.
+        code: digests of the files that compute a cell's result, by `suites.sources.code`.
+        run: (cell, context, stop, report) → the outcome; an exception makes the record "failed", a `CellStopped` gives its
+            own status.
         guess_seconds: time that a cell takes on two cores, for the estimate where no record has it.
         refusal: (status, reason) where a cell cannot run, None where it can.
         side_by_side: whether cells may run in several processes at once, since no time of theirs is compared.
         timed: whether the cell is measured again when hardware or library versions have changed.
         has_products: whether what a finished cell left beside its record is still there.
         begun: (cell, key, context) → words on what an interrupted run of the cell has left, empty where it left nothing.
+        adopt: (record, key, context) → makes what the cell of an accepted record left count as that of `key`.
         clean_up: (key, context) → takes away what an unfinished cell would have gone on from.
     """
 
     name: str
     cells: Callable[["Selection", Context], list[Cell]]
     recipe: Callable[[Cell, Context], dict[str, Any]]
-    sources: Callable[[Cell], tuple[Path, ...]]
-    run: Callable[[Cell, Context], Outcome]
+    code: Callable[[Cell], Mapping[str, str]]
+    run: Callable[[Cell, Context, Stop, Report], Outcome]
     guess_seconds: Callable[[Cell], float]
     refusal: Callable[[Cell, Context], tuple[str, str] | None] = lambda cell, context: None
     side_by_side: bool = False
     timed: bool = False
     has_products: Callable[["Record", Context], bool] = lambda record, context: True
     begun: Callable[[Cell, str, Context], str] = lambda cell, key, context: ""
+    adopt: Callable[["Record", str, Context], None] = lambda record, key, context: None
     clean_up: Callable[[str, Context], None] = lambda key, context: None
+
+    def decided(self, cell: Cell, context: Context) -> keys.Decided:
+        """What decides the cell's result."""
+        return keys.Decided.by(cell, self.recipe(cell, context), self.code(cell), context.description)
 
     def key(self, cell: Cell, context: Context) -> str:
         """The cell's result key."""
-        return keys.result_key(cell, self.recipe(cell, context), self.sources(cell), context.description)
+        return self.decided(cell, context).key

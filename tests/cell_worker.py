@@ -9,13 +9,13 @@ import signal
 import sys
 from dataclasses import replace
 
-from suites import datasets
+from suites import datasets, registry
 from suites.cell import Cell
 from suites.datasets.dataset import Split
 from suites.distill import training
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Value
-from suites.plan import SUITES, PlannedCell
+from suites.plan import PlannedCell
 from suites.running import runner
 from suites.suite import Context
 
@@ -87,9 +87,9 @@ def student_cell(harness):
 
 def run(cell, context):
     """The cell's record, as a command would write it."""
-    suite = SUITES["distill"]
-    planned = PlannedCell(suite, cell, suite.key(cell, context), "", "run")
-    return runner.run_plan([planned], context, io.StringIO()).records[0]
+    suite = registry.SUITES["distill"]
+    planned = PlannedCell(suite, cell, suite.decided(cell, context), "", "run")
+    return runner.run_plan([planned], context, runner.SideBySide(registry.measure), io.StringIO()).records[0]
 
 
 if __name__ == "__main__":

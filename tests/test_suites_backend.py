@@ -11,13 +11,16 @@ import pytest
 from reference.catalogue import DIVERGENCES
 from results.records import step_losses
 from results.records.store import Store
+from suites import registry
 from suites.agreement import comparison, samples
 from suites.cell import Cell, options
 from suites.distill import cells
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Value
-from suites.plan import SUITES, PlannedCell
-from suites.running import isolated, machine, runner
+from suites.keys import Decided
+from suites.plan import PlannedCell
+from suites.registry import SUITES
+from suites.running import isolated, machine, measuring, runner
 from suites.selection import Selection
 from suites.suite import Context
 from suites.throughput import problems
@@ -39,7 +42,8 @@ def short(monkeypatch):
 
 def run(cell, context):
     suite = SUITES[cell.suite]
-    record = runner.run_cell(PlannedCell(suite, cell, suite.key(cell, context), "", "run"), context, "test")
+    planned = PlannedCell(suite, cell, suite.decided(cell, context), "", "run")
+    record = runner.record_of(planned, runner.run_cell(planned, context), context, "test")
     assert record.status == "ok", record.details.get("traceback", record.message)
     context.store.write(record)
     return record
@@ -59,11 +63,10 @@ def test_cells_without_timings_run_side_by_side_and_give_the_same(context):
         Cell("agreement", backend=context.backend, options=options(divergence=name), dtype="float64")
         for name in ("forward_kl", "squared_euclidean")
     ]
-    plan = [PlannedCell(SUITES["agreement"], cell, cell.option("divergence"), "", "run") for cell in chosen]
-    context.workers = 2
-    together = runner.run_plan(plan, context, io.StringIO())
+    plan = [PlannedCell(SUITES["agreement"], cell, Decided({}, cell.option("divergence")), "", "run") for cell in chosen]
+    together = runner.run_plan(plan, replace(context, workers=2), runner.SideBySide(registry.measure), io.StringIO())
     assert sorted(record.status for record in together.records) == ["ok", "ok"]
-    alone = runner.run_cell(plan[1], context, "test")
+    alone = runner.run_cell(plan[1], context).outcome
     beside = next(record for record in together.records if record.key == plan[1].key)
     for name in ("agreement/value_error", "agreement/gradient_error"):
         assert beside.metrics[name] == alone.metrics[name]
@@ -115,9 +118,8 @@ def test_a_training_that_is_to_stop_is_pruned_with_its_curves_up_to_there(contex
     teacher, *_, student = cells.cells(selection, context)
     run(teacher, context)
     asked = []
-    context.stop = lambda epochs, accuracy: asked.append((epochs, accuracy)) or True
-    planned = PlannedCell(SUITES["distill"], student, "key", "", "run")
-    record = runner.run_cell(planned, context, "test")
+    stop = lambda epochs, accuracy: asked.append((epochs, accuracy)) or True  # noqa: E731
+    record = measuring.measure(SUITES["distill"], student, context, stop).outcome
     assert record.status == "pruned" and "after 1 of 2 epochs" in record.message
     assert [len(curve) for curve in record.curves.values()] == [1, 1, 1]
     assert asked == [(1, record.curves["test/accuracy"][0])]

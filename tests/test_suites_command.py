@@ -17,7 +17,7 @@ from suites import keys
 from suites.cell import Cell
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Value
-from suites.running import runner
+from suites.running import progress
 
 SMALL = ["distill", "--backend", "torch", "--method", "sft,kd", "--seeds", "2", "--no-mlflow"]
 
@@ -317,13 +317,13 @@ def test_students_may_learn_from_the_teacher_of_another_backend(tmp_path, monkey
 
 def test_a_long_cell_says_how_much_time_it_still_takes(monkeypatch):
     now, output = [0.0], io.StringIO()
-    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
-    progress = runner.Progress(2, output)
-    progress.begin("distill kd seed 0")
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown = progress.Progress(2, output)
+    shown.begin("distill kd seed 0")
     # goes on from 40 %, at one percent a second
     for second in range(31):
         now[0] = 100.0 + second
-        progress.share(0.4 + second / 100)
+        shown.share(0.4 + second / 100)
     lines = output.getvalue().splitlines()
     assert lines[0] == "distill kd seed 0: 40% done"  # the first word comes before there is a pace
     assert lines[1:] == [f"distill kd seed 0: {share}% done, about {100 - share} s left of this cell" for share in (50, 60, 70)]

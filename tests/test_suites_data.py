@@ -140,7 +140,7 @@ def _context(**description):
 
 def _key(cell, context=None):
     context = context or _context()
-    return keys.result_key(cell, cells.key_material(cell, context), cells.sources(cell), context.description)
+    return keys.result_key(cell, cells.key_material(cell, context), cells.code(cell), context.description)
 
 
 def test_key_changes_with_all_that_decides_the_result_and_with_nothing_else():
@@ -167,11 +167,6 @@ def test_timing_key_changes_with_versions_and_hardware():
     assert key == keys.timing_key("k", {"torch": "1"}, environment | {"git_commit": "b"})
     assert key != keys.timing_key("k", {"torch": "2"}, environment)
     assert key != keys.timing_key("k", {"torch": "1"}, environment | {"cpu": "two"})
-
-
-def test_sources_that_do_not_exist_are_an_error():
-    with pytest.raises(ValueError, match="matches no file"):
-        keys.source_files("suites/no_such_file.py")
 
 
 def test_cell_describes_itself_without_what_it_lacks():

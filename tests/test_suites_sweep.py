@@ -19,6 +19,7 @@ from results.records.store import Store
 from suites import __main__ as command
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Value
+from suites.sweep import options as sweep_options
 from suites.sweep.space import Range, propose
 from suites.sweep.stopping import Judge, Rules, Wait, rungs
 
@@ -96,8 +97,8 @@ def test_bad_input_names_the_value_and_what_is_allowed(tmp_path, capsys, argumen
 
 
 def test_a_package_that_is_not_installed_is_named_with_the_command(tmp_path, capsys, monkeypatch):
-    real = command.sweep_options.importlib.util.find_spec
-    monkeypatch.setattr(command.sweep_options.importlib.util, "find_spec", lambda name: None if name == "ray" else real(name))
+    real = sweep_options.importlib.util.find_spec
+    monkeypatch.setattr(sweep_options.importlib.util, "find_spec", lambda name: None if name == "ray" else real(name))
     with pytest.raises(SystemExit):
         command.main(["sweep", *GRID, "--ray", "--store", str(tmp_path)])
     said = capsys.readouterr().err

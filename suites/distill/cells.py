@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.common import methods
-from suites import datasets, keys
+from suites import datasets, keys, sources
 from suites.cell import Cell, options
 from suites.datasets.dataset import DatasetError
 from suites.distill.recipes import find
@@ -147,17 +147,19 @@ def cell_recipe(cell: Cell) -> Recipe:
 
 
 def key_material(cell: Cell, context: Context) -> dict[str, Any]:
-    """All data that decides a cell's result: recipe, data set, networks, and the teacher's own key."""
-    material: dict[str, Any] = {"recipe": cell_recipe(cell).plain()}
+    """All data that decides a cell's result: recipe, data set, networks, and what decides the teacher's."""
+    robust = find.RECIPES[cell.dataset].robustness
+    material: dict[str, Any] = {"recipe": cell_recipe(cell).plain(), "robustness": robust}
     try:
         material["data"] = datasets.load(cell.dataset, data_scale(cell.scale)).digest
         material["networks"] = [str(model_spec(name, cell.dataset, cell.scale)) for name in cell.pair.split(":")]
     except DatasetError:
         material["data"] = "missing"  # the cell cannot run; its record says why
     if cell.scale == "trace":
-        material["teacher_seed"] = find.TRACE_TEACHER_SEED
+        material |= {"teacher_seed": find.TRACE_TEACHER_SEED, "images": find.TRACE_IMAGES}
     elif uses_teacher(cell):
-        material["teacher"] = teacher_key(cell, context)
+        teacher = teacher_cell(cell)
+        material["teacher"] = keys.Decided.by(teacher, key_material(teacher, context), {}, context.description).other
     return material
 
 
@@ -173,20 +175,13 @@ def teacher_key(cell: Cell, context: Context) -> str:
 
 def own_key(cell: Cell, context: Context) -> str:
     """Key of a cell's record."""
-    return keys.result_key(cell, key_material(cell, context), sources(cell), context.description)
+    return keys.result_key(cell, key_material(cell, context), code(cell), context.description)
 
 
-def sources(cell: Cell) -> tuple[Path, ...]:
-    """Files that compute a cell's result. Recipes and data enter the key by their values."""
-    return keys.source_files(
-        "backends/common/**/*.py",
-        f"backends/{cell.backend}/**/*.py",
-        "suites/datasets/dataset.py",
-        "suites/tasks/classification/*.py",
-        "suites/streams.py",
-        "suites/distill/schedules.py",
-        "suites/distill/training.py",
-    )
+def code(cell: Cell) -> dict[str, str]:
+    """Digests of the files that compute a cell's result, and its teacher's."""
+    entries = ["suites.distill.training", datasets.TABLE[cell.dataset].load]
+    return sources.code(entries, cell.backend, [cell.method, TEACHER])
 
 
 def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:

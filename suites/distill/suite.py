@@ -24,11 +24,12 @@ SUITE = Suite(
     name="distill",
     cells=cells.cells,
     recipe=cells.key_material,
-    sources=cells.sources,
+    code=cells.code,
     run=training.run,
     guess_seconds=_guess_seconds,
     refusal=cells.refusal,
     has_products=training.has_products,
     begun=checkpoint.begun,
+    adopt=training.adopt,
     clean_up=checkpoint.remove,
 )

@@ -11,6 +11,7 @@ import numpy as np
 from backends.common import methods, weight_files
 from backends.common.networks import convolutional
 from backends.common.training.loop import StopTraining
+from results import atomic
 from results.records import step_losses
 from suites import datasets
 from suites.cell import Cell
@@ -22,7 +23,7 @@ from suites.distill.reporting import Reported
 from suites.distill.schedules import learning_rate
 from suites.running import machine
 from suites.selection import data_scale, model_spec, split_pair
-from suites.suite import CellStopped, Context, Outcome
+from suites.suite import CellStopped, Context, Outcome, Report, Stop
 from suites.tasks.classification import metrics
 from suites.tasks.classification.augmentation import Augmentation
 from suites.tasks.classification.batches import Batches
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
 SAMPLE_ROWS, SAMPLE_ENTRIES = 32, 4096
 
 
-def run(cell: Cell, context: Context) -> Outcome:
+def run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
     """Train and measure one cell: a teacher, a student, or a trace."""
     if cell.scale == "trace":
         return _trace(cell, context)
     if cell.method == cells.TEACHER:
-        return _teacher(cell, context)
-    return _student(cell, context)
+        return _teacher(cell, context, stop, report)
+    return _student(cell, context, stop, report)
 
 
 def has_products(record: "Record", context: Context) -> bool:
@@ -54,7 +55,14 @@ def has_products(record: "Record", context: Context) -> bool:
     return record.cell.get("method") != cells.TEACHER or context.store.weights_path(record.key).is_file()
 
 
-def _teacher(cell: Cell, context: Context) -> Outcome:
+def adopt(record: "Record", key: str, context: Context) -> None:
+    """A teacher's weights that another state of the code has trained count as those of `key`."""
+    weights = context.store.weights_path(record.key)
+    if record.cell.get("method") == cells.TEACHER and weights.is_file():
+        atomic.write(context.store.weights_path(key), weights.read_bytes())
+
+
+def _teacher(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
     """Train a teacher on the labels, or take the given weights, and keep its weights for the students."""
     data = _data(cell)
     spec = model_spec(cell.pair, cell.dataset, cell.scale)
@@ -67,12 +75,12 @@ def _teacher(cell: Cell, context: Context) -> Outcome:
         details = {"data": _described(data), "recipe": cells.cell_recipe(cell).plain(), "given": cell.option("teacher_weights")}
         outcome, final = Outcome("ok", "", metrics.evaluate(logits, data.test_labels), {}, details), model
     else:
-        result, outcome = _train(cell, context, data, model, None, method="sft", hard_weight=1.0)
+        result, outcome = _train(cell, context, data, model, None, stop, report, method="sft", hard_weight=1.0)
         final = result.student
     outcome.details["parameters"] = convolutional.parameter_count(spec)
     if outcome.status == "ok":
         weight_files.save_weights(context.store.weights_path(key), context.harness.export_weights(final))
-        context.cache["teacher", key] = None
+        context.teachers.forget(key)
     return outcome
 
 
@@ -88,14 +96,14 @@ def _given_weights(context: Context, spec: convolutional.ModelSpec) -> dict[str,
         raise CellStopped("missing-weights", str(error)) from error
 
 
-def _student(cell: Cell, context: Context) -> Outcome:
+def _student(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
     """Train a student, from the data set's teacher where its method has one."""
     data = _data(cell)
     spec = model_spec(split_pair(cell.pair)[1], cell.dataset, cell.scale)
     model = context.harness.build_model(spec, convolutional.initial_weights(spec, cell.seed), cell.dtype)
     teacher = _trained_teacher(cell, context)
     training_teacher = teacher if methods.get(cell.method).needs_teacher else None
-    result, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
+    result, outcome = _train(cell, context, data, model, training_teacher, stop, report, **_objective(cell))
     outcome.details["parameters"] = convolutional.parameter_count(spec)
     if context.keep_students and result.status == "ok":
         weights = context.harness.export_weights(result.student)
@@ -133,7 +141,7 @@ def training_batches(recipe: Recipe, data: ImageDataset, seed: int, dtype: str =
 
 
 def _train(
-    cell: Cell, context: Context, data: ImageDataset, model: Any, teacher: Any, **objective: Any
+    cell: Cell, context: Context, data: ImageDataset, model: Any, teacher: Any, stop: Stop, report: Report, **objective: Any
 ) -> tuple["TrainingResult", Outcome]:
     """Train `model`, following it on the test images after each epoch; a killed training goes on where it was."""
     recipe = cells.cell_recipe(cell)
@@ -147,7 +155,7 @@ def _train(
             "test/accuracy": metrics.accuracy(logits[0], data.test_labels),
             "test/nll": metrics.negative_log_likelihood(logits[0], data.test_labels),
         }
-        if epoch + 1 < recipe["epochs"] and context.stop(epoch + 1, found["test/accuracy"]):
+        if epoch + 1 < recipe["epochs"] and stop(epoch + 1, found["test/accuracy"]):
             raise StopTraining(found)
         return found
 
@@ -156,7 +164,7 @@ def _train(
     result = context.harness.train(
         teacher,
         model,
-        Reported(batches, recipe["epochs"], context.report),
+        Reported(batches, recipe["epochs"], report),
         dtype=cell.dtype,
         precision=cell.precision,
         learning_rate=learning_rate(recipe, len(batches)),
@@ -245,7 +253,7 @@ def _trained_teacher(cell: Cell, context: Context) -> Any:
         CellStopped: its weights are not there.
     """
     key = cells.teacher_key(cell, context)
-    if context.cache.get(("teacher", key)) is None:
+    if key not in context.teachers.models:
         path = context.store.weights_path(key)
         if not path.is_file():
             raise CellStopped(
@@ -254,8 +262,8 @@ def _trained_teacher(cell: Cell, context: Context) -> Any:
                 "run the command again to train it",
             )
         spec = model_spec(split_pair(cell.pair)[0], cell.dataset, cell.scale)
-        context.cache["teacher", key] = context.harness.build_model(spec, weight_files.read_weights(path, spec), cell.dtype)
-    return context.cache["teacher", key]
+        context.teachers.models[key] = context.harness.build_model(spec, weight_files.read_weights(path, spec), cell.dtype)
+    return context.teachers.models[key]
 
 
 def _teacher_test_logits(cell: Cell, context: Context, data: ImageDataset) -> np.ndarray | None:
@@ -263,9 +271,9 @@ def _teacher_test_logits(cell: Cell, context: Context, data: ImageDataset) -> np
     if cell.method == cells.TEACHER:
         return None
     key = cells.teacher_key(cell, context)
-    if ("test logits", key) not in context.cache:
-        context.cache["test logits", key] = context.harness.predict(_trained_teacher(cell, context), data.test_images)
-    return context.cache["test logits", key]
+    if key not in context.teachers.test_logits:
+        context.teachers.test_logits[key] = context.harness.predict(_trained_teacher(cell, context), data.test_images)
+    return context.teachers.test_logits[key]
 
 
 def _trace(cell: Cell, context: Context) -> Outcome:

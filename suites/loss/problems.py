@@ -8,10 +8,10 @@ from reference import grid
 
 # rows × classes: a batch of CIFAR-100, and a short batch of GPT-2's tokens
 SIZES = ((64, 100), (512, 50257))
-# what is timed: the harness's own loss, and the framework's KL divergence on log-softmax as yardstick
-IMPLEMENTATIONS = ("ab_divergence", "framework_kl")
 # standard deviation of the logits: confident rows, none of them degenerate
 SPREAD = 3.0
+# of a number, by type
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 # rows that differ; the others are the same with their classes rolled
 BASE_ROWS = 16
 # rows of the small problem that warms code up before the memory of a large one is measured
@@ -28,6 +28,7 @@ class Problem:
         dtype: their float type.
         alpha, beta, temperature: of the divergence.
         device, threads: where, and with how many threads of the CPU.
+        implementations: names of those that are timed.
     """
 
     backend: str
@@ -39,6 +40,7 @@ class Problem:
     temperature: float
     device: str
     threads: int
+    implementations: tuple[str, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -68,7 +70,6 @@ class Problem:
         return arrays[0], arrays[1]
 
 
-def minimum_bytes_per_element(dtype: str, direction: str) -> int:
-    """Bytes that cannot be avoided: both logits read once and, going backward, one gradient written, rows on chip."""
-    size = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[dtype]
-    return size * (3 if direction == "forward_backward" else 2)
+def minimum_bytes_per_element(dtype: str) -> int:
+    """Bytes that cannot be avoided: both logits read once and one gradient written, rows on chip."""
+    return 3 * BYTES[dtype]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from suites import keys
-from suites.running import machine, workers
+from results.places import CLONE
+from suites.running import machine
 from suites.suite import CellStopped, Context
 
 Asked = TypeVar("Asked")
@@ -18,7 +18,7 @@ Asked = TypeVar("Asked")
 
 def threads(context: Context) -> int:
     """Threads that a timing uses: as asked for, or all cores that this process may use."""
-    return workers.cores() if context.loss_threads is None else context.loss_threads
+    return machine.cores() if context.loss_threads is None else context.loss_threads
 
 
 def ask(module: str, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def ask(module: str, request: Mapping[str, Any], timeout: float) -> dict[str, An
     """
     # pytest measures there, and must not take what a pytest that started this process says of itself for its own
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(keys.ROOT), environment.get("PYTHONPATH"))))
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CLONE), environment.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory() as folder:
         asked, answer, log = (Path(folder) / name for name in ("request.json", "answer.json", "log.txt"))
         asked.write_text(json.dumps(request))

@@ -1,15 +1,25 @@
-"""Resident memory of this process, now and at its peak.
+"""The machine that this process is on: the cores that it may use, and its resident memory, now and at its peak.
 
 Linux keeps the peak (VmHWM) and lets a process set it back to the present size (proc(5), clear_refs). Elsewhere the
 peak since the start is all there is; `reset_peak` then says False.
 """
 
-import resource
+import os
 import sys
 from pathlib import Path
 
+try:
+    import resource
+except ModuleNotFoundError:  # Windows has none
+    resource = None
+
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _status(field: str) -> int | None:
@@ -32,6 +42,10 @@ def peak_bytes() -> int:
     peak = _status("VmHWM")
     if peak is not None:
         return peak
+    if resource is None:
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -10,13 +10,12 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from suites.cell import Cell
-from suites.suite import Context
-
-if TYPE_CHECKING:
-    from suites.running.runner import Ended
+from suites.running import machine
+from suites.running.measuring import Ended
+from suites.suite import Context, Stop, never
 
 # a framework with its compiled code takes a gigabyte or two
 MOST = 4
@@ -27,8 +26,8 @@ _SHARED_ACCELERATOR = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
 Item = TypeVar("Item")
-# (epochs done, accuracy) → whether the training ends there
-Stop = Callable[[int, float], bool]
+# (cell, context, stop) → how the cell ended; a function that another process can import by its name
+Measure = Callable[[Cell, Context, Stop], Ended]
 
 _context: Context | None = None
 
@@ -90,20 +89,16 @@ def count(threads: int | None, device: str) -> int:
     """How many processes of so many threads the machine has room for; one where they would share an accelerator."""
     if threads is None or device != "cpu":
         return 1
-    return max(1, min(MOST, cores() // threads))
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST, machine.cores() // threads))
 
 
 def outcomes(
     items: Iterable[Item],
     cell_of: Callable[[Item], Cell],
     context: Context,
-    stop_of: Callable[[Item], Stop | None] = lambda item: None,
-) -> Iterator[tuple[Item, "Ended"]]:
+    measure: Measure,
+    stop_of: Callable[[Item], Stop] = lambda item: never,
+) -> Iterator[tuple[Item, Ended]]:
     """Run cells in `context.workers` processes; each item with how it ended, as they end.
 
     Processes that die (of memory, say) end this early: items that never came are the caller's to run.
@@ -112,12 +107,13 @@ def outcomes(
         items: begun in this order.
         cell_of: their cells.
         context: backend, settings and store, which the processes share.
+        measure: what the processes call for each.
         stop_of: what may end an item's training early; it must be able to travel to another process.
     """
     before = multiprocessing.active_children()
     pool = ProcessPoolExecutor(context.workers, multiprocessing.get_context("spawn"), _start, (Setup.of(context),))
     try:
-        futures: dict[Future[Ended], Item] = {pool.submit(_run, cell_of(item), stop_of(item)): item for item in items}
+        futures: dict[Future[Ended], Item] = {pool.submit(_run, measure, cell_of(item), stop_of(item)): item for item in items}
         for future in as_completed(futures):
             try:
                 ended = future.result()
@@ -151,9 +147,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _run(cell: Cell, stop: Stop | None) -> "Ended":
-    from suites.plan import SUITES
-    from suites.running.runner import measure
-
-    _context.stop = stop or Context.stop
-    return measure(SUITES[cell.suite], cell, _context)
+def _run(measure: Measure, cell: Cell, stop: Stop) -> Ended:
+    return measure(cell, _context, stop)

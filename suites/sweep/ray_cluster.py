@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from results import atomic
+from results.records import environment
+from suites import registry
 from suites.cell import Cell
 from suites.distill import cells as distill_cells
 from suites.plan import PlannedCell
-from suites.running import runner
-from suites.running.runner import Ended, Progress
+from suites.running.measuring import Ended, not_run, surroundings
+from suites.running.progress import Progress
 from suites.running.workers import Setup
-from suites.suite import CellStopped, Context, Outcome
+from suites.suite import CellStopped, Context, Stop, never
 from suites.sweep import stopping
 from suites.sweep.options import ANY_CLUSTER
 from suites.sweep.stopping import Rules, Wait
@@ -142,21 +144,19 @@ class _Answers:
 
 
 @dataclasses.dataclass
-class RayPlace:
-    """Runs cells on the cluster that this process has joined (`suites.sweep.run.Place`).
+class Cluster:
+    """Runs cells on the cluster that this process has joined (`suites.sweep.run.Execute`).
 
     Attributes:
-        context: what the cells share.
         setup: what a node makes its own context from.
         share: what each takes of a node.
     """
 
-    context: Context
     setup: Setup
     share: Share
 
     def __call__(
-        self, items: list[PlannedCell], rules: Rules | None, progress: Progress
+        self, items: list[PlannedCell], rules: Rules | None, context: Context, progress: Progress
     ) -> Iterator[tuple[PlannedCell, Ended]]:
         """Each cell with how it ended, as they end."""
         import ray
@@ -165,21 +165,20 @@ class RayPlace:
             return
         progress.begin(f"{len(items)} cells, up to {at_once(self.share)} at a time")
         judge = None if rules is None else self._judge(rules)
-        setup, teachers = ray.put(self.setup), self._teachers(items)
+        setup, teachers = ray.put(self.setup), self._teachers(items, context)
         waiting: dict[ray.ObjectRef, PlannedCell] = {}
         try:
             for planned in items:
-                stop = None
-                if judge is not None and planned.key not in rules.known:
-                    stop = Wait(judge, planned.key, PATIENCE)
+                waits = judge is not None and planned.key not in rules.known
+                stop = Wait(judge, planned.key, PATIENCE) if waits else never
                 task = _remote(_run, self.share, planned.label)
-                weights = teachers.get(_teacher_key(planned.cell, self.context))
+                weights = teachers.get(_teacher_key(planned.cell, context))
                 reference = task.remote(setup, planned.cell, planned.key, stop, weights)
                 waiting[reference] = planned
             while waiting:
                 (reference,), _ = ray.wait(list(waiting), num_returns=1)
                 planned = waiting.pop(reference)
-                ended = self._fetch(reference, planned)
+                ended = self._fetch(reference, planned, context)
                 if judge is not None:
                     judge.end(planned.key)
                 yield planned, ended
@@ -195,33 +194,31 @@ class RayPlace:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         return _Answers(ray.remote(stopping.Judge).options(num_cpus=0, scheduling_strategy=here).remote(rules))
 
-    def _teachers(self, items: list[PlannedCell]) -> dict[str, Any]:
+    def _teachers(self, items: list[PlannedCell], context: Context) -> dict[str | None, Any]:
         """Weights of the teachers that these cells learn from, or are, once each in the cluster's memory; by key."""
         import ray
 
         found = {}
-        if any(planned.cell.method == distill_cells.TEACHER for planned in items) and self.context.teacher_weights:
-            found[None] = ray.put(Path(self.context.teacher_weights).expanduser().read_bytes())
-        for key in {_teacher_key(planned.cell, self.context) for planned in items} - {None}:
-            path = self.context.store.weights_path(key)
+        if any(planned.cell.method == distill_cells.TEACHER for planned in items) and context.teacher_weights:
+            found[None] = ray.put(Path(context.teacher_weights).expanduser().read_bytes())
+        for key in {_teacher_key(planned.cell, context) for planned in items} - {None}:
+            path = context.store.weights_path(key)
             if path.is_file():
                 found[key] = ray.put(path.read_bytes())
         return found
 
-    def _fetch(self, reference: Any, planned: PlannedCell) -> Ended:
+    def _fetch(self, reference: Any, planned: PlannedCell, context: Context) -> Ended:
         """What a task gave back; a teacher's weights go into the store."""
         import ray
 
-        started = runner.now()
         try:
             ended, weights = ray.get(reference)
         except ray.exceptions.OutOfMemoryError as error:
-            return Ended(Outcome("out-of-memory", _first_line(error)), {}, started, runner.now())
+            return not_run("out-of-memory", _first_line(error))
         except ray.exceptions.RayError as error:
-            reason = f"its task was lost {RETRIES + 1} times: {type(error).__name__}: {_first_line(error)}"
-            return Ended(Outcome("failed", reason), {}, started, runner.now())
+            return not_run("failed", f"its task was lost {RETRIES + 1} times: {type(error).__name__}: {_first_line(error)}")
         if weights is not None:
-            atomic.write(self.context.store.weights_path(planned.key), weights)
+            atomic.write(context.store.weights_path(planned.key), weights)
         return ended
 
 
@@ -235,27 +232,21 @@ def _first_line(error: Exception) -> str:
 
 def _context(setup: Setup) -> Context:
     """The context of this worker process, made once, with a store of its own that ends with it."""
-    from results.records import environment
-
     if setup not in _contexts:
         folder = tempfile.mkdtemp(prefix="abkd-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         context = dataclasses.replace(setup, store=Path(folder)).context()
-        context.environment = environment.capture()
-        _contexts[setup] = context
+        _contexts[setup] = dataclasses.replace(context, environment=environment.capture())
     return _contexts[setup]
 
 
-def _run(setup: Setup, cell: Cell, key: str, stop: Wait | None, teacher: bytes | None) -> tuple[Ended, bytes | None]:
+def _run(setup: Setup, cell: Cell, key: str, stop: Stop, teacher: bytes | None) -> tuple[Ended, bytes | None]:
     """On a node: run a cell; how it ended, and the weights of a teacher."""
-    from suites.plan import SUITES
-
-    context, suite = _context(setup), SUITES[cell.suite]
-    started = runner.now()
+    context = _context(setup)
     try:
         _check_same(cell, key, context)
     except CellStopped as stopped:
-        return Ended(Outcome(stopped.status, str(stopped)), {}, started, runner.now(), _surroundings(context)), None
+        return dataclasses.replace(not_run(stopped.status, str(stopped)), environment=_surroundings(context)), None
     if teacher is not None:
         given = cell.method == distill_cells.TEACHER
         path = (
@@ -265,9 +256,8 @@ def _run(setup: Setup, cell: Cell, key: str, stop: Wait | None, teacher: bytes |
         )
         if not path.is_file():
             atomic.write(path, teacher)
-        context.teacher_weights = str(path) if given else None
-    context.stop = stop or Context.stop
-    ended = runner.measure(suite, cell, context)
+        context = dataclasses.replace(context, teacher_weights=str(path) if given else None)
+    ended = registry.measure(cell, context, stop)
     ended.environment = _surroundings(context)
     weights = context.store.weights_path(key)
     is_teacher = cell.method == distill_cells.TEACHER and weights.is_file()
@@ -295,4 +285,4 @@ def _surroundings(context: Context) -> dict[str, Any]:
     """Those of this node, with its name in the cluster."""
     import ray
 
-    return runner.surroundings(context) | {"now.ray_node": ray.get_runtime_context().get_node_id()}
+    return surroundings(context) | {"now.ray_node": ray.get_runtime_context().get_node_id()}

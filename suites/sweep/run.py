@@ -5,49 +5,44 @@ from typing import TextIO
 
 from results.figures import heat_maps, style
 from results.records import sweep_notes
-from results.records.record import Record
 from results.tables import sweeps
+from suites import registry
 from suites.distill.cells import TEACHER, cell_recipe
 from suites.plan import FINISHED, PlannedCell
 from suites.running import runner, workers
-from suites.running.runner import Ended, Progress
-from suites.suite import Context, Outcome
+from suites.running.measuring import Ended, measure, not_run
+from suites.running.progress import Progress
+from suites.suite import Context, Stop, never
 from suites.sweep import stopping
 from suites.sweep.plan import SweepPlan, setting, values_in_words
 from suites.sweep.stopping import Rules, Wait
 
-# (cells, rules of early stopping, progress) → each cell with how it ended
-Place = Callable[[list[PlannedCell], Rules | None, Progress], Iterable[tuple[PlannedCell, Ended]]]
-
-# where a context's cache holds the place; processes of this machine where it holds none
-PLACE = "place of a sweep"
+# (cells, rules of early stopping, context, progress) → each cell with how it ended, as they end
+Execute = Callable[[list[PlannedCell], Rules | None, Context, Progress], Iterable[tuple[PlannedCell, Ended]]]
 
 
-def run_plan(sweep: SweepPlan, context: Context, output: TextIO | None = None) -> runner.Run:
+def run_plan(sweep: SweepPlan, context: Context, execute: Execute, output: TextIO | None = None) -> runner.Run:
     """Run what a sweep's plan has left.
 
     Args:
         sweep: the plan.
         context: what the cells share.
+        execute: what runs cells: `on_this_machine`, or a cluster.
         output: where lines go; None for the screen.
     """
-
     words = {"search": f"{sweep.name}, {sweep.sweep.sampler}"} | {
         name: values_in_words(values) for name, values in sweep.varying.items()
     }
     sweep_notes.write(context.store, sweep.name, [planned.key for planned in sweep.cells], words)
 
-    def order(
-        waiting: list[PlannedCell], context: Context, invocation: str, progress: Progress
-    ) -> Iterator[tuple[PlannedCell, Record]]:
-        for planned, ended in _ended(sweep, waiting, context, context.cache.get(PLACE) or _here(context), progress):
-            record = runner.record_of(planned, ended, context, invocation)
-            if record.status == "pruned":
-                done = len(record.curves.get("test/accuracy", ()))
-                record.details["pruned"] = {"sweep": sweep.name, "epochs": done}
-            yield planned, record
+    def in_order(waiting: list[PlannedCell], context: Context, progress: Progress) -> Iterator[tuple[PlannedCell, Ended]]:
+        for planned, ended in _ended(sweep, waiting, context, execute, progress):
+            if ended.outcome.status == "pruned":
+                done = len(ended.outcome.curves.get("test/accuracy", ()))
+                ended.outcome.details["pruned"] = {"sweep": sweep.name, "epochs": done}
+            yield planned, ended
 
-    return runner.run_plan(sweep.cells, context, output, invocation=sweep.name, order=order)
+    return runner.run_plan(sweep.cells, context, in_order, output, invocation=sweep.name)
 
 
 def summary(sweep: SweepPlan, context: Context) -> str:
@@ -66,23 +61,23 @@ def summary(sweep: SweepPlan, context: Context) -> str:
 
 
 def _ended(
-    sweep: SweepPlan, waiting: list[PlannedCell], context: Context, place: Place, progress: Progress
+    sweep: SweepPlan, waiting: list[PlannedCell], context: Context, execute: Execute, progress: Progress
 ) -> Iterator[tuple[PlannedCell, Ended]]:
     """Each cell that was not finished, as it ends."""
     for planned in waiting:
         if planned.state == "impossible":
-            yield planned, _not_run(planned.status, planned.reason)
+            yield planned, not_run(planned.status, planned.reason)
     waiting = [planned for planned in waiting if planned.state == "run"]
-    yield from place([planned for planned in waiting if planned.cell.method == TEACHER], None, progress)
+    yield from execute([planned for planned in waiting if planned.cell.method == TEACHER], None, context, progress)
     students = [planned for planned in waiting if planned.cell.method != TEACHER]
     if sweep.sweep.early_stop is None:
-        yield from place(students, None, progress)
+        yield from execute(students, None, context, progress)
         return
     first = min(planned.cell.seed for planned in sweep.students)
     firsts = [planned for planned in sweep.students if planned.cell.seed == first]
     rules = _rules(firsts, sweep.sweep.early_stop, context)
     stopped = {setting(planned.cell) for planned in firsts if planned.record is not None and planned.record.status == "pruned"}
-    for planned, ended in place([planned for planned in students if planned.cell.seed == first], rules, progress):
+    for planned, ended in execute([planned for planned in students if planned.cell.seed == first], rules, context, progress):
         if ended.outcome.status == "pruned":
             stopped.add(setting(planned.cell))
         yield planned, ended
@@ -90,12 +85,8 @@ def _ended(
     for planned in rest:
         if setting(planned.cell) in stopped:
             progress.begin(planned.label)
-            yield planned, _not_run("pruned", f"not run: its setting was stopped early with seed {first}")
-    yield from place([planned for planned in rest if setting(planned.cell) not in stopped], None, progress)
-
-
-def _not_run(status: str, reason: str) -> Ended:
-    return Ended(Outcome(status, reason), {}, runner.now(), runner.now())
+            yield planned, not_run("pruned", f"not run: its setting was stopped early with seed {first}")
+    yield from execute([planned for planned in rest if setting(planned.cell) not in stopped], None, context, progress)
 
 
 def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
@@ -115,49 +106,42 @@ def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
     return Rules(list(groups.values()), factor, known)
 
 
-def _here(context: Context) -> Place:
+def on_this_machine(
+    items: list[PlannedCell], rules: Rules | None, context: Context, progress: Progress
+) -> Iterator[tuple[PlannedCell, Ended]]:
     """Processes of this machine; this one alone where that is all there is room for."""
-
-    def place(items: list[PlannedCell], rules: Rules | None, progress: Progress) -> Iterator[tuple[PlannedCell, Ended]]:
-        done: set[str] = set()
-        if context.workers > 1 and len(items) > 1:
-            progress.begin(f"{len(items)} cells, {context.workers} at a time")
-            for planned, ended in _side_by_side(items, rules, context):
-                done.add(planned.key)
-                yield planned, ended
-        judge = None if rules is None else stopping.Judge(rules)
-        for planned in items:
-            if planned.key in done:
-                continue
-            progress.begin(f"{planned.suite.name} {planned.label}")
-            stop = _stop_of(planned, rules, judge)
-            context.stop = stop or Context.stop
-            try:
-                ended = runner.measure(planned.suite, planned.cell, context)
-            finally:
-                context.stop = Context.stop
-            _note_end(planned, ended, rules, judge)
+    done: set[str] = set()
+    if context.workers > 1 and len(items) > 1:
+        progress.begin(f"{len(items)} cells, {context.workers} at a time")
+        for planned, ended in _side_by_side(items, rules, context):
+            done.add(planned.key)
             yield planned, ended
-
-    return place
+    judge = None if rules is None else stopping.Judge(rules)
+    for planned in items:
+        if planned.key in done:
+            continue
+        progress.begin(f"{planned.suite.name} {planned.label}")
+        ended = measure(planned.suite, planned.cell, context, _stop_of(planned, rules, judge), progress.share)
+        _note_end(planned, ended, rules, judge)
+        yield planned, ended
 
 
 def _side_by_side(items: list[PlannedCell], rules: Rules | None, context: Context) -> Iterator[tuple[PlannedCell, Ended]]:
     if rules is None:
-        yield from workers.outcomes(items, lambda planned: planned.cell, context)
+        yield from workers.outcomes(items, lambda planned: planned.cell, context, registry.measure)
         return
     with stopping.served(rules) as judge:
         ended_cells = workers.outcomes(
-            items, lambda planned: planned.cell, context, lambda planned: _stop_of(planned, rules, judge)
+            items, lambda planned: planned.cell, context, registry.measure, lambda planned: _stop_of(planned, rules, judge)
         )
         for planned, ended in ended_cells:
             _note_end(planned, ended, rules, judge)
             yield planned, ended
 
 
-def _stop_of(planned: PlannedCell, rules: Rules | None, judge: stopping.Verdicts | None) -> Wait | None:
+def _stop_of(planned: PlannedCell, rules: Rules | None, judge: stopping.Verdicts | None) -> Stop:
     """What may stop a training; nothing may where it has been finished before."""
-    return None if judge is None or planned.key in rules.known else Wait(judge, planned.key)
+    return never if judge is None or planned.key in rules.known else Wait(judge, planned.key)
 
 
 def _note_end(planned: PlannedCell, ended: Ended, rules: Rules | None, judge: stopping.Verdicts | None) -> None:

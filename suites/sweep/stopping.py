@@ -118,7 +118,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Wait:
-    """What a training calls after each epoch (`Context.stop`): asks until the verdict is there.
+    """What a training calls after each epoch (a `Stop`): asks until the verdict is there.
 
     Attributes:
         judge: whom it asks.
