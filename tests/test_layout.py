@@ -53,7 +53,7 @@ LAYERS = {
         ["tracking", "report", "gate"],
         ["__main__"],
     ],
-    "cells of suites": [["datasets", "streams"], ["tasks"], ["distill"], ["throughput", "sweep"], ["__main__"]],
+    "cells of suites": [["datasets", "streams"], ["tasks"], ["distill"], ["throughput"], ["registry"], ["sweep"], ["__main__"]],
     "running of suites": [["cell"], ["keys"], ["suite"], ["plan"], ["running"], ["registry"], ["__main__"]],
 }
 # what only these may import

@@ -49,7 +49,7 @@ class _Panel:
 
     @property
     def seeds(self) -> int:
-        """Of the points that have most."""
+        """How many seeds the points have that have most."""
         return max(map(len, self.points.values()))
 
     @property

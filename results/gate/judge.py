@@ -198,7 +198,7 @@ def _shortened(reasons: list[str], most: int = 3) -> str:
 
 
 def counts(verdicts: list[Verdict]) -> dict[str, int]:
-    """How many of each verdict, in order of gravity."""
+    """How many verdicts there are of each kind, the gravest kind first."""
     return {name: sum(v.verdict == name for v in verdicts) for name in (REGRESSED, MISSING, AMBIGUOUS, NEW, PASS)}
 
 

@@ -106,13 +106,12 @@ def _spread_table(repeated: list[RepeatedRun]) -> Table:
         for entry in baseline.entries:
             for metric, by_seed in entry.metrics.items():
                 if len(by_seed) > 1:
-                    rows.append([*_spread(baseline, entry, metric, group)])
-    names = ["cell", "recorded mean", "runs", "loss, mean", "standard deviation", "largest", "margin"]
+                    rows.append(_spread(baseline, entry, metric, group))
     note = "Loss: recorded mean minus the mean of a run's seeds, positive is worse."
-    return Table("Spread of repeated runs", pandas.DataFrame(rows, columns=names), note)
+    return Table("Spread of repeated runs", pandas.DataFrame(rows), note)
 
 
-def _spread(baseline: Baseline, entry: Entry, metric: str, group: list[RepeatedRun]) -> list[str]:
+def _spread(baseline: Baseline, entry: Entry, metric: str, group: list[RepeatedRun]) -> dict[str, str]:
     cell, sign = baseline.identity(entry.cell), metrics.find(metric).sign
     recorded = float(np.mean(list(entry.metrics[metric].values())))
     losses = []
@@ -122,15 +121,15 @@ def _spread(baseline: Baseline, entry: Entry, metric: str, group: list[RepeatedR
             losses.append(sign * (recorded - float(np.mean(values))))
     deviation = float(np.std(losses, ddof=1)) if len(losses) > 1 else math.nan
     figures = [np.mean(losses), deviation, max(losses)] if losses else [math.nan] * 3
-    return [
-        cell_title(baseline.suite, baseline.backend, entry.cell),
-        f"{recorded:.4f}",
-        str(len(losses)),
-        f"{figures[0]:+.4f}",
-        f"{figures[1]:.4f}",
-        f"{figures[2]:+.4f}",
-        f"{baseline.margins[metric]:g}",
-    ]
+    return {
+        "cell": cell_title(baseline.suite, baseline.backend, entry.cell),
+        "recorded mean": f"{recorded:.4f}",
+        "runs": str(len(losses)),
+        "loss, mean": f"{figures[0]:+.4f}",
+        "standard deviation": f"{figures[1]:.4f}",
+        "largest": f"{figures[2]:+.4f}",
+        "margin": f"{baseline.margins[metric]:g}",
+    }
 
 
 def _recorded(entry: Entry) -> set[int]:

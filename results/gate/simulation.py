@@ -108,29 +108,18 @@ def table(baselines: list[Baseline], metric: str = "test/accuracy", draws: int =
             others.append(rates(seeds, between, *terms[2:], draws=draws).false_alarms)
             weakest = min(weakest, normal.power, heavy.power)
             rows.append(
-                [
-                    cell_title(baseline.suite, baseline.backend, entry.cell),
-                    str(seeds),
-                    f"{spread:.4f}",
-                    f"{baseline.margins[metric]:g}, {baseline.confidence:.0%}",
-                    f"{alarms[-1]:.3%}",
-                    f"{normal.passes:.1%}",
-                    f"{normal.power:.1%}",
-                    f"{heavy.power:.1%}",
-                    f"{others[-1]:.3%}",
-                ]
+                {
+                    "cell": cell_title(baseline.suite, baseline.backend, entry.cell),
+                    "seeds": str(seeds),
+                    "noise": f"{spread:.4f}",
+                    "margin, confidence": f"{baseline.margins[metric]:g}, {baseline.confidence:.0%}",
+                    "false alarms": f"{alarms[-1]:.3%}",
+                    "passes unchanged": f"{normal.passes:.1%}",
+                    "power": f"{normal.power:.1%}",
+                    "heavy tails": f"{heavy.power:.1%}",
+                    "other seeds": f"{others[-1]:.3%}",
+                }
             )
-    names = [
-        "cell",
-        "seeds",
-        "noise",
-        "margin, confidence",
-        "false alarms",
-        "passes unchanged",
-        "power",
-        "heavy tails",
-        "other seeds",
-    ]
     whole, whole_others = (1 - math.prod(1 - rate for rate in shares) for shares in (alarms, others))
     note = (
         f"{draws} simulated gates a cell, with the noise between backends. False alarms: at most {max(alarms):.3%} of "
@@ -138,7 +127,7 @@ def table(baselines: list[Baseline], metric: str = "test/accuracy", draws: int =
         f"regressed in at least {weakest:.1%}. Heavy tails: the power where the noise is Student's t with {_TAILS} degrees of "
         f"freedom. Other seeds: false alarms where none of the recorded seeds is run, {whole_others:.2%} of a whole gate."
     )
-    return Table("How often the gate is wrong", pandas.DataFrame(rows, columns=names), note)
+    return Table("How often the gate is wrong", pandas.DataFrame(rows), note)
 
 
 def _entries(baseline: Baseline, metric: str) -> list[Entry]:

@@ -45,6 +45,9 @@ _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 class Record:
     """The outcome of one cell.
 
+    Its fields are checked by hand: msgspec and pydantic would be one more dependency of everybody who reads a record, and
+    take over the types of the fields only, not the rules for names nor the figures that JSON cannot write.
+
     Attributes:
         suite: "agreement", "loss", "distill"; the folder of the record and the MLflow experiment `abkd-<suite>`.
         backend: "torch", "jax", "tensorflow".

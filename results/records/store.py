@@ -169,7 +169,7 @@ class Store:
         return self.artifacts_of(record.suite, record.key)
 
     def artifacts_of(self, suite: str, key: str) -> Path:
-        """The same folder, for a record that is still to be written."""
+        """The folder for files that belong to a record of this suite and key, which may be still to be written."""
         path = self.path / "artifacts" / suite / key
         path.mkdir(parents=True, exist_ok=True)
         return path

@@ -39,7 +39,7 @@ def read(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def names(store: Store) -> list[str]:
-    """Of all sweeps of a store."""
+    """The names of all sweeps of a store."""
     return sorted(path.stem for path in (store.path / "sweeps").glob("*.json") if not path.name.startswith("."))
 
 

@@ -63,34 +63,22 @@ def tables(records: list[Record]) -> list[Table]:
         for cell in (c for c in cells if c.section == section):
             for name, by_seed in of_cell(cell).items():
                 largest, parted, count = _summary(by_seed)
-                texts = [f"{value:.1e}" for value in largest]
-                when = "never" if math.isinf(parted) else f"step {parted:.0f} of {count}"
-                shown.append([cell.label, name, cell.teacher, str(len(by_seed)), *texts, when])
-                columns = [*(f"largest_to_{step}" for step in _UP_TO), "largest"]
+                of_runs = {"method": cell.label, "runs": name, "teacher": cell.teacher}
+                shown.append(
+                    of_runs
+                    | {"seeds": str(len(by_seed))}
+                    | {f"to step {step}": f"{value:.1e}" for step, value in zip(_UP_TO, largest, strict=False)}
+                    | {"to the end": f"{largest[-1]:.1e}"}
+                    | {f"{PARTED:.0%} apart": "never" if math.isinf(parted) else f"step {parted:.0f} of {count}"}
+                )
                 data.append(
-                    {
-                        "section": section,
-                        "method": cell.label,
-                        "runs": name,
-                        "teacher": cell.teacher,
-                        "seeds": len(by_seed),
-                        **dict(zip(columns, largest, strict=True)),
-                        "parted": parted,
-                        "steps": count,
-                    }
+                    {"section": section, **of_runs, "seeds": len(by_seed)}
+                    | {f"largest_to_{step}": value for step, value in zip(_UP_TO, largest, strict=False)}
+                    | {"largest": largest[-1], "parted": parted, "steps": count}
                 )
         if shown:
-            names = [
-                "method",
-                "runs",
-                "teacher",
-                "seeds",
-                *(f"to step {step}" for step in _UP_TO),
-                "to the end",
-                f"{PARTED:.0%} apart",
-            ]
-            frame = pandas.DataFrame(shown, columns=names)
-            sections.append(Table(f"Step by step: {section}", frame, _note(shown), pandas.DataFrame(data)))
+            table = Table(f"Step by step: {section}", pandas.DataFrame(shown), _note(shown), pandas.DataFrame(data))
+            sections.append(table)
     return sections
 
 
@@ -106,17 +94,17 @@ def _summary(by_seed: dict[int, Steps]) -> tuple[list[float], float, int]:
     return largest, parted, max(int(steps[-1]) for steps, _ in by_seed.values())
 
 
-def _note(shown: list[list[str]]) -> str:
+def _note(shown: list[dict[str, str]]) -> str:
     note = (
         "Largest relative difference of a step's loss up to that step, and the first step with more than "
         f"{PARTED:.0%}: medians over seeds. Itself: the same training with the rows of each batch in another order, which "
         "changes fewer roundings than another framework's arithmetic does."
     )
-    if any(row[2] == "own" for row in shown):
+    if any(row["teacher"] == "own" for row in shown):
         note += (
             " Where each framework's students have a teacher of its `own`, losses differ from the first step on for that "
             "reason alone; `none` and `shared` show rounding."
         )
-    if not any(row[1].endswith("/ itself") for row in shown):
+    if not any(row["runs"].endswith("/ itself") for row in shown):
         note += " No framework was run against itself: `--repeats 1` does it."
     return note

@@ -178,19 +178,19 @@ def _table(section: str, rows: list[_Row]) -> Table:
         of_one = [side.of_one_seed(row.metric) for side in (row.first, row.second)]
         between = _between(row)
         shown.append(
-            [
-                row.cell.label,
-                row.metric,
-                f"{row.first.name} − {row.second.name}",
-                str(apart.seeds),
-                f"{means[0]:.4f} − {means[1]:.4f}",
-                f"{apart.mean:+.4f}",
-                apart.interval,
-                _both(over_seeds),
-                f"{between:.4f}",
-                _both(of_one),
-                row.verdict,
-            ]
+            {
+                "method": row.cell.label,
+                "metric": row.metric,
+                "frameworks": f"{row.first.name} − {row.second.name}",
+                "seeds": str(apart.seeds),
+                "means": f"{means[0]:.4f} − {means[1]:.4f}",
+                "difference": f"{apart.mean:+.4f}",
+                f"{CONFIDENCE:.0%} interval": apart.interval,
+                "spread over seeds": _both(over_seeds),
+                "apart, one seed": f"{between:.4f}",
+                "spread of one seed": _both(of_one),
+                "verdict": row.verdict,
+            }
         )
         data.append(
             {
@@ -216,20 +216,7 @@ def _table(section: str, rows: list[_Row]) -> Table:
                 "verdict": row.verdict.replace("**", ""),
             }
         )
-    names = [
-        "method",
-        "metric",
-        "frameworks",
-        "seeds",
-        "means",
-        "difference",
-        f"{CONFIDENCE:.0%} interval",
-        "spread over seeds",
-        "apart, one seed",
-        "spread of one seed",
-        "verdict",
-    ]
-    return Table(f"Frameworks: {section}", pandas.DataFrame(shown, columns=names), _note(rows), pandas.DataFrame(data))
+    return Table(f"Frameworks: {section}", pandas.DataFrame(shown), _note(rows), pandas.DataFrame(data))
 
 
 def _between(row: _Row) -> float:

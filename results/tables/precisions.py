@@ -36,18 +36,18 @@ def table(records: list[Record], metric: str = "test/accuracy") -> Table | None:
             label = labels.row(narrow[0])
             times = [statistics.median(grouping.finite(side, "time/step_ms") or [math.nan]) for side in (usual, narrow)]
             shown.append(
-                [
-                    section,
-                    label,
-                    narrow[0].backend,
-                    precision,
-                    str(apart.seeds),
-                    f"{apart.mean:+.4f}",
-                    apart.interval,
-                    apart.seed_counts,
-                    f"{times[0]:.3g}",
-                    f"{times[1]:.3g}",
-                ]
+                {
+                    "cell": section,
+                    "method": label,
+                    "backend": narrow[0].backend,
+                    "precision": precision,
+                    "seeds": str(apart.seeds),
+                    "difference": f"{apart.mean:+.4f}",
+                    f"{CONFIDENCE:.0%} interval": apart.interval,
+                    "+ / = / −": apart.seed_counts,
+                    "step ms, float32": f"{times[0]:.3g}",
+                    "step ms": f"{times[1]:.3g}",
+                }
             )
             data.append(
                 {
@@ -65,20 +65,8 @@ def table(records: list[Record], metric: str = "test/accuracy") -> Table | None:
             )
     if not shown:
         return None
-    names = [
-        "cell",
-        "method",
-        "backend",
-        "precision",
-        "seeds",
-        "difference",
-        f"{CONFIDENCE:.0%} interval",
-        "+ / = / −",
-        "step ms, float32",
-        "step ms",
-    ]
     note = (
         f"{metric} in this precision minus in float32, paired by seed, positive is better; the same teacher, trained in "
         "float32. Intervals are paired t's and not corrected for the number of rows."
     )
-    return Table("Mixed precision", pandas.DataFrame(shown, columns=names), note, pandas.DataFrame(data))
+    return Table("Mixed precision", pandas.DataFrame(shown), note, pandas.DataFrame(data))

@@ -49,9 +49,8 @@ def table(records: list[Record]) -> Table | None:
                 row = _row(pair, method, label, published, group)
                 shown.append(row[0])
                 data.append({"dataset": dataset, **row[1]})
-    names = ["pair", "method", "published", "ours, best epoch", "difference", "ours, last epoch", "about ours"]
     sources = list(dict.fromkeys(number.source for pair in pairs for number in _numbers(*pair)))
-    return Table(TITLE, pandas.DataFrame(shown, columns=names), _note(sources), pandas.DataFrame(data))
+    return Table(TITLE, pandas.DataFrame(shown), _note(sources), pandas.DataFrame(data))
 
 
 def _note(sources: list[str]) -> str:
@@ -111,7 +110,7 @@ def _comparable(record: Record) -> bool:
 
 def _row(
     pair: str, method: str, label: str, published: list[PublishedNumber], group: list[Record]
-) -> tuple[list[str], dict[str, object]]:
+) -> tuple[dict[str, str], dict[str, object]]:
     """One line of the table, and its numbers."""
     values = [number.value for number in published]
     comparable = bool(group) and _comparable(group[0])
@@ -119,15 +118,15 @@ def _row(
     last = [100 * value for value in grouping.finite(group, LAST)] if comparable else []
     difference = mean_and_error(best)[0] - values[0] if best and values else math.nan
     about = _about(group, comparable, label)
-    shown = [
-        pair,
-        method,
-        ", ".join(f"{value:.2f}" for value in values) or "not published",
-        _text(best),
-        "—" if math.isnan(difference) else f"{difference:+.2f}",
-        _text(last),
-        about,
-    ]
+    shown = {
+        "pair": pair,
+        "method": method,
+        "published": ", ".join(f"{value:.2f}" for value in values) or "not published",
+        "ours, best epoch": _text(best),
+        "difference": "—" if math.isnan(difference) else f"{difference:+.2f}",
+        "ours, last epoch": _text(last),
+        "about ours": about,
+    }
     data = {
         "pair": pair,
         "method": method,

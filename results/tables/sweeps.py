@@ -36,7 +36,7 @@ class Setting:
 
     @property
     def mean(self) -> float:
-        """Of the seeds."""
+        """The mean over the seeds."""
         return math.fsum(self.values.values()) / len(self.values)
 
 

@@ -1,4 +1,8 @@
-"""Tables as data, rendered as Markdown (which a terminal shows as well), CSV, HTML and LaTeX."""
+"""Tables as data, rendered as Markdown (which a terminal shows as well), CSV, HTML and LaTeX.
+
+pandas and tabulate render. By hand is only what neither does: **bold** and `code` within a cell, in a page and in LaTeX
+(rich draws for terminals alone, and its HTML export is of a terminal).
+"""
 
 import dataclasses
 import html
@@ -39,7 +43,8 @@ class Table:
         if self.note:
             parts.append(self.note)
         # numparse would reformat figures that are already formatted, and drop trailing zeros.
-        parts.append(self.frame.to_markdown(index=False, disable_numparse=True))
+        frame = self.frame.map(lambda text: str(text).replace("|", "\\|").replace("\n", " "))
+        parts.append(frame.to_markdown(index=False, disable_numparse=True))
         return "\n\n".join(parts) + "\n"
 
     def to_csv(self) -> str:
@@ -49,10 +54,10 @@ class Table:
 
     def to_html(self) -> str:
         """Heading, note and table as elements of a page."""
-        frame = self.frame.map(_marked).rename(columns=_marked)
-        note = f"<p>{_marked(self.note)}</p>\n" if self.note else ""
+        frame = self.frame.map(marked).rename(columns=marked)
+        note = f"<p>{marked(self.note)}</p>\n" if self.note else ""
         body = frame.to_html(index=False, escape=False, border=0)
-        return f'<h2>{_marked(self.title)}</h2>\n{note}<div class="wide">{body}</div>\n'
+        return f'<h2>{marked(self.title)}</h2>\n{note}<div class="wide">{body}</div>\n'
 
     def to_latex(self) -> str:
         r"""A `table` with caption and label, for a document that loads booktabs."""
@@ -152,7 +157,7 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _marked(text: str) -> str:
+def marked(text: str) -> str:
     """Escaped text with Markdown's **bold** and `code` as elements."""
     text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(str(text)))
     return re.sub(r"`(.+?)`", r"<code>\1</code>", text)
