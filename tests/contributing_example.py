@@ -15,7 +15,9 @@ NAME = "triangular_discrimination"
 def blocks() -> dict[str, str]:
     """The page's code by the paragraph that introduces it: "definition", "row", and the backends."""
     section = TEXT[TEXT.index("## Add a divergence") :]
-    found = re.findall(r"^(?:\*\*The (definition|row)|(PyTorch|JAX|TensorFlow):).*?^```python\n(.*?)^```", section, re.M | re.S)
+    found = re.findall(
+        r"^(?:\*\*The (definition|row)|(PyTorch|JAX|TensorFlow)[:,]).*?^```python\n(.*?)^```", section, re.M | re.S
+    )
     names = {"PyTorch": "torch", "JAX": "jax", "TensorFlow": "tensorflow"}
     return {names.get(framework, part): code for part, framework, code in found}
 
@@ -37,5 +39,6 @@ def add_to_reference(monkeypatch) -> catalogue.Divergence:
 
 def add_to_backend(name: str) -> None:
     """Add the function to a backend, which then has a divergence of this name."""
-    add_to(importlib.import_module(f"backends.{name}.catalogue"), blocks()[name])
-    importlib.reload(importlib.import_module(f"backends.{name}.divergences"))
+    add_to(importlib.import_module(f"backends.{name}.losses.catalogue"), blocks()[name])
+    for module in ("losses", "divergences"):
+        importlib.reload(importlib.import_module(f"backends.{name}.{module}"))

@@ -61,9 +61,9 @@ class Rows(NamedTuple):
         return exponential(self.student_log, self.dtype)
 
 
-def compute_type(student_type: tf.DType) -> tf.DType:
+def compute_type(dtype: tf.DType) -> tf.DType:
     """Type in which everything is computed and values are returned."""
-    return tf.float64 if student_type == tf.float64 else tf.float32
+    return tf.float64 if dtype == tf.float64 else tf.float32
 
 
 def selected(logits: tf.Tensor, mask: tf.Tensor | None, dtype: tf.DType) -> tf.Tensor:

@@ -13,9 +13,9 @@ import torch
 from .divided_differences import expm1_negative_, with_sign_of_
 
 
-def compute_type(student: torch.dtype) -> torch.dtype:
+def compute_type(dtype: torch.dtype) -> torch.dtype:
     """The type in which logits are computed with and values are returned: float64 for float64 students, else float32."""
-    return torch.float64 if student == torch.float64 else torch.float32
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 class Rows(NamedTuple):
