@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backends.common import methods, weight_files
-from backends.common.networks import convolutional
+from backends.common import networks
 from backends.common.training.loop import StopTraining
 from results.records import step_losses
 from suites import datasets
@@ -60,7 +60,7 @@ def _teacher(cell: Cell, context: Context) -> Outcome:
     spec = model_spec(cell.pair, cell.dataset, cell.scale)
     key = cells.teacher_key(cell, context)
     given = cell.option("teacher_weights") is not None
-    weights = _given_weights(context, spec) if given else convolutional.initial_weights(spec, cell.seed)
+    weights = _given_weights(context, spec) if given else networks.initial_weights(spec, cell.seed)
     model = context.harness.build_model(spec, weights, cell.dtype)
     if given:
         logits = context.harness.predict(model, data.test_images)
@@ -69,14 +69,14 @@ def _teacher(cell: Cell, context: Context) -> Outcome:
     else:
         result, outcome = _train(cell, context, data, model, None, method="sft", hard_weight=1.0)
         final = result.student
-    outcome.details["parameters"] = convolutional.parameter_count(spec)
+    outcome.details["parameters"] = networks.parameter_count(spec)
     if outcome.status == "ok":
         weight_files.save_weights(context.store.weights_path(key), context.harness.export_weights(final))
         context.cache["teacher", key] = None
     return outcome
 
 
-def _given_weights(context: Context, spec: convolutional.ModelSpec) -> dict[str, np.ndarray]:
+def _given_weights(context: Context, spec: networks.ModelSpec) -> dict[str, np.ndarray]:
     """Weights from the file that the user named.
 
     Raises:
@@ -92,11 +92,11 @@ def _student(cell: Cell, context: Context) -> Outcome:
     """Train a student, from the data set's teacher where its method has one."""
     data = _data(cell)
     spec = model_spec(split_pair(cell.pair)[1], cell.dataset, cell.scale)
-    model = context.harness.build_model(spec, convolutional.initial_weights(spec, cell.seed), cell.dtype)
+    model = context.harness.build_model(spec, networks.initial_weights(spec, cell.seed), cell.dtype)
     teacher = _trained_teacher(cell, context)
     training_teacher = teacher if methods.get(cell.method).needs_teacher else None
     result, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
-    outcome.details["parameters"] = convolutional.parameter_count(spec)
+    outcome.details["parameters"] = networks.parameter_count(spec)
     if context.keep_students and result.status == "ok":
         weights = context.harness.export_weights(result.student)
         # not a lambda: an outcome may come from another process
@@ -276,7 +276,7 @@ def _trace(cell: Cell, context: Context) -> Outcome:
     specs = tuple(model_spec(name, cell.dataset, cell.scale) for name in (teacher_name, student_name))
     seeds = find.TRACE_TEACHER_SEED, cell.seed
     teacher, student = (
-        context.harness.build_model(spec, convolutional.initial_weights(spec, seed), cell.dtype)
+        context.harness.build_model(spec, networks.initial_weights(spec, seed), cell.dtype)
         for spec, seed in zip(specs, seeds, strict=True)
     )
     batches = Batches(data, recipe["batch_size"], cell.seed, dtype=cell.dtype, steps=find.TRACE_STEPS)
