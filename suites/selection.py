@@ -5,8 +5,7 @@ from difflib import get_close_matches
 from itertools import product
 
 import backends
-from backends.common import methods
-from backends.common import networks
+from backends.common import methods, networks
 from backends.common.training.loop import PRECISIONS
 from reference import presets
 from suites import datasets

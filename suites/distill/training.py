@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backends.common import methods, weight_files
-from backends.common import networks
+from backends.common import methods, networks, weight_files
 from backends.common.training.loop import StopTraining
 from results.records import step_losses
 from suites import datasets

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.common import methods
-from backends.common import networks
+from backends.common import methods, networks
 from suites import datasets
 from suites.cell import Cell
 from suites.datasets.dataset import DatasetError, ImageDataset, Normalisation, Split
