@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backends.jax import ab_divergence, abkd_loss, objectives
-from backends.jax.losses import differentiable
+from backends.jax.losses import execution
 
 POINTS = [(0.1 * i, 1.5 - 0.1 * i) for i in range(20)]
 
@@ -76,8 +76,8 @@ def test_other_values_of_alpha_beta_temperature_do_not_retrace(logits):
     student, teacher = logits
     labels = jnp.arange(6)
     compiled = (
-        differentiable._compiled_value_and_gradient,
-        differentiable._compiled_value,
+        execution.compiled_value_and_gradient,
+        execution.compiled_value,
         objectives._compiled_value_and_gradient,
         objectives._compiled_value,
     )

@@ -49,14 +49,14 @@ def test_numbers_beside_tensors_keep_their_digits(logits):
 
 
 def test_twenty_parameters_use_one_trace(logits):
-    from backends.tensorflow.losses import alpha_beta, differentiable
+    from backends.tensorflow.losses import alpha_beta, execution
 
     ab_divergence(*logits, 0.3, 0.3)
-    kernels = differentiable._kernel.cache_info().currsize
+    kernels = execution.kernel.cache_info().currsize
     for alpha, beta in np.random.RandomState(2).uniform(-1, 1, (20, 2)):
         ab_divergence(*logits, alpha, beta)
-    assert differentiable._kernel.cache_info().currsize == kernels
-    kernel = differentiable._kernel(differentiable._values, alpha_beta._formula, tf.float64, tf.float64, False, 0, 0)
+    assert execution.kernel.cache_info().currsize == kernels
+    kernel = execution.kernel(execution.row_values, alpha_beta.ab_rows, tf.float64, tf.float64, False, 0, 0)
     assert kernel.experimental_get_tracing_count() == 1
 
 
@@ -114,12 +114,12 @@ def test_a_compiled_loss_works_under_a_persistent_tape(logits):
 
 
 def test_rows_in_chunks_equal_rows_at_once(backend, monkeypatch):
-    from backends.tensorflow.losses import differentiable
+    from backends.tensorflow.losses import execution
 
     random = np.random.RandomState(3)
     student, teacher = (tf.constant(random.standard_normal((12, 50)), tf.float32) for _ in range(2))
     expected = value_and_gradient(student, teacher)
-    monkeypatch.setattr(differentiable, "CHUNK", 200)
+    monkeypatch.setattr(execution, "CHUNK", 200)
     for jit in (None, False, True):
         function = value_and_gradient if jit is None else tf.function(value_and_gradient, jit_compile=jit)
         actual = function(student, teacher)

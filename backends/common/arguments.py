@@ -6,6 +6,10 @@ from inspect import signature
 from types import ModuleType
 
 REDUCTIONS = ("mean", "sum", "none")
+# label of rows that no term of a training loss counts
+IGNORED_LABEL = -100
+# bytes of an element, by the types that logits may have
+DTYPE_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def check_number(name: str, value: float) -> float:

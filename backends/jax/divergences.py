@@ -1,12 +1,10 @@
-"""The divergences between teacher and student logits, each with its gradient worked out in the forward pass.
+"""The divergences of this backend by name: the α-β-divergence and the catalogue of the others.
 
-All have the same signature, but for their own parameters: `divergence(student_logits, teacher_logits, …,
-temperature=1.0, mask=None, reduction="mean")`, and the same conventions: see `ab_divergence`.
+All are called alike: `divergence(student_logits, teacher_logits, …, temperature=1.0, mask=None, reduction="mean")`, with
+the divergence's own parameters in between; conventions are those of `ab_divergence`.
 """
 
-from ..common.arguments import divergences_in
-from .losses import catalogue
-from .losses.alpha_beta import ab_divergence
+from .losses import DIVERGENCES
 from .losses.catalogue import *  # noqa: F403  a divergence that is written there needs no other line
 
-__all__ = ["ab_divergence", *divergences_in(catalogue)]
+__all__ = list(DIVERGENCES)

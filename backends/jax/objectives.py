@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..common.arguments import check_number, check_shapes
+from ..common.arguments import IGNORED_LABEL, check_number
 from ..common.methods import warm_up
-from .losses.alpha_beta import ab_rows
+from .losses.alpha_beta import packed_ab_divergence
 from .losses.classification import (
     abdkd_loss,
     ablsd_loss,
@@ -24,8 +24,8 @@ from .losses.classification import (
     ttm_loss,
     wttm_loss,
 )
-from .losses.differentiable import as_logits, divergence
-from .losses.labels import check_labels
+from .losses.differentiable import check_arguments
+from .losses.labels import check_labels, cross_entropy
 from .losses.operands import pack
 from .losses.rows import compute_type
 from .losses.sequences import sequence_loss
@@ -57,7 +57,7 @@ def abkd_loss(
     temperature: Any = 1.0,
     distill_weight: Any = 1.0,
     hard_weight: Any = 1.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
 ) -> jax.Array:
     """hard_weight · CE(student, labels) + distill_weight · D_AB(teacher ‖ student; alpha, beta, temperature).
 
@@ -79,9 +79,8 @@ def abkd_loss(
     Raises:
         ValueError: a concrete argument has a bad shape or value.
     """
-    student, teacher = as_logits("student_logits", student_logits), as_logits("teacher_logits", teacher_logits)
-    check_shapes(student.shape, teacher.shape)
-    labels = check_labels(labels, student.shape, ignore_index)
+    student, teacher, _ = check_arguments(student_logits, teacher_logits, None, "mean")
+    labels = check_labels(labels, student, ignore_index)
     dtype = compute_type(student.dtype)
     packed = pack(alpha, beta, temperature, dtype)
     weights = pack_weights(distill_weight, hard_weight, dtype)
@@ -94,22 +93,6 @@ def pack_weights(distill_weight: Any, hard_weight: Any, dtype: np.dtype) -> Any:
     if any(isinstance(value, jax.core.Tracer) for value in given.values()):
         return jax.lax.stop_gradient(jnp.stack([jnp.asarray(value, dtype) for value in given.values()]))
     return np.array([check_number(name, value) for name, value in given.items()], dtype)
-
-
-def cross_entropy(logits: jax.Array, labels: jax.Array, *, ignore_index: int = -100) -> jax.Array:
-    """Mean of −log softmax(logits)[label] over the rows whose label is not `ignore_index`; 0 where there is none.
-
-    Args:
-        logits: `[..., classes]` float32 or float64. Ignored rows may hold anything.
-        labels: `[...]` integers; a row whose label is no class is NaN.
-    """
-    counts = labels != ignore_index
-    logits = jnp.where(counts[..., None], logits, 0)
-    known = (labels >= 0) & (labels < logits.shape[-1])
-    chosen = jnp.take_along_axis(logits, jnp.where(known, labels, 0)[..., None], axis=-1)[..., 0]
-    rows = jnp.where(known, jax.nn.logsumexp(logits, axis=-1) - chosen, jnp.nan)
-    number = jnp.maximum(counts.sum(), 1).astype(logits.dtype)
-    return jnp.where(counts, rows, 0).sum() / number
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -126,7 +109,7 @@ def _loss(student: jax.Array, teacher: Any, labels: Any, packed: Any, weights: A
     hard = jnp.where(weights[1] == 0, 0, hard)  # a forbidden label's infinity does not count then
     if teacher is None:
         return hard
-    return hard + weights[0] * divergence(ab_rows, "mean", student, teacher, labels != ignore_index, packed)
+    return hard + weights[0] * packed_ab_divergence(student, teacher, packed, labels != ignore_index, "mean")
 
 
 _compiled_value = jax.jit(_loss, static_argnames="ignore_index")

@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..common.arguments import check_number, check_temperature
+from ..common.arguments import IGNORED_LABEL, check_number, check_temperature
 from ..common.methods import warm_up
-from .divergences import ab_divergence
+from .losses.alpha_beta import ab_divergence
 from .losses.classification import (
     abdkd_loss,
     ablsd_loss,
@@ -18,7 +18,7 @@ from .losses.classification import (
     ttm_loss,
     wttm_loss,
 )
-from .losses.labels import as_labels
+from .losses.labels import check_labels, cross_entropy
 from .losses.rows import compute_type
 from .losses.sequences import sequence_loss
 
@@ -37,26 +37,6 @@ __all__ = [
     "warm_up",
     "wttm_loss",
 ]
-
-
-def cross_entropy(student_logits: tf.Tensor, labels: tf.Tensor, *, ignore_index: int = -100) -> tf.Tensor:
-    """Mean cross-entropy with class labels, over the rows whose label is not `ignore_index` (0 where there is none).
-
-    Args:
-        student_logits: `[..., C]`.
-        labels: integers `[...]`.
-        ignore_index: label of rows that do not count.
-
-    Returns:
-        A scalar; float64 if the logits are, else float32.
-    """
-    logits = tf.cast(student_logits, compute_type(student_logits.dtype))
-    counted = tf.not_equal(labels, tf.cast(ignore_index, labels.dtype))
-    logits = tf.where(counted[..., None], logits, tf.zeros_like(logits))  # whatever such rows hold stays out
-    rows = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.where(counted, labels, tf.zeros_like(labels)), logits)
-    rows = tf.where(counted, rows, tf.zeros_like(rows))
-    count = tf.maximum(tf.math.count_nonzero(counted, dtype=tf.int32), 1)
-    return tf.reduce_sum(rows) / tf.cast(count, rows.dtype)
 
 
 class ABKDLoss:
@@ -85,7 +65,7 @@ class ABKDLoss:
         temperature: float = 1.0,
         distill_weight: float = 1.0,
         hard_weight: float = 1.0,
-        ignore_index: int = -100,
+        ignore_index: int = IGNORED_LABEL,
     ) -> None:
         self.alpha = check_number("alpha", alpha)
         self.beta = check_number("beta", beta)
@@ -107,7 +87,7 @@ class ABKDLoss:
             TypeError: labels that are not integers, logits that are not floating point.
         """
         student, teacher = tf.convert_to_tensor(student_logits), tf.convert_to_tensor(teacher_logits)
-        labels = as_labels(labels, student)
+        labels = check_labels(labels, student)
         dtype = compute_type(student.dtype)
         loss = tf.zeros([], dtype)
         if self.hard_weight:  # a term that weighs nothing is not computed: 0 · inf would be NaN

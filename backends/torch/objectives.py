@@ -2,11 +2,10 @@
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from ..common.arguments import check_label_shape, check_number, check_temperature
+from ..common.arguments import IGNORED_LABEL, check_number, check_temperature
 from ..common.methods import warm_up
-from .divergences import ab_divergence
+from .losses.alpha_beta import ab_divergence
 from .losses.classification import (
     abdkd_loss,
     ablsd_loss,
@@ -18,6 +17,8 @@ from .losses.classification import (
     ttm_loss,
     wttm_loss,
 )
+from .losses.labels import check_labels, cross_entropy
+from .losses.rows import compute_type
 from .losses.sequences import sequence_loss
 
 __all__ = [
@@ -66,7 +67,7 @@ class ABKDLoss(nn.Module):
         temperature: float = 1.0,
         distill_weight: float = 1.0,
         hard_weight: float = 1.0,
-        ignore_index: int = -100,
+        ignore_index: int = IGNORED_LABEL,
     ) -> None:
         super().__init__()
         self.alpha, self.beta = check_number("alpha", alpha), check_number("beta", beta)
@@ -77,14 +78,12 @@ class ABKDLoss(nn.Module):
 
     def forward(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss; see the class."""
-        check_label_shape(student_logits.shape, labels.shape)
-        valid = labels != self.ignore_index
-        loss = torch.zeros(
-            (), dtype=torch.float64 if student_logits.dtype == torch.float64 else torch.float32, device=student_logits.device
-        )
+        labels = check_labels(labels, student_logits)
+        loss = torch.zeros((), dtype=compute_type(student_logits.dtype), device=student_logits.device)
         if self.hard_weight != 0:
-            loss = loss + self.hard_weight * cross_entropy(student_logits, labels, valid)
+            loss = loss + self.hard_weight * cross_entropy(student_logits, labels, ignore_index=self.ignore_index)
         if self.distill_weight != 0:
+            valid = labels != self.ignore_index
             divergence = ab_divergence(
                 student_logits, teacher_logits, self.alpha, self.beta, temperature=self.temperature, mask=valid
             )
@@ -97,19 +96,3 @@ class ABKDLoss(nn.Module):
             f"alpha={self.alpha}, beta={self.beta}, temperature={self.temperature}, "
             f"distill_weight={self.distill_weight}, hard_weight={self.hard_weight}"
         )
-
-
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the rows that `valid` selects; 0 without any. Half types are computed in float32.
-
-    Args:
-        logits: `[..., C]`.
-        labels: `[...]`, class indices; only those of selected rows are looked at.
-        valid: `[...]`, bool.
-    """
-    classes = logits.shape[-1]
-    wide = logits if logits.dtype == torch.float64 else logits.float()
-    ignored = -100
-    targets = torch.where(valid, labels, ignored).reshape(-1).long()
-    total = functional.cross_entropy(wide.reshape(-1, classes), targets, ignore_index=ignored, reduction="sum")
-    return total / valid.sum().clamp(min=1)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from ..arguments import IGNORED_LABEL
 from ..methods import METHODS, Objective
 from . import checkpoints
 from .batches import Batch, LiveBatches, batches_per_epoch, check_batches, epoch_batches, knows_epochs, live_batches
@@ -22,7 +23,6 @@ from .schedules import Schedule
 
 # steps between two looks at the losses
 WINDOW = 50
-IGNORED_LABEL = -100
 _LIVE = "batches/"  # before the names of a source's arrays in a checkpoint
 PRECISIONS = ("float32", "bfloat16")
 

@@ -9,16 +9,16 @@ and ∂D/∂z = (q Σh − h) / temperature.
 """
 
 import math
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .differentiable import evaluate
+from .differentiable import check_arguments, evaluate
 from .divided_differences import bounded_exp, first_order, relative_expm1, second_order
-from .operands import Constants, pack, point, unpack
-from .rows import Rows
+from .operands import Scalars, pack, point, unpack
+from .rows import Rows, compute_type
 
 
 def ab_divergence(
@@ -53,41 +53,49 @@ def ab_divergence(
         ValueError: a concrete argument has a bad shape or value.
         NotImplementedError: the gradient itself is differentiated.
     """
-    return evaluate(ab_rows, student_logits, teacher_logits, partial(pack, alpha, beta, temperature), mask, reduction)
+    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
+    return packed_ab_divergence(student, teacher, pack(alpha, beta, temperature, compute_type(student.dtype)), mask, reduction)
+
+
+def packed_ab_divergence(
+    student: jax.Array, teacher: jax.Array, packed: jax.Array | np.ndarray, mask: jax.Array | None, reduction: str
+) -> jax.Array:
+    """`ab_divergence` of arguments that are checked already, with the parameters of `operands.pack`."""
+    return evaluate(ab_rows, student, teacher, packed, mask, reduction)
 
 
 def ab_rows(rows: Rows, packed: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The α-β-divergence of each row `[...]` and its slopes `[..., classes]`; `packed` as `constants.pack` makes it."""
+    """Terms and slopes of the α-β-divergence `[..., classes]`; `packed` as `operands.pack` makes it."""
     c = unpack(packed)
-    return _value(rows, c), _slope(rows, c)
+    return _terms(rows, c), _slopes(rows, c)
 
 
 def ab_rows_at(rows: Rows, alpha: float, beta: float) -> tuple[jax.Array, jax.Array]:
     """`ab_rows` at a fixed point of the family, for divergences that are made of such points."""
-    c = point(alpha, beta, rows.difference.dtype)
-    return _value(rows, c), _slope(rows, c)
+    c = point(alpha, beta, rows.relative.dtype)
+    return _terms(rows, c), _slopes(rows, c)
 
 
-def _value(rows: Rows, c: Constants) -> jax.Array:
-    delta = rows.difference - rows.shift
-    terms = second_order(delta, c.gamma * jnp.where(delta >= 0, rows.teacher, rows.student), c)
+def _terms(rows: Rows, c: Scalars) -> jax.Array:
+    """What each class adds to the value, `[..., classes]`."""
+    delta = rows.relative - rows.shift
+    terms = second_order(delta, c.gamma * jnp.where(delta >= 0, rows.teacher_log, rows.student_log), c)
     one_missing = rows.no_student | rows.no_teacher
-    factor = jnp.where(rows.no_teacher, c.missing_teacher_value, c.missing_student_value)
-    other = jnp.where(rows.no_teacher, rows.student, rows.teacher)
+    factor = jnp.where(rows.no_teacher, c.no_teacher_value, c.no_student_value)
+    other = jnp.where(rows.no_teacher, rows.student_log, rows.teacher_log)
     limit = jnp.where(jnp.isinf(factor), factor, factor * jnp.exp(c.gamma * other))
-    terms = jnp.where(one_missing, jnp.where(rows.no_student & rows.no_teacher, 0, limit), terms)
-    return terms.sum(-1)
+    return jnp.where(one_missing, jnp.where(rows.no_student & rows.no_teacher, 0, limit), terms)
 
 
 def _slope_exponent(
-    delta: jax.Array, teacher: jax.Array, student: jax.Array, positive: Any, negative: Any, c: Constants
+    delta: jax.Array, teacher: jax.Array, student: jax.Array, positive: Any, negative: Any, c: Scalars
 ) -> jax.Array:
     """γ·max(s, t) + factor·|δ|, the factor by δ's sign."""
     above = delta >= 0
     return c.gamma * jnp.where(above, teacher, student) + jnp.where(above, positive, negative) * jnp.abs(delta)
 
 
-def _slope(rows: Rows, c: Constants) -> jax.Array:
+def _slopes(rows: Rows, c: Scalars) -> jax.Array:
     """h up to a multiple of q, `[..., classes]`.
 
     Any multiple of q may be taken off h without changing it; h_j/q_j at the student's top class j keeps confident
@@ -95,26 +103,26 @@ def _slope(rows: Rows, c: Constants) -> jax.Array:
     used where x is small: the difference of exponentials is then a product, exact, and for γ = 1 all that remains.
     """
     size = jnp.abs(c.alpha)
-    limit = jnp.finfo(rows.difference.dtype).max / (8 * rows.difference.shape[-1])  # so that no sum overflows
+    limit = jnp.finfo(rows.relative.dtype).max / (8 * rows.relative.shape[-1])  # so that no sum overflows
 
-    delta = rows.difference - rows.shift
-    top_delta = rows.top_difference - rows.shift
-    top_larger = _slope_exponent(top_delta, rows.top_teacher, rows.top_student, c.larger_positive, c.larger_negative, c)
-    ratio = jnp.sign(top_delta) * bounded_exp(top_larger - rows.top_student) * first_order(jnp.abs(top_delta), size)
+    delta = rows.relative - rows.shift
+    top_delta = rows.top_log_ratio
+    top_larger = _slope_exponent(top_delta, rows.top_teacher_log, rows.top_student_log, c.larger_positive, c.larger_negative, c)
+    ratio = jnp.sign(top_delta) * bounded_exp(top_larger - rows.top_student_log) * first_order(jnp.abs(top_delta), size)
     ratio = jnp.where(rows.top_valid, jnp.clip(ratio, -limit, limit), 0)
 
     power = (c.gamma - 1) * rows.below_top
     near = rows.top_valid & (jnp.abs(power) < math.log(2))
-    cross = _slope_exponent(delta, rows.teacher, rows.student, c.cross_positive, c.cross_negative, c)
-    larger = _slope_exponent(delta, rows.teacher, rows.student, c.larger_positive, c.larger_negative, c)
-    exponent = jnp.where(near, jnp.maximum(cross, c.gamma * rows.student + c.alpha * top_delta), larger)
+    cross = _slope_exponent(delta, rows.teacher_log, rows.student_log, c.cross_positive, c.cross_negative, c)
+    larger = _slope_exponent(delta, rows.teacher_log, rows.student_log, c.larger_positive, c.larger_negative, c)
+    exponent = jnp.where(near, jnp.maximum(cross, c.gamma * rows.student_log + c.alpha * top_delta), larger)
     x = jnp.where(near, rows.from_top, delta)
     slope = jnp.clip(jnp.sign(x) * bounded_exp(exponent) * first_order(jnp.abs(x), size), -limit, limit)
-    centred = slope + jnp.where(near, power * relative_expm1(power), -1) * ratio * rows.probability
+    centred = slope + jnp.where(near, power * relative_expm1(power), -1) * ratio * rows.student_probability
 
     one_missing = rows.no_student | rows.no_teacher
-    factor = jnp.where(rows.no_teacher, c.missing_teacher_slope, c.missing_student_slope)
-    other = jnp.where(rows.no_teacher, rows.student, rows.teacher)
-    at_limit = jnp.clip(factor * bounded_exp(c.gamma * other), -limit, limit) - ratio * rows.probability
+    factor = jnp.where(rows.no_teacher, c.no_teacher_slope, c.no_student_slope)
+    other = jnp.where(rows.no_teacher, rows.student_log, rows.teacher_log)
+    at_limit = jnp.clip(factor * bounded_exp(c.gamma * other), -limit, limit) - ratio * rows.student_probability
     centred = jnp.where(one_missing, jnp.where(rows.no_student & rows.no_teacher, 0, at_limit), centred)
     return jnp.where(rows.is_top & rows.top_valid, 0, centred)

@@ -5,75 +5,27 @@ Arguments, conventions (−inf, NaN, masks), results and errors are those of `ab
 parameters come after the logits and are, as there, numbers or traced scalars that never recompile. Where the value has
 a finite limit at a forbidden class (a logit −inf) it is that limit.
 
-A new divergence is one row function under `row_divergence`: of `rows.Rows` and its parameters it returns the value of
-each row and h = −∂D/∂t, up to a multiple of q; what is far from 0 at the student's most likely class is best taken off.
+Each divergence that is not of that family is one row function under `row_divergence`: of `Rows` and its parameters it
+gives what each class adds to the value, and h = −∂D/∂t up to a multiple of q, best the one that is 0 at the student's
+most likely class.
 """
 
-import inspect
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ...common.arguments import check_fraction, check_not_negative
+from ...common.definition import Parameter
 from .alpha_beta import ab_divergence, ab_rows_at
-from .differentiable import evaluate
-from .divided_differences import exp_difference, first_order
-from .mixtures import FAR, entropy_to_mixture, excess, mixture, share
-from .operands import check_concrete, pack_plainly
+from .definition import TermsAndSlopes, row_divergence
+from .divided_differences import exp_difference
+from .mixtures import decay_and_complement, entropy_to_mixture, excess, gap, mixture, share
+from .operands import check_concrete
 from .rows import Rows
 
-RowsResult = tuple[jax.Array, jax.Array]
 # the centre's log-ratio is held above this, where its share of a mixture would vanish from floating point
 _LOWEST_CENTRE = -40.0
-
-
-def row_divergence(**checks: Callable[[str, Any], float]) -> Callable:
-    """Make a row function (rows, *parameters) -> (values, h) the divergence of logits that carries its name.
-
-    Args:
-        checks: by parameter, what checks a concrete value; any finite number is allowed for the others.
-    """
-
-    def decorate(function: Callable[..., RowsResult]) -> Callable[..., jax.Array]:
-        own = list(inspect.signature(function).parameters.values())[1:]
-        names = [parameter.name for parameter in own]
-        signature = inspect.Signature([*_LOGITS, *own, *_OPTIONS], return_annotation=jax.Array)
-
-        def row_function(rows: Rows, packed: jax.Array) -> RowsResult:
-            return function(rows, *(packed[i] for i in range(1, packed.shape[0])))
-
-        def divergence(*positional: Any, **named: Any) -> jax.Array:
-            bound = signature.bind(*positional, **named)
-            bound.apply_defaults()
-            given = bound.arguments
-            scalars = {name: given[name] for name in ("temperature", *names)}
-            return evaluate(
-                row_function,
-                given["student_logits"],
-                given["teacher_logits"],
-                partial(pack_plainly, scalars, checks),
-                given["mask"],
-                given["reduction"],
-            )
-
-        divergence.__name__ = divergence.__qualname__ = row_function.__name__ = function.__name__
-        divergence.__module__, divergence.__doc__, divergence.__signature__ = __name__, function.__doc__, signature
-        return divergence
-
-    return decorate
-
-
-def _logits_and_options(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
-) -> None:
-    """What all divergences take."""
-
-
-_LOGITS = tuple(inspect.signature(_logits_and_options).parameters.values())[:2]
-_OPTIONS = tuple(inspect.signature(_logits_and_options).parameters.values())[2:]
 
 
 def forward_kl(
@@ -152,42 +104,43 @@ def alphanet(
 
 
 @row_divergence(weight=check_fraction)
-def weighted_sum(rows: Rows, weight: Any = 0.5) -> RowsResult:
+def weighted_sum(rows: Rows, weight: Parameter = 0.5) -> TermsAndSlopes:
     """(1 − w) KL(p‖q) + w KL(q‖p), w = `weight`, 0 < w < 1. Wu et al. (WSD), 2024."""
-    return _weighted_kl(rows, 1 - weight, weight)
+    return _weighted_kl(rows, weight.rest, weight.value)
 
 
 @row_divergence(weight=check_fraction)
-def jensen_shannon(rows: Rows, weight: Any = 0.1) -> RowsResult:
+def jensen_shannon(rows: Rows, weight: Parameter = 0.1) -> TermsAndSlopes:
     """λ KL(q‖m) + (1 − λ) KL(p‖m), m = (1 − λ) p + λ q, λ = `weight`, 0 < λ < 1. Agarwal et al. (GKD), 2024.
 
     Other libraries call 1 − λ β.
     """
-    p, q, delta, rest = rows.teacher_probability, rows.probability, _log_ratio(rows), 1 - weight
+    p, q, delta, (weight, rest) = rows.teacher_probability, rows.student_probability, rows.log_ratio, weight
     terms = weight * entropy_to_mixture(q, p, delta, rest, weight)
     terms = terms + rest * entropy_to_mixture(p, q, -delta, weight, rest)
     # h = λ q log(m/q), the logarithm relative to that of the top class
     centre, x = _centred(rows)
-    return terms.sum(-1), weight * q * mixture(x, *share(centre, rest, weight)).log
+    return terms, weight * q * mixture(x, *share(centre, rest, weight)).log
 
 
 @row_divergence(weight=check_fraction)
-def skewed_forward_kl(rows: Rows, weight: Any = 0.1) -> RowsResult:
+def skewed_forward_kl(rows: Rows, weight: Parameter = 0.1) -> TermsAndSlopes:
     """KL(p ‖ λp + (1 − λ) q), λ = `weight`, 0 < λ < 1. Ko et al. (DistiLLM), 2024."""
-    p, q, delta, rest = rows.teacher_probability, rows.probability, _log_ratio(rows), 1 - weight
+    p, q, delta, (weight, rest) = rows.teacher_probability, rows.student_probability, rows.log_ratio, weight
     terms = entropy_to_mixture(p, q, -delta, rest, weight)
     # h = (1/λ − 1) q S(δ), S = λp/(λp + (1 − λ)q); S_k − S_j = S_k (1 − S_j) (1 − e^−x) for x = δ_k − δ_j > 0
-    centre, x = rows.top_difference - rows.shift, _from_top(rows)
+    centre, x = rows.top_log_ratio, rows.from_top
     own, own_rest = share(delta, weight, rest)
     top, top_rest = share(centre, weight, rest)
-    apart = first_order(jnp.abs(x), 1.0) * jnp.where(x >= 0, own * top_rest, -top * own_rest)
-    return terms.sum(-1), rest / weight * q * apart
+    _, complement = decay_and_complement(x)
+    apart = complement * jnp.where(x >= 0, own * top_rest, -top * own_rest)
+    return terms, rest / weight * q * apart
 
 
 @row_divergence(weight=check_fraction)
-def skewed_reverse_kl(rows: Rows, weight: Any = 0.1) -> RowsResult:
+def skewed_reverse_kl(rows: Rows, weight: Parameter = 0.1) -> TermsAndSlopes:
     """KL(q ‖ (1 − λ) p + λq), λ = `weight`, 0 < λ < 1. Ko et al. (DistiLLM), 2024."""
-    p, q, delta, rest = rows.teacher_probability, rows.probability, _log_ratio(rows), 1 - weight
+    p, q, delta, (weight, rest) = rows.teacher_probability, rows.student_probability, rows.log_ratio, weight
     terms = entropy_to_mixture(q, p, delta, rest, weight)
     # h = q [log(m/q) − S], S the teacher's share of m. With m_k q_j / (q_k m_j) = 1 + N and j the top class, h_k/q_k −
     # h_j/q_j = log(1 + N) − (1 − S_j) N/(1 + N) = r(−N/(1 + N)) + S_j N/(1 + N), r(v) = v − log(1 + v).
@@ -196,26 +149,26 @@ def skewed_reverse_kl(rows: Rows, weight: Any = 0.1) -> RowsResult:
     mixed = mixture(x, top, top_rest)
     relative = mixed.change / mixed.total
     close = excess(jnp.clip(-relative, -0.5, 1)) + top * relative
-    return terms.sum(-1), q * jnp.where(jnp.abs(mixed.change) < 0.5, close, mixed.log - top_rest * relative)
+    return terms, q * jnp.where(jnp.abs(mixed.change) < 0.5, close, mixed.log - top_rest * relative)
 
 
 @row_divergence()
-def total_variation(rows: Rows) -> RowsResult:
+def total_variation(rows: Rows) -> TermsAndSlopes:
     """½ Σ |p − q|; a class with p = q adds nothing to the gradient."""
-    top = jnp.where(rows.top_valid, jnp.sign(rows.top_difference - rows.shift), -1)
-    return _gaps(rows).sum(-1) / 2, rows.probability * (jnp.sign(_log_ratio(rows)) - top) / 2
+    top = jnp.where(rows.top_valid, jnp.sign(rows.top_log_ratio), -1)
+    return gap(rows) / 2, rows.student_probability * (jnp.sign(rows.log_ratio) - top) / 2
 
 
 @row_divergence(head=check_fraction)
-def adaptive_kl(rows: Rows, head: Any = 0.5) -> RowsResult:
+def adaptive_kl(rows: Rows, head: Parameter = 0.5) -> TermsAndSlopes:
     """w KL(p‖q) + (1 − w) KL(q‖p), w the head's share of Σ |p − q| (½ where p = q), a constant. Wu et al. (AKL), 2024.
 
     The head are the most likely classes of the teacher, as many as have a probability of `head` (0 < head < 1) at most
     together, but at least one; of equally likely ones the first.
     """
-    gaps = _gaps(rows)
+    gaps = gap(rows)
     _, p, ranked_gaps = jax.lax.sort((-rows.teacher_below_top, rows.teacher_probability, gaps), num_keys=1, is_stable=True)
-    inside = (jnp.cumsum(p, -1) <= head) | (jnp.arange(p.shape[-1]) == 0)
+    inside = (jnp.cumsum(p, -1) <= head.value) | (jnp.arange(p.shape[-1]) == 0)
     total = gaps.sum(-1)
     share_of_head = jnp.where(inside, ranked_gaps, 0).sum(-1) / jnp.where(total > 0, total, 1)
     forward = jnp.where(total > 0, jnp.minimum(share_of_head, 1), 0.5)
@@ -223,20 +176,20 @@ def adaptive_kl(rows: Rows, head: Any = 0.5) -> RowsResult:
 
 
 @row_divergence(low=check_not_negative, high=check_not_negative)
-def bidirectional_kl(rows: Rows, low: Any = 1.0, high: Any = 3.0) -> RowsResult:
+def bidirectional_kl(rows: Rows, low: Parameter = 1.0, high: Parameter = 3.0) -> TermsAndSlopes:
     """w_T KL(p‖q) + w_S KL(q‖p); w_T = `high` where H(p) > H(q), w_S = `high` where H(q) > H(p), else `low`. BDKD.
 
     Amara et al., 2022. The entropies H are those of the softened distributions; the weights are constants.
     """
-    p, q, s, t = rows.teacher_probability, rows.probability, rows.teacher, rows.student
-    delta = rows.difference - rows.shift
+    p, q, s, t = rows.teacher_probability, rows.student_probability, rows.teacher_log, rows.student_log
+    delta = rows.relative - rows.shift
     close = ~(rows.no_student | rows.no_teacher) & (jnp.abs(delta) < 0.5)
     # H(p) − H(q), where both nearly agree without subtracting two entropies
     apart = jnp.where(close, -exp_difference(q, p, delta) * s - q * delta, q * t - p * s).sum(-1)
     # entropies too small for the type differ as their logarithms do
     small_apart = _log_small_entropy(s, rows.no_teacher) - _log_small_entropy(t, rows.no_student)
     apart = jnp.where(apart == 0, small_apart, apart)
-    return _weighted_kl(rows, jnp.where(apart > 0, high, low), jnp.where(apart < 0, high, low))
+    return _weighted_kl(rows, jnp.where(apart > 0, high.value, low.value), jnp.where(apart < 0, high.value, low.value))
 
 
 def _log_small_entropy(logs: jax.Array, missing: jax.Array) -> jax.Array:
@@ -246,35 +199,18 @@ def _log_small_entropy(logs: jax.Array, missing: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(jnp.where(missing | certain, -jnp.inf, logs + jnp.log1p(-logs)), axis=-1)
 
 
-def _weighted_kl(rows: Rows, forward: Any, reverse: Any) -> RowsResult:
+def _weighted_kl(rows: Rows, forward: Any, reverse: Any) -> TermsAndSlopes:
     """forward · KL(p‖q) + reverse · KL(q‖p); a divergence of weight 0 is left out even where it is infinite."""
-    (value, slope), (reverse_value, reverse_slope) = ab_rows_at(rows, 1.0, 0.0), ab_rows_at(rows, 0.0, 1.0)
+    (terms, slopes), (reverse_terms, reverse_slopes) = ab_rows_at(rows, 1.0, 0.0), ab_rows_at(rows, 0.0, 1.0)
+    value, reverse_value = terms.sum(-1), reverse_terms.sum(-1)
     values = jnp.where(forward == 0, 0, forward * value) + jnp.where(reverse == 0, 0, reverse * reverse_value)
     forward, reverse = jnp.asarray(forward)[..., None], jnp.asarray(reverse)[..., None]
-    return values, forward * slope + reverse * reverse_slope
-
-
-def _log_ratio(rows: Rows) -> jax.Array:
-    """δ, ±FAR where one logit is −inf."""
-    return _far_where_missing(rows, rows.difference - rows.shift)
-
-
-def _from_top(rows: Rows) -> jax.Array:
-    """δ relative to the student's top class (or, where the teacher forbids that, to another constant)."""
-    return _far_where_missing(rows, rows.from_top)
-
-
-def _far_where_missing(rows: Rows, x: jax.Array) -> jax.Array:
-    return jnp.where(rows.no_student, FAR, jnp.where(rows.no_teacher, -FAR, x))
+    # each row's terms are added up before they are weighed: one rounding less
+    return values[..., None], forward * slopes + reverse * reverse_slopes
 
 
 def _centred(rows: Rows) -> tuple[jax.Array, jax.Array]:
     """A log-ratio near that of the student's top class (one a row), and δ relative to it."""
-    top = rows.top_difference - rows.shift
+    top = rows.top_log_ratio
     centre = jnp.maximum(top, _LOWEST_CENTRE)
-    return centre, _from_top(rows) + (top - centre)
-
-
-def _gaps(rows: Rows) -> jax.Array:
-    """|p − q|, accurate where both nearly agree."""
-    return jnp.abs(exp_difference(rows.probability, rows.teacher_probability, _log_ratio(rows)))
+    return centre, rows.from_top + (top - centre)

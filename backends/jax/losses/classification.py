@@ -3,7 +3,7 @@
 p is the teacher's distribution, q the student's, T the temperature. All give a mean over rows, float64 if the student's
 logits are, else float32, and are differentiable once, in reverse mode, with respect to the student's logits; the
 teacher is a constant. Parameters have the published values as defaults and may be traced. The divergences within are
-the careful ones of `backends.jax.divergences`.
+the careful ones of the catalogue.
 """
 
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...common.arguments import check_positive, check_shapes
-from ..divergences import ab_divergence, forward_kl
-from .differentiable import as_logits
+from ...common.arguments import IGNORED_LABEL, check_positive
+from .alpha_beta import ab_divergence
+from .catalogue import forward_kl
+from .differentiable import check_arguments
 from .labels import check_labels
 from .operands import check_concrete
 from .rows import compute_type
@@ -40,7 +41,7 @@ def dkd_loss(
     temperature: Any = 4.0,
     target_weight: Any = 1.0,
     non_target_weight: Any = 2.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
 ) -> jax.Array:
     """T² [target_weight · KL of (target, rest) + non_target_weight · KL within the rest]. DKD, Zhao et al., 2022.
 
@@ -76,11 +77,11 @@ def abdkd_loss(
     temperature: Any = 4.0,
     target_weight: Any = 1.0,
     non_target_weight: Any = 2.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
 ) -> jax.Array:
     """`dkd_loss` with D_AB(alpha, beta) in place of the KL divergence within the rest; the one factor T² stays."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
-    labels = check_labels(labels, student.shape, ignore_index)
+    labels = check_labels(labels, student, ignore_index)
     tau, target_weight, non_target_weight = check_concrete(
         {"temperature": temperature, "target_weight": target_weight, "non_target_weight": non_target_weight}
     )
@@ -157,8 +158,7 @@ def dist_loss(student_logits: Logits, teacher_logits: Logits, *, temperature: An
 
 def _in_computing_type(student_logits: Logits, teacher_logits: Logits) -> tuple[jax.Array, jax.Array]:
     """Both logits in the computing type, the teacher's as a constant."""
-    student, teacher = as_logits("student_logits", student_logits), as_logits("teacher_logits", teacher_logits)
-    check_shapes(student.shape, teacher.shape)
+    student, teacher, _ = check_arguments(student_logits, teacher_logits, None, "mean")
     dtype = compute_type(student.dtype)
     return student.astype(dtype), jax.lax.stop_gradient(teacher.astype(dtype))
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ...common.coefficients import SERIES
-from .operands import Constants
+from .operands import Scalars
 
 # below this 1 − e^(−x) comes from its polynomial; above it the subtraction loses nothing
 _POLYNOMIAL_BOUND = math.log(2)
@@ -58,7 +58,7 @@ def bounded_exp(x: jax.Array) -> jax.Array:
     return jnp.exp(jnp.minimum(x, _LARGEST_EXPONENT[x.dtype.name]))
 
 
-def second_order(delta: jax.Array, base: jax.Array, c: Constants) -> jax.Array:
+def second_order(delta: jax.Array, base: jax.Array, c: Scalars) -> jax.Array:
     """δ² · exp[γt, αs+βt, γs], one class's term of the divergence; never negative.
 
     Args:

@@ -10,15 +10,25 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .divided_differences import log1p, relative_expm1
+from .divided_differences import exp_difference, first_order, log1p, relative_expm1
+from .rows import Rows
 
-# stands for an infinite log-ratio, where one probability is 0
-FAR = 1e30
 # e^x is evaluated up to here; beyond, log(1 − w + w e^x) is linear in x
 _LARGEST_EXPONENT = {"float32": 80.0, "float64": 700.0}
 # last power of z² in artanh's series, z² ≤ 1/9
 _SERIES_DEGREE = {"float32": 8, "float64": 17}
 _LOG_2 = 0.6931471805599453
+
+
+def decay_and_complement(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """e^(−|x|) and 1 − e^(−|x|)."""
+    w = jnp.abs(x)
+    return jnp.exp(-w), first_order(w, 1.0)
+
+
+def gap(rows: Rows) -> jax.Array:
+    """|p − q| of each class, accurate where the two nearly agree."""
+    return jnp.abs(exp_difference(rows.student_probability, rows.teacher_probability, rows.log_ratio))
 
 
 class Mixture(NamedTuple):

@@ -18,10 +18,10 @@ from ...common.arguments import check_number, check_temperature
 from ...common.coefficients import SERIES, coefficients
 
 
-class Constants(NamedTuple):
+class Scalars(NamedTuple):
     """What the evaluation needs of (α, β, temperature), each a scalar.
 
-    "positive" and "negative" speak of the sign of δ = log p − log q. `missing_…` belong to classes with one logit −inf:
+    "positive" and "negative" speak of the sign of δ = log p − log q. `no_…` belong to classes with one logit −inf:
     the value is e^(γ·the other log-probability) times the factor, infinite where the limit is.
 
     Attributes:
@@ -31,8 +31,8 @@ class Constants(NamedTuple):
         middle_positive, middle_negative: the same for the exponents' mean.
         larger_positive, larger_negative: the same for the larger of γt and αs+βt.
         cross_positive, cross_negative: the same for αs+βt itself.
-        missing_teacher_value, missing_student_value: factors of the divergence's term.
-        missing_teacher_slope, missing_student_slope: factors of h = −∂D/∂t; 0 where the limit is not finite.
+        no_teacher_value, no_student_value: factors of the divergence's term.
+        no_teacher_slope, no_student_slope: factors of h = −∂D/∂t; 0 where the limit is not finite.
         series: c_k / (k+2)! of the series in δ, k = 2 … K.
     """
 
@@ -50,14 +50,14 @@ class Constants(NamedTuple):
     larger_negative: Any
     cross_positive: Any
     cross_negative: Any
-    missing_teacher_value: Any
-    missing_student_value: Any
-    missing_teacher_slope: Any
-    missing_student_slope: Any
+    no_teacher_value: Any
+    no_student_value: Any
+    no_teacher_slope: Any
+    no_student_slope: Any
     series: tuple[Any, ...]
 
 
-def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Constants:
+def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Scalars:
     c = coefficients(alpha, beta, terms, xp)
     gamma = c.gamma
     top_positive, top_negative = c.top_positive[0] - gamma, -c.top_negative[0]
@@ -65,7 +65,7 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Con
     infinity = xp.where(alpha == alpha, np.inf, np.inf)
     beta_only_limit = xp.where(gamma == 0, 1 / safe_beta, 0.0)  # q = 0, β > 0, γ ≥ 0
     factorial = np.cumprod(np.arange(1.0, terms + 3))
-    return Constants(
+    return Scalars(
         temperature=temperature,
         alpha=alpha,
         gamma=gamma,
@@ -80,10 +80,10 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Con
         larger_negative=-c.larger_negative[0],
         cross_positive=-beta,
         cross_negative=-alpha,
-        missing_teacher_value=xp.where((alpha > 0) & (gamma > 0), 1 / (safe_alpha * safe_gamma), infinity),
-        missing_student_value=xp.where((beta > 0) & (gamma > 0), 1 / (safe_beta * safe_gamma), infinity),
-        missing_teacher_slope=xp.where(alpha > 0, -1 / safe_alpha, 0.0),
-        missing_student_slope=xp.where(
+        no_teacher_value=xp.where((alpha > 0) & (gamma > 0), 1 / (safe_alpha * safe_gamma), infinity),
+        no_student_value=xp.where((beta > 0) & (gamma > 0), 1 / (safe_beta * safe_gamma), infinity),
+        no_teacher_slope=xp.where(alpha > 0, -1 / safe_alpha, 0.0),
+        no_student_slope=xp.where(
             beta == 0, xp.where(alpha > 0, 1 / safe_alpha, 0.0), xp.where((beta > 0) & (gamma >= 0), beta_only_limit, 0.0)
         ),
         # the mirrored series (δ < 0) has coefficients (−1)^k c_k, hence one series in δ serves both signs
@@ -125,8 +125,11 @@ def check_concrete(given: Mapping[str, Any], checks: Mapping[str, Callable] = Ma
     return checked
 
 
-def pack_plainly(given: Mapping[str, Any], checks: Mapping[str, Callable], dtype: np.dtype) -> jax.Array | np.ndarray:
-    """Return checked values, numbers or traced scalars, as one vector of `dtype`; see `check_concrete`."""
+def pack_parameters(
+    parameters: Mapping[str, Any], checks: Mapping[str, Callable], temperature: Any, dtype: np.dtype
+) -> jax.Array | np.ndarray:
+    """The temperature and the parameters of another divergence, checked, as one vector of `dtype`; see `pack`."""
+    given = {"temperature": temperature, **parameters}
     checked = check_concrete(given, checks)
     if all(isinstance(x, float) for x in checked):
         return np.array(checked, dtype)
@@ -155,13 +158,13 @@ def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array 
     return jnp.stack([jnp.asarray(x, dtype) for x in (*derived[:-1], *derived.series)])
 
 
-def unpack(packed: jax.Array) -> Constants:
+def unpack(packed: jax.Array) -> Scalars:
     """Read the vector that `pack` made."""
     values = [packed[i] for i in range(packed.shape[0])]
-    named = len(Constants._fields) - 1
-    return Constants(*values[:named], series=tuple(values[named:]))
+    named = len(Scalars._fields) - 1
+    return Scalars(*values[:named], series=tuple(values[named:]))
 
 
-def point(alpha: float, beta: float, dtype: np.dtype) -> Constants:
+def point(alpha: float, beta: float, dtype: np.dtype) -> Scalars:
     """The constants of a fixed (α, β), as numbers of `dtype`."""
     return unpack(_pack_numbers(alpha, beta, 1.0, np.dtype(dtype).name))

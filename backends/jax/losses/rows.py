@@ -8,6 +8,9 @@ import numpy as np
 
 from .divided_differences import exp_difference, log1p
 
+# stands for an infinite log-ratio, where one probability is 0
+FAR = 1e30
+
 
 def compute_type(dtype: Any) -> np.dtype:
     """The type in which logits of type `dtype` are computed with and values are returned."""
@@ -17,40 +20,49 @@ def compute_type(dtype: Any) -> np.dtype:
 class Rows(NamedTuple):
     """Softmax statistics of rows of logits; `[..., classes]`, or `[..., 1]` where marked with 1.
 
+    XLA leaves out what a formula does not read, so that everything that some formula reads is here.
+
     Attributes:
+        teacher_log, student_log: s = log p and t = log q, p the teacher's probabilities and q the student's; 0 where
+            that side's logit is −inf.
+        log_ratio: δ = s − t = relative − shift, without the rounding of s and t.
+        relative: (teacher − student logit, both relative to their maxima) / temperature; 0 where either is −inf.
+        shift: log-partition of the teacher less the student's (1).
+        top_relative: `relative` of the student's most likely class (1).
+        from_top: δ less that of the student's most likely class, rounded once.
+        student_probability, teacher_probability: q and p; 0 where that logit is −inf.
+        no_teacher, no_student: where that logit is −inf.
+        top_teacher_log, top_student_log: s and t of the student's most likely class (1).
+        is_top, top_valid: where the student's largest logit is, and whether the teacher allows that class (1).
+        below_top, teacher_below_top: (logit − its side's maximum) / temperature, of the teacher −inf where its logit is.
         selected: whether the row counts (1, or None).
         valid: whether the row can be evaluated (1).
-        no_student, no_teacher: where that logit is −inf.
-        difference: (teacher − student logit, both relative to their maxima) / temperature; 0 where either is −inf.
-        shift: log-partition difference (1), so that δ = difference − shift.
-        student, teacher: log-probabilities t and s; 0 where either logit is −inf, except the other one.
-        from_top: difference less that of the student's top class, rounded once.
-        below_top: (student logit − its maximum) / temperature.
-        probability, teacher_probability: the student's q and the teacher's p; 0 where that logit is −inf.
-        teacher_below_top: (teacher logit − its maximum) / temperature, −inf where that logit is.
-        is_top: where the student's largest logit is.
-        top_difference, top_student, top_teacher: the same statistics of that class (1).
-        top_valid: whether the teacher allows that class (1).
     """
 
+    teacher_log: jax.Array
+    student_log: jax.Array
+    log_ratio: jax.Array
+    relative: jax.Array
+    shift: jax.Array
+    top_relative: jax.Array
+    from_top: jax.Array
+    student_probability: jax.Array
+    teacher_probability: jax.Array
+    no_teacher: jax.Array
+    no_student: jax.Array
+    top_teacher_log: jax.Array
+    top_student_log: jax.Array
+    is_top: jax.Array
+    top_valid: jax.Array
+    below_top: jax.Array
+    teacher_below_top: jax.Array
     selected: jax.Array | None
     valid: jax.Array
-    no_student: jax.Array
-    no_teacher: jax.Array
-    difference: jax.Array
-    shift: jax.Array
-    student: jax.Array
-    teacher: jax.Array
-    from_top: jax.Array
-    below_top: jax.Array
-    probability: jax.Array
-    teacher_probability: jax.Array
-    teacher_below_top: jax.Array
-    is_top: jax.Array
-    top_difference: jax.Array
-    top_student: jax.Array
-    top_teacher: jax.Array
-    top_valid: jax.Array
+
+    @property
+    def top_log_ratio(self) -> jax.Array:
+        """δ of the student's most likely class (1)."""
+        return self.top_relative - self.shift
 
 
 def _two_difference(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -77,7 +89,7 @@ def _in_range(x: jax.Array) -> jax.Array:
     return jnp.clip(x, -limit, limit)
 
 
-def prepare(student: jax.Array, teacher: jax.Array, mask: Any, temperature: jax.Array) -> Rows:
+def compare_rows(student: jax.Array, teacher: jax.Array, mask: Any, temperature: jax.Array) -> Rows:
     """Compare rows of logits, `[..., classes]`; rows that do not count are compared as zeros."""
     dtype = compute_type(student.dtype)
     student, teacher = student.astype(dtype), teacher.astype(dtype)
@@ -92,8 +104,8 @@ def prepare(student: jax.Array, teacher: jax.Array, mask: Any, temperature: jax.
     teacher_shifted = _in_range((teacher - teacher_max) / temperature)
     student_exp, teacher_exp = jnp.exp(student_shifted), jnp.exp(teacher_shifted)
     student_sum, teacher_sum = student_exp.sum(-1, keepdims=True), teacher_exp.sum(-1, keepdims=True)
-    relative = exp_difference(student_exp, teacher_exp, difference).sum(-1, keepdims=True) / student_sum
-    shift = jnp.where(jnp.abs(relative) < 0.5, log1p(relative), jnp.log(teacher_sum / student_sum))
+    change = exp_difference(student_exp, teacher_exp, difference).sum(-1, keepdims=True) / student_sum
+    shift = jnp.where(jnp.abs(change) < 0.5, log1p(change), jnp.log(teacher_sum / student_sum))
     student_log, teacher_log = jnp.log(student_sum), jnp.log(teacher_sum)
 
     # a maximum need not pass NaN on, a sum does
@@ -102,23 +114,33 @@ def prepare(student: jax.Array, teacher: jax.Array, mask: Any, temperature: jax.
     top_logit = jnp.where(largest, teacher, -jnp.inf).max(-1, keepdims=True)
     top_valid = jnp.isfinite(top_logit)
     top_logit = jnp.where(top_valid, top_logit, teacher_max)
+    relative = jnp.where(no_student | no_teacher, 0, difference)
     return Rows(
-        selected,
-        valid,
-        no_student,
-        no_teacher,
-        jnp.where(no_student | no_teacher, 0, difference),
-        shift,
-        jnp.where(no_student, 0, student_shifted - student_log),
-        jnp.where(no_teacher, 0, teacher_shifted - teacher_log),
-        _logit_difference(teacher, student, top_logit, student_max, temperature),
-        student_shifted,
-        student_exp / student_sum,
-        teacher_exp / teacher_sum,
-        teacher_shifted,
-        largest & (teacher == top_logit),
-        _logit_difference(top_logit, student_max, teacher_max, student_max, temperature),
-        -student_log,
-        (top_logit - teacher_max) / temperature - teacher_log,
-        top_valid,
+        teacher_log=jnp.where(no_teacher, 0, teacher_shifted - teacher_log),
+        student_log=jnp.where(no_student, 0, student_shifted - student_log),
+        log_ratio=relative - shift,
+        relative=relative,
+        shift=shift,
+        top_relative=_logit_difference(top_logit, student_max, teacher_max, student_max, temperature),
+        from_top=_logit_difference(teacher, student, top_logit, student_max, temperature),
+        student_probability=student_exp / student_sum,
+        teacher_probability=teacher_exp / teacher_sum,
+        no_teacher=no_teacher,
+        no_student=no_student,
+        top_teacher_log=(top_logit - teacher_max) / temperature - teacher_log,
+        top_student_log=-student_log,
+        is_top=largest & (teacher == top_logit),
+        top_valid=top_valid,
+        below_top=student_shifted,
+        teacher_below_top=teacher_shifted,
+        selected=selected,
+        valid=valid,
     )
+
+
+def with_absent_far(rows: Rows) -> Rows:
+    """The same rows, δ of a class that one side forbids as good as infinite; one that both forbid counts as the student's."""
+    log_ratio, from_top = (
+        jnp.where(rows.no_student, FAR, jnp.where(rows.no_teacher, -FAR, x)) for x in (rows.log_ratio, rows.from_top)
+    )
+    return rows._replace(log_ratio=log_ratio, from_top=from_top)

@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...common.arguments import check_sequence_arguments
-from .. import divergences
+from ...common.arguments import IGNORED_LABEL, check_sequence_arguments
+from . import DIVERGENCES
+from .differentiable import check_arguments
 from .labels import check_labels
 
 
@@ -18,7 +19,7 @@ def sequence_loss(
     divergence: str = "forward_kl",
     reduction: str = "token_mean",
     temperature: Any = 1.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
     **parameters: Any,
 ) -> jax.Array:
     """A divergence of the catalogue over the tokens whose label is not `ignore_index`.
@@ -40,11 +41,10 @@ def sequence_loss(
     Raises:
         ValueError: an unknown divergence or reduction, or a bad shape or value.
     """
-    check_sequence_arguments(divergence, divergences.__all__, reduction)
-    valid = check_labels(labels, jnp.shape(student_logits), ignore_index) != ignore_index
-    rows = getattr(divergences, divergence)(
-        student_logits, teacher_logits, **parameters, temperature=temperature, mask=valid, reduction="none"
-    )
+    check_sequence_arguments(divergence, DIVERGENCES, reduction)
+    student, teacher, _ = check_arguments(student_logits, teacher_logits, None, "none")
+    valid = check_labels(labels, student, ignore_index) != ignore_index
+    rows = DIVERGENCES[divergence](student, teacher, **parameters, temperature=temperature, mask=valid, reduction="none")
     if reduction == "token_mean":
         return rows.sum() / _at_least_one(valid.sum(), rows)
     means = rows.sum(-1) / _at_least_one(valid.sum(-1), rows)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ...common.arguments import check_label_shape, check_shapes
+from ...common.arguments import IGNORED_LABEL, check_label_shape, check_shapes
 from ...common.methods import Objective
 from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
@@ -18,7 +18,6 @@ from ..objectives import cross_entropy, objective
 from .operands import pack
 from .rows import compute_type
 
-IGNORED_LABEL = -100
 _AB = "ab_divergence"
 
 # terms beside those of `objectives` and `divergences`, by name; a plug-in may add its own

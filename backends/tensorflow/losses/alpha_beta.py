@@ -6,22 +6,19 @@ with exp[…] a divided difference. It equals Definition 4.1 of the ABKD paper (
 limits: nothing is singular on α = 0, β = 0 or α+β = 0. α, β and the temperature are run-time values.
 """
 
-from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ...common.arguments import check_number, check_temperature
-from ...common.coefficients import SERIES, Coefficients, coefficients
-from .differentiable import as_float64, check_arguments, checked_scalar, checked_temperature, evaluate, is_dynamic
-from .divided_differences import expm1, exponential, first_order, second_order
+from ...common.coefficients import Coefficients
+from .differentiable import check_arguments, evaluate
+from .divided_differences import expm1, first_order, second_order
+from .operands import pack, unpack
 from .rows import FAR, Rows
 
 # a class whose q^(γ−1) is within this, in logarithms, of the top class's is as good as tied with it
 TIED = 0.0625
-LONGEST_SERIES = max(terms for _, terms in SERIES.values())
 
 
 def ab_divergence(
@@ -57,64 +54,25 @@ def ab_divergence(
         TypeError: logits that are not floating point.
     """
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    return packed_ab_divergence(student, teacher, pack_parameters(alpha, beta, temperature), mask, reduction)
+    return packed_ab_divergence(student, teacher, pack(alpha, beta, temperature), mask, reduction)
 
 
 def packed_ab_divergence(
     student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor, mask: tf.Tensor | None, reduction: str
 ) -> tf.Tensor:
-    """`ab_divergence` of tensors that fit, with the parameters of `pack_parameters`."""
-    return evaluate(_formula, student, teacher, packed, mask, reduction)
+    """`ab_divergence` of arguments that are checked already, with the parameters of `operands.pack`."""
+    return evaluate(ab_rows, student, teacher, packed, mask, reduction)
 
 
-def pack_parameters(alpha: Any, beta: Any, temperature: Any) -> tf.Tensor:
-    """All that the kernels need to know of (α, β, temperature), as one float64 vector.
-
-    Numbers are checked and worked out by NumPy once; tensors are worked out in the graph. The vector has as many terms
-    of the series as float64 needs, for any computing type.
-    """
-    if any(map(is_dynamic, (alpha, beta, temperature))):
-        # not differentiated: the divergence's derivative with respect to its parameters is not offered
-        alpha, beta = (as_float64(checked_scalar(name, x)) for name, x in (("alpha", alpha), ("beta", beta)))
-        scalars = _flatten(coefficients(alpha, beta, LONGEST_SERIES, xp=tf))
-        return tf.stack([as_float64(checked_temperature(temperature)), *scalars])
-    numbers = check_number("alpha", alpha), check_number("beta", beta), check_temperature(temperature)
-    return tf.constant(_packed_numbers(*numbers))
-
-
-@lru_cache(maxsize=1024)
-def _packed_numbers(alpha: float, beta: float, temperature: float) -> np.ndarray:
-    return np.array([temperature, *_flatten(coefficients(alpha, beta, LONGEST_SERIES))], np.float64)
-
-
-def _flatten(scalars: Coefficients) -> list[Any]:
-    """A Coefficients' numbers in a fixed order."""
-    return [v for field in scalars for v in (field if isinstance(field, tuple) else (field,))]
-
-
-def _unpack(packed: tf.Tensor, dtype: tf.DType) -> tuple[Coefficients, Coefficients]:
-    """The coefficients as scalars of the computing type and in float64."""
-    template = coefficients(1.0, 1.0, LONGEST_SERIES)
-    flat = tf.unstack(packed, num=len(_flatten(template)))
-    terms = SERIES[dtype.name][1] - 1  # c_2 … c_K
-
-    def rebuild(values: Iterator[tf.Tensor]) -> Coefficients:
-        fields = (tuple(next(values) for _ in f) if isinstance(f, tuple) else next(values) for f in template)
-        built = Coefficients(*fields)
-        return built._replace(series_positive=built.series_positive[:terms], series_negative=built.series_negative[:terms])
-
-    return rebuild(tf.cast(v, dtype) for v in flat), rebuild(iter(flat))
-
-
-def _formula(rows: Rows, packed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The α-β-divergence as `backends.tensorflow.losses.differentiable` wants it."""
-    scalars, wide = _unpack(packed, rows.dtype)
-    return _terms(rows, scalars, wide), _shares(rows, scalars, wide)
+def ab_rows(rows: Rows, packed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Terms and slopes of the α-β-divergence `[N, C]`; `packed` as `operands.pack` makes it."""
+    scalars, wide = unpack(packed, rows.dtype)
+    return _terms(rows, scalars, wide), _slopes(rows, scalars, wide)
 
 
 def _terms(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
     """Each class's part of the value, `[N, C]`."""
-    terms = second_order(rows.teacher_logs, rows.student_logs, rows.difference, scalars, wide)
+    terms = second_order(rows.teacher_log, rows.student_log, rows.log_ratio, scalars, wide)
     finite_gamma = scalars.gamma > 0
     infinite = tf.logical_or(
         tf.logical_and(rows.no_teacher, tf.logical_not(tf.logical_and(finite_gamma, scalars.alpha > 0))),
@@ -123,7 +81,7 @@ def _terms(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
     return tf.where(infinite, tf.constant(np.inf, rows.dtype), terms)
 
 
-def _shares(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
+def _slopes(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
     """h_k − (h_j/q_j) q_k with j the student's top class, `[N, C]`.
 
     For γ = 1 that difference has the exact product form q (e^(αδ) − e^(αδ_j)) / α, which is again δ times a first
@@ -131,14 +89,14 @@ def _shares(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
     """
     dtype, alpha, beta, gamma = rows.dtype, wide.alpha, wide.beta, wide.gamma
     size_alpha, zero = tf.abs(scalars.alpha), tf.zeros([], tf.float64)
-    cap = tf.constant(dtype.max / 8, dtype) / tf.cast(tf.shape(rows.difference)[-1], dtype)
+    cap = tf.constant(dtype.max / 8, dtype) / tf.cast(tf.shape(rows.log_ratio)[-1], dtype)
 
     def capped(values: tf.Tensor) -> tf.Tensor:
         """Keep a row's sum finite where single terms overflow."""
         return tf.where(values > cap, cap, tf.where(values < -cap, -cap, values))
 
     # h_j / q_j at the student's top class
-    top_student, top_teacher, top_difference = rows.top_student, rows.top_teacher, rows.top_difference
+    top_student, top_teacher, top_difference = rows.top_student_log, rows.top_teacher_log, rows.top_log_ratio
     top_forbidden = tf.logical_and(rows.top_relative <= -FAR, alpha <= 0)  # h_j is infinite and left out
     ratio = capped(
         first_order((gamma - 1) * top_student, alpha * top_teacher + (beta - 1) * top_student, top_difference, size_alpha)
@@ -150,23 +108,23 @@ def _shares(rows: Rows, scalars: Coefficients, wide: Coefficients) -> tf.Tensor:
 
     # Of classes all but tied with the top one h_k and (h_j/q_j) q_k may be the same but for their last digits. Their
     # difference is the same product with q^γ in front, and (q_k^(γ−1)/q_j^(γ−1) − 1) (h_j/q_j) q_k.
-    power = (gamma - 1) * (rows.student_logs - top_student)
+    power = (gamma - 1) * (rows.student_log - top_student)
     tied = tf.logical_and(tf.abs(power) < TIED, rows.top_relative > -FAR)
     tied = tf.logical_or(product, tied)
     narrow = tf.cast(tf.where(tf.abs(power) < TIED, power, tf.zeros_like(power)), dtype)
     change = tf.where(tied, expm1(narrow, tf.exp(narrow)), -tf.ones_like(narrow))
 
-    q = exponential(rows.student_logs, dtype)
-    shares = first_order(
-        gamma * rows.student_logs + tf.where(tied, alpha * top_difference, zero),
-        alpha * rows.teacher_logs + beta * rows.student_logs,
-        tf.where(tied, rows.relative - rows.top_relative, rows.difference),
+    q = rows.student_probability
+    slopes = first_order(
+        gamma * rows.student_log + tf.where(tied, alpha * top_difference, zero),
+        alpha * rows.teacher_log + beta * rows.student_log,
+        tf.where(tied, rows.from_top, rows.log_ratio),
         size_alpha,
     )
-    shares = capped(shares) + tf.where(product, tf.zeros_like(change), change) * ratio * q
+    slopes = capped(slopes) + tf.where(product, tf.zeros_like(change), change) * ratio * q
     finite_without_student = tf.logical_or(tf.logical_and(beta > 0, gamma >= 0), tf.logical_and(tf.equal(beta, 0), alpha > 0))
     left_out = tf.logical_or(
         tf.logical_and(rows.no_teacher, alpha <= 0), tf.logical_and(rows.no_student, tf.logical_not(finite_without_student))
     )
     left_out = tf.logical_or(left_out, tf.logical_and(rows.no_teacher, rows.no_student))
-    return tf.where(left_out, -ratio * q, shares)
+    return tf.where(left_out, -ratio * q, slopes)

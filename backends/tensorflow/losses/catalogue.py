@@ -15,11 +15,14 @@ from typing import Any
 import tensorflow as tf
 
 from ...common.arguments import check_fraction, check_not_negative
+from ...common.definition import Parameter
 from .alpha_beta import ab_divergence
-from .differentiable import as_float64, check_arguments, checked_scalar, pack, reduced, row_divergence, row_numbers
-from .divided_differences import expm1, exponential
-from .mixtures import Mixture, excess
-from .rows import Rows, compute_type, rows_of_logits
+from .definition import TermsAndSlopes, row_divergence
+from .differentiable import check_arguments, reduced, row_numbers
+from .divided_differences import expm1
+from .mixtures import Mixture, excess, gap
+from .operands import as_float64, checked_scalar, pack_parameters
+from .rows import Rows, compare_rows, compute_type
 
 
 def forward_kl(
@@ -93,44 +96,44 @@ def weighted_sum(
 
 
 @row_divergence(weight=check_fraction)
-def jensen_shannon(rows: Rows, weight: Any = 0.1) -> tuple[tf.Tensor, tf.Tensor]:
+def jensen_shannon(rows: Rows, weight: Parameter = 0.1) -> TermsAndSlopes:
     """λ KL(q‖m) + (1−λ) KL(p‖m), m = (1−λ)p + λq, λ = `weight`, 0 < λ < 1 (GKD, Agarwal et al., 2024).
 
     Other libraries call 1−λ β.
     """
     # f(x) = −λ log M + (1−λ) x log(x/M), M = λ + (1−λ)x; r = λ log M
-    mixture = Mixture(rows, weight, 1 - weight)
+    mixture = Mixture(rows, weight.value, weight.rest)
     terms = mixture.own * mixture.student_terms() + mixture.other * mixture.teacher_terms()
-    return terms, mixture.own * exponential(rows.student_logs, rows.dtype) * mixture.relative()
+    return terms, mixture.own * rows.student_probability * mixture.relative()
 
 
 @row_divergence(weight=check_fraction)
-def skewed_forward_kl(rows: Rows, weight: Any = 0.1) -> tuple[tf.Tensor, tf.Tensor]:
+def skewed_forward_kl(rows: Rows, weight: Parameter = 0.1) -> TermsAndSlopes:
     """KL(p ‖ λp + (1−λ)q), λ = `weight`, 0 < λ < 1 (DistiLLM, Ko et al., 2024)."""
     # f(x) = x log(x/M), M = 1−λ + λx; r_k − r_j = (1−λ)² (x_k − x_j) / (M_k M_j)
-    mixture = Mixture(rows, 1 - weight, weight)
+    mixture = Mixture(rows, weight.rest, weight.value)
     relative, (_, top_mixture) = mixture.relative(), mixture.top()
     slope = expm1(-relative, tf.exp(-relative)) * (mixture.own * mixture.own / (mixture.other * top_mixture))
-    return mixture.teacher_terms(), -exponential(rows.student_logs, rows.dtype) * slope
+    return mixture.teacher_terms(), -rows.student_probability * slope
 
 
 @row_divergence(weight=check_fraction)
-def skewed_reverse_kl(rows: Rows, weight: Any = 0.1) -> tuple[tf.Tensor, tf.Tensor]:
+def skewed_reverse_kl(rows: Rows, weight: Parameter = 0.1) -> TermsAndSlopes:
     """KL(q ‖ (1−λ)p + λq), λ = `weight`, 0 < λ < 1 (DistiLLM, Ko et al., 2024)."""
     # f(x) = −log M, M = λ + (1−λ)x; r = log M + λ/M up to a constant
-    mixture = Mixture(rows, weight, 1 - weight)
+    mixture = Mixture(rows, weight.value, weight.rest)
     relative, (top_ratio, top_mixture) = mixture.relative(), mixture.top()
     # y − (λ/M_j)(1 − e^(−y)) with y = L_k − L_j, as (1 − λ/M_j) y + (λ/M_j) G(y): M_j may be next to λ
     slope = (mixture.other * top_ratio * relative + mixture.own * excess(relative)) / top_mixture
-    return mixture.student_terms(), exponential(rows.student_logs, rows.dtype) * slope
+    return mixture.student_terms(), rows.student_probability * slope
 
 
 @row_divergence()
-def total_variation(rows: Rows) -> tuple[tf.Tensor, tf.Tensor]:
+def total_variation(rows: Rows) -> TermsAndSlopes:
     """½ Σ |p − q|, between 0 and 1 (Wen et al., 2023); a class with p = q adds nothing to the gradient."""
     # f(x) = |x − 1| / 2; r = sign(x − 1) / 2 up to a constant on either side
-    sign = tf.cast(tf.sign(rows.difference) - tf.sign(rows.top_difference), rows.dtype)
-    return _gap(rows) * 0.5, exponential(rows.student_logs, rows.dtype) * sign * 0.5
+    sign = tf.cast(tf.sign(rows.log_ratio) - tf.sign(rows.top_log_ratio), rows.dtype)
+    return gap(rows) * 0.5, rows.student_probability * sign * 0.5
 
 
 def adaptive_kl(
@@ -147,9 +150,10 @@ def adaptive_kl(
     The head holds the classes, by falling p (the lower index first where equal), while their sum is at most `head`
     (0 < head < 1), and always the first. w is ½ where p = q and has no gradient; p and q are those at the temperature.
     """
-    head = checked_scalar("head", head, check_fraction)
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    share = row_numbers(_head_share, student, teacher, pack(temperature, head), mask)
+    share = row_numbers(
+        _head_share, student, teacher, pack_parameters({"head": head}, {"head": check_fraction}, temperature), mask
+    )
     return _two_kl(student, teacher, share, 1.0 - share, temperature, mask, reduction)
 
 
@@ -169,7 +173,7 @@ def bidirectional_kl(
     """
     low, high = (checked_scalar(name, x, check_not_negative) for name, x in (("low", low), ("high", high)))
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    order = row_numbers(_entropy_order, student, teacher, pack(temperature), mask)
+    order = row_numbers(_entropy_order, student, teacher, pack_parameters({}, {}, temperature), mask)
     low, high = as_float64(low), as_float64(high)
     return _two_kl(
         student, teacher, tf.where(order > 0, high, low), tf.where(order < 0, high, low), temperature, mask, reduction
@@ -220,19 +224,12 @@ def _two_kl(
     return reduced(rows, mask, reduction)
 
 
-def _gap(rows: Rows) -> tf.Tensor:
-    """|p − q|, accurate where the two nearly agree."""
-    larger = tf.where(rows.difference > 0, rows.teacher_logs, rows.student_logs)
-    size = -tf.cast(tf.abs(rows.difference), rows.dtype)
-    return -exponential(larger, rows.dtype) * expm1(size, tf.exp(size))
-
-
 def _head_share(student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor) -> tf.Tensor:
     """The head's share of Σ|p − q| in each row."""
-    rows, _ = rows_of_logits(student, teacher, packed[0], tf.float64)
-    gaps = _gap(rows)
+    rows, _ = compare_rows(student, teacher, packed[0], tf.float64)
+    gaps = gap(rows)
     order = tf.argsort(teacher, axis=-1, direction="DESCENDING", stable=True)
-    p = tf.gather(tf.exp(rows.teacher_logs), order, batch_dims=1)
+    p = tf.gather(tf.exp(rows.teacher_log), order, batch_dims=1)
     first = tf.equal(tf.range(tf.shape(p)[-1]), 0)
     inside = tf.logical_or(_cumulative(p) <= packed[1], first)
     in_head = tf.reduce_sum(tf.where(inside, tf.gather(gaps, order, batch_dims=1), tf.zeros_like(p)), axis=-1)

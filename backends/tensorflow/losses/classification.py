@@ -1,7 +1,7 @@
 """Distillation terms for classification: what each method adds to the cross-entropy, whose weights are the caller's.
 
 They return a scalar, float64 if the student's logits are, else float32, and give a gradient to the student alone.
-Divergences are the careful ones of `backends.tensorflow.divergences`; what logits go through before (standardising,
+Divergences are the careful ones of the catalogue; what logits go through before (standardising,
 splitting off the target, softmax) is done in float64 and differentiated by TensorFlow.
 """
 
@@ -9,10 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from ...common.arguments import check_number, check_positive, check_temperature
-from ..divergences import ab_divergence, forward_kl
+from ...common.arguments import IGNORED_LABEL, check_number, check_positive, check_temperature
+from .alpha_beta import ab_divergence
+from .catalogue import forward_kl
 from .differentiable import check_arguments
-from .labels import as_labels
+from .labels import check_labels
 from .rows import compute_type
 
 
@@ -36,7 +37,7 @@ def dkd_loss(
     temperature: float = 4.0,
     target_weight: float = 1.0,
     non_target_weight: float = 2.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
 ) -> tf.Tensor:
     """T² [target_weight · KL of (target, rest) + non_target_weight · KL among the rest] (DKD, Zhao et al., 2022).
 
@@ -65,7 +66,7 @@ def abdkd_loss(
     temperature: float = 4.0,
     target_weight: float = 1.0,
     non_target_weight: float = 2.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
 ) -> tf.Tensor:
     """`dkd_loss` with D_AB(α, β) in place of the KL divergence among the rest; the factor T² stays."""
     return _decoupled(
@@ -155,7 +156,7 @@ def _decoupled(
 ) -> tf.Tensor:
     """DKD with D_AB(α, β) among the classes that are not the target."""
     student, teacher, dtype = _wide(student_logits, teacher_logits)
-    labels = as_labels(labels, student)
+    labels = check_labels(labels, student)
     tau = check_temperature(temperature)
     mask = tf.not_equal(labels, tf.cast(ignore_index, labels.dtype))
     student, teacher = (tf.where(mask[..., None], z, tf.zeros_like(z)) for z in (student, teacher))

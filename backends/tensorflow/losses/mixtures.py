@@ -16,6 +16,19 @@ from .rows import Rows
 EXCESS_TERMS = {"float32": 11, "float64": 19}
 
 
+def decay_and_complement(x: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    """e^(−|x|) and 1 − e^(−|x|) in `dtype`."""
+    exponent = -tf.cast(tf.abs(x), dtype)
+    decay = tf.exp(exponent)
+    return decay, -expm1(exponent, decay)
+
+
+def gap(rows: Rows) -> tf.Tensor:
+    """|p − q| of each class, accurate where the two nearly agree."""
+    larger = tf.where(rows.log_ratio > 0, rows.teacher_log, rows.student_log)
+    return exponential(larger, rows.dtype) * decay_and_complement(rows.log_ratio, rows.dtype)[1]
+
+
 def _log_mixture(difference: tf.Tensor, own: tf.Tensor, other: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """log(own + other·e^d) where own + other = 1, accurate near d = 0 and for any d, in `dtype` from float64 d."""
     d = tf.cast(difference, dtype)
@@ -62,40 +75,40 @@ class Mixture:
     def __init__(self, rows: Rows, own: tf.Tensor, other: tf.Tensor) -> None:
         self._rows, self._dtype = rows, rows.dtype
         self.own, self.other = tf.cast(own, rows.dtype), tf.cast(other, rows.dtype)
-        self.from_student = _log_mixture(rows.difference, self.own, self.other, rows.dtype)
-        self.to_teacher = -_log_mixture(-rows.difference, self.other, self.own, rows.dtype)
+        self.from_student = _log_mixture(rows.log_ratio, self.own, self.other, rows.dtype)
+        self.to_teacher = -_log_mixture(-rows.log_ratio, self.other, self.own, rows.dtype)
         # from the larger side, so that neither term is infinite
         self.logs = tf.where(
-            rows.difference > 0,
-            rows.teacher_logs - tf.cast(self.to_teacher, tf.float64),
-            rows.student_logs + tf.cast(self.from_student, tf.float64),
+            rows.log_ratio > 0,
+            rows.teacher_log - tf.cast(self.to_teacher, tf.float64),
+            rows.student_log + tf.cast(self.from_student, tf.float64),
         )
 
     def student_terms(self) -> tf.Tensor:
         """Classes' parts of KL(q‖m), each ≥ 0."""
-        return _weighted_excess(self._rows.student_logs, self.logs, -self.from_student, self._dtype)
+        return _weighted_excess(self._rows.student_log, self.logs, -self.from_student, self._dtype)
 
     def teacher_terms(self) -> tf.Tensor:
         """Classes' parts of KL(p‖m), each ≥ 0."""
-        return _weighted_excess(self._rows.teacher_logs, self.logs, self.to_teacher, self._dtype)
+        return _weighted_excess(self._rows.teacher_log, self.logs, self.to_teacher, self._dtype)
 
     def top(self) -> tuple[tf.Tensor, tf.Tensor]:
         """p/q and m/q at the student's top class, `[N, 1]`."""
-        ratio = exponential(self._rows.top_difference, self._dtype)
+        ratio = exponential(self._rows.top_log_ratio, self._dtype)
         return ratio, self.own + self.other * ratio
 
     def relative(self) -> tf.Tensor:
         """L_k − L_j with j the student's top class, `[N, C]`, accurate where the two nearly agree."""
         rows, dtype = self._rows, self._dtype
         top_ratio, top_mixture = self.top()
-        step = tf.cast(rows.relative - rows.top_relative, dtype)
+        step = tf.cast(rows.from_top, dtype)
         near = tf.abs(step) < 0.5
         step = tf.where(near, step, tf.zeros_like(step))
         # the difference of the two ratios p/q; beyond e^80 it only needs to be large
         limit = tf.constant(80.0, tf.float64)
-        ratio = exponential(tf.where(rows.difference > limit, limit, rows.difference), dtype)
+        ratio = exponential(tf.where(rows.log_ratio > limit, limit, rows.log_ratio), dtype)
         apart = tf.where(near, top_ratio * expm1(step, tf.exp(step)), ratio - top_ratio)
         change = self.other * apart / top_mixture
-        top = _log_mixture(rows.top_difference, self.own, self.other, dtype)
+        top = _log_mixture(rows.top_log_ratio, self.own, self.other, dtype)
         small = tf.abs(change) < 0.5
         return tf.where(small, tf.math.log1p(tf.where(small, change, tf.zeros_like(change))), self.from_student - top)

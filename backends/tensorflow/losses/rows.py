@@ -20,29 +20,45 @@ STATISTICS = 6
 
 
 class Rows(NamedTuple):
-    """Rows of logits as a formula sees them; float64, ±FAR and −FAR for what is infinite.
+    """Softmax statistics of rows of logits; float64, `[N, C]`, or `[N, 1]` where marked with 1. ±FAR is infinite.
 
     Attributes:
+        teacher_log, student_log: s = log p and t = log q, p the teacher's probabilities and q the student's.
+        log_ratio: δ = s − t, without the rounding of s and t; finite where both sides forbid the class.
+        relative: δ before `shift` is taken off; differences of two classes' δ are exactest from it.
+        shift: log-partition of the teacher less the student's (1), so that δ = relative − shift.
+        top_relative: `relative` of the student's most likely class (1); among ties, of the one the teacher likes best.
+        top_teacher_log, top_student_log: s and t of that class (1).
+        no_teacher, no_student: bool, where the logit is −inf.
         dtype: the type to compute in; exponents, which are these, stay float64.
-        teacher_logs, student_logs: s = log p and t = log q, `[N, C]`.
-        difference: δ = s − t, `[N, C]`, without the rounding of s and t; finite where both sides forbid the class.
-        relative: δ less a constant of the row (differences of two classes' δ are exactest from it), `[N, C]`.
-        top_teacher, top_student, top_difference, top_relative: the same at the student's top class, `[N, 1]`; among
-            ties, the class that the teacher likes best.
-        no_teacher, no_student: bool `[N, C]`, where the logit is −inf.
     """
 
-    dtype: tf.DType
-    teacher_logs: tf.Tensor
-    student_logs: tf.Tensor
-    difference: tf.Tensor
+    teacher_log: tf.Tensor
+    student_log: tf.Tensor
+    log_ratio: tf.Tensor
     relative: tf.Tensor
-    top_teacher: tf.Tensor
-    top_student: tf.Tensor
-    top_difference: tf.Tensor
+    shift: tf.Tensor
     top_relative: tf.Tensor
+    top_teacher_log: tf.Tensor
+    top_student_log: tf.Tensor
     no_teacher: tf.Tensor
     no_student: tf.Tensor
+    dtype: tf.DType
+
+    @property
+    def top_log_ratio(self) -> tf.Tensor:
+        """δ of the student's most likely class (1)."""
+        return self.top_relative - self.shift
+
+    @property
+    def from_top(self) -> tf.Tensor:
+        """δ less that of the student's most likely class."""
+        return self.relative - self.top_relative
+
+    @property
+    def student_probability(self) -> tf.Tensor:
+        """q in the computing type, 0 where the student's logit is −inf."""
+        return exponential(self.student_log, self.dtype)
 
 
 def compute_type(student_type: tf.DType) -> tf.DType:
@@ -118,7 +134,7 @@ def _row_statistics(
     )
 
 
-def rows_of_logits(
+def compare_rows(
     student: tf.Tensor,
     teacher: tf.Tensor,
     temperature: tf.Tensor,
@@ -134,16 +150,16 @@ def rows_of_logits(
         width = _shifted_difference(student, teacher, student_max, teacher_max, temperature)
     _, _, student_partition, teacher_partition, partition_difference, top_width = statistics
     rows = Rows(
-        dtype=dtype,
-        teacher_logs=_shifted(teacher, teacher_max, temperature) - teacher_partition,
-        student_logs=_shifted(student, student_max, temperature) - student_partition,
-        difference=width - partition_difference,
+        teacher_log=_shifted(teacher, teacher_max, temperature) - teacher_partition,
+        student_log=_shifted(student, student_max, temperature) - student_partition,
+        log_ratio=width - partition_difference,
         relative=width,
-        top_teacher=top_width - teacher_partition,
-        top_student=-student_partition,
-        top_difference=top_width - partition_difference,
+        shift=partition_difference,
         top_relative=top_width,
+        top_teacher_log=top_width - teacher_partition,
+        top_student_log=-student_partition,
         no_teacher=tf.math.equal(teacher, -np.inf),
         no_student=tf.math.equal(student, -np.inf),
+        dtype=dtype,
     )
     return rows, statistics

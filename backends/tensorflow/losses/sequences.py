@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from ...common.arguments import check_sequence_arguments
-from .. import divergences
-from .labels import as_labels
+from ...common.arguments import IGNORED_LABEL, check_sequence_arguments
+from . import DIVERGENCES
+from .labels import check_labels
 
 
 def sequence_loss(
@@ -17,7 +17,7 @@ def sequence_loss(
     divergence: str = "forward_kl",
     reduction: str = "token_mean",
     temperature: float = 1.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
     **parameters: Any,
 ) -> tf.Tensor:
     """A divergence of the catalogue over the tokens whose label is not `ignore_index`.
@@ -36,13 +36,11 @@ def sequence_loss(
     Raises:
         ValueError: an unknown divergence or reduction, shapes that do not fit.
     """
-    check_sequence_arguments(divergence, divergences.__all__, reduction)
+    check_sequence_arguments(divergence, DIVERGENCES, reduction)
     student = tf.convert_to_tensor(student_logits)
-    labels = as_labels(labels, student)
+    labels = check_labels(labels, student)
     mask = tf.not_equal(labels, tf.cast(ignore_index, labels.dtype))
-    rows = getattr(divergences, divergence)(
-        student, teacher_logits, **parameters, temperature=temperature, mask=mask, reduction="none"
-    )
+    rows = DIVERGENCES[divergence](student, teacher_logits, **parameters, temperature=temperature, mask=mask, reduction="none")
     counts = tf.cast(mask, rows.dtype)
     if reduction == "token_mean":
         return tf.reduce_sum(rows) / tf.maximum(tf.reduce_sum(counts), 1.0)

@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ...common.arguments import IGNORED_LABEL
 from ...common.methods import Objective
 from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
 from .. import divergences, objectives
 from ..objectives import cross_entropy
-from .alpha_beta import pack_parameters, packed_ab_divergence
+from .alpha_beta import packed_ab_divergence
+from .operands import pack
 from .rows import compute_type
 
-IGNORED_LABEL = -100
 _AB = "ab_divergence"
 
 # terms beside those of `objectives` and `divergences`, by name; a plug-in may add its own
@@ -48,7 +49,7 @@ def operands(objective: Objective, dtype: str, factor: float = 1.0) -> Operands:
     numbers = tf.zeros([0], tf.float64)
     if objective.term == _AB:
         parameters = objective.parameters
-        numbers = pack_parameters(parameters["alpha"], parameters["beta"], parameters["temperature"])
+        numbers = pack(parameters["alpha"], parameters["beta"], parameters["temperature"])
     weights = tf.constant(np.array([factor * objective.distill_weight, objective.hard_weight]))
     if objective.beside is None:
         return Operands(numbers, weights)

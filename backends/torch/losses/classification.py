@@ -2,14 +2,17 @@
 
 p is the teacher's distribution, q the student's, T the temperature. All are means over rows, float64 for float64
 students, else float32, and differentiable once with respect to the student's logits; the teacher is a constant.
-Parameters have the published values as defaults. The divergences within are those of `backends.torch.divergences`.
+Parameters have the published values as defaults. The divergences within are those of the
+catalogue.
 """
 
 import torch
 
-from ...common.arguments import check_label_shape, check_number, check_positive, check_shapes, check_temperature
-from ..divergences import ab_divergence, forward_kl
-from .execution import computing_type
+from ...common.arguments import IGNORED_LABEL, check_number, check_positive, check_shapes, check_temperature
+from .alpha_beta import ab_divergence
+from .catalogue import forward_kl
+from .labels import check_labels
+from .rows import compute_type
 
 
 def kd_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float = 4.0) -> torch.Tensor:
@@ -30,7 +33,7 @@ def dkd_loss(
     temperature: float = 4.0,
     target_weight: float = 1.0,
     non_target_weight: float = 2.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
 ) -> torch.Tensor:
     """T² [target_weight · KL of (target, rest) + non_target_weight · KL within the rest]. DKD, Zhao et al., 2022.
 
@@ -67,11 +70,11 @@ def abdkd_loss(
     temperature: float = 4.0,
     target_weight: float = 1.0,
     non_target_weight: float = 2.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
 ) -> torch.Tensor:
     """`dkd_loss` with D_AB(alpha, beta) in place of the KL divergence within the rest; the one factor T² stays."""
     student, teacher = _in_computing_type(student_logits, teacher_logits)
-    check_label_shape(student.shape, labels.shape)
+    labels = check_labels(labels, student)
     temperature = check_temperature(temperature)
     target_weight = check_number("target_weight", target_weight)
     non_target_weight = check_number("non_target_weight", non_target_weight)
@@ -157,7 +160,7 @@ def dist_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, tem
 def _in_computing_type(student_logits: torch.Tensor, teacher_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Both logits in the computing type, the teacher's as a constant."""
     check_shapes(student_logits.shape, teacher_logits.shape)
-    dtype = computing_type(student_logits.dtype)
+    dtype = compute_type(student_logits.dtype)
     return student_logits.to(dtype), teacher_logits.detach().to(dtype)
 
 

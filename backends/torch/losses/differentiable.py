@@ -1,46 +1,58 @@
 """The way from a user's logits to a divergence: checks, masks, reductions, and the rule of differentiation."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from ...common.arguments import check_reduction, check_shapes, check_temperature
-from .execution import computing_type, run_rows
+from ...common.arguments import check_reduction, check_shapes
+from .execution import run_rows
+from .rows import compute_type
 
 
-def evaluate(
-    divergence: str,
-    parameters: Sequence[float],
-    student_logits: torch.Tensor,
-    teacher_logits: torch.Tensor,
-    *,
-    temperature: float = 1.0,
-    mask: torch.Tensor | None = None,
-    reduction: str = "mean",
-) -> torch.Tensor:
-    """Check the arguments that all divergences share, and evaluate one.
+def check_arguments(
+    student_logits: torch.Tensor, teacher_logits: torch.Tensor, mask: torch.Tensor | None, reduction: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Student's and teacher's logits and the mask, which fit each other.
 
-    Args:
-        divergence: key of `backends.torch.losses.rows.DEFINITIONS`.
-        parameters: the divergence's own, checked.
-        student_logits, teacher_logits, temperature, mask, reduction: as in `ab_divergence`, like returns and errors.
+    Raises:
+        ValueError: shapes that differ, an unknown reduction.
+        TypeError: logits that are not floating point.
     """
-    temperature = check_temperature(temperature)
     check_reduction(reduction)
     check_shapes(student_logits.shape, teacher_logits.shape, None if mask is None else mask.shape)
     for name, logits in (("student_logits", student_logits), ("teacher_logits", teacher_logits)):
         if not logits.is_floating_point():
             raise TypeError(f"{name} has type {logits.dtype}; logits must be float64, float32, bfloat16 or float16")
-    leading, classes = student_logits.shape[:-1], student_logits.shape[-1]
-    student, teacher = student_logits.reshape(-1, classes), teacher_logits.detach().reshape(-1, classes)
-    weight = torch.ones(student.shape[0], dtype=computing_type(student.dtype), device=student.device)
+    return student_logits, teacher_logits, mask
+
+
+def evaluate(
+    divergence: str,
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    packed: Sequence[float],
+    mask: torch.Tensor | None,
+    reduction: str,
+) -> torch.Tensor:
+    """A divergence of arguments that are checked already.
+
+    Args:
+        divergence: key of `backends.torch.losses.execution.DEFINITIONS`.
+        student, teacher, mask, reduction: as `check_arguments` returns them.
+        packed: of `backends.torch.losses.operands`.
+    """
+    leading, classes = student.shape[:-1], student.shape[-1]
+    student, teacher = student.reshape(-1, classes), teacher.detach().reshape(-1, classes)
+    weight = torch.ones(student.shape[0], dtype=compute_type(student.dtype), device=student.device)
     if mask is not None:
         weight = weight * mask.to(device=student.device, dtype=torch.bool).reshape(-1)
     if reduction == "mean":
         weight = weight / weight.sum().clamp(min=1)
-    arguments = (student, teacher, weight, divergence, list(parameters), temperature)
+    temperature, *parameters = packed
+    arguments = (student, teacher, weight, divergence, parameters, temperature)
     differentiable = student.requires_grad and torch.is_grad_enabled()
     if reduction == "none":
         value = _RowValues.apply(*arguments)[0] if differentiable else _rows_op(*arguments, False)[0]
@@ -48,6 +60,20 @@ def evaluate(
     if differentiable:
         return _WeightedSum.apply(*arguments)[0]
     return torch.where(weight == 0, 0.0, _rows_op(*arguments, False)[0] * weight).sum()
+
+
+def _refuse_a_second_copy() -> None:
+    """An operator's name is one for the process; a copy of this package under another name would take it over."""
+    copies = [name for name in sys.modules if name.endswith(".torch.losses.differentiable") and name != __name__]
+    if copies and hasattr(torch.ops.abkd, "divergence_rows"):
+        first, second = (name.removesuffix(".torch.losses.differentiable") for name in (copies[0], __name__))
+        raise ImportError(
+            f"the PyTorch operator abkd::divergence_rows is that of the package {first!r} already; import either "
+            f"{first!r} or {second!r} in one process, they are the same code"
+        )
+
+
+_refuse_a_second_copy()
 
 
 @torch.library.custom_op("abkd::divergence_rows", mutates_args=())

@@ -2,128 +2,10 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 
-from ...common.coefficients import SERIES, coefficients
-
-NAMES = (
-    "inverse_temperature",
-    "alpha",
-    "beta",
-    "gamma",
-    "theta",
-    "mean_s",
-    "mean_t",
-    "alpha_gap",
-    "beta_gap",
-    "gamma_gap",
-    "alpha_inverse",
-    "beta_inverse",
-    "gamma_inverse",
-    "alpha_is_zero",
-    "beta_is_zero",
-    "gamma_is_zero",
-    "whole",
-    "whole_inverse",
-    "first",
-    "second",
-    "top_s_positive",
-    "top_t_positive",
-    "top_s_negative",
-    "top_t_negative",
-    "larger_s_positive",
-    "larger_t_positive",
-    "larger_s_negative",
-    "larger_t_negative",
-    "no_teacher_value",
-    "no_teacher_slope",
-    "no_student_value",
-    "no_student_slope",
-    "no_student_offset",
-)
-
-
-class Pattern(NamedTuple):
-    """What code is specialised on: never the values of α, β and T, only their signs.
-
-    Attributes:
-        first, second: which of the gaps |α|, |β|, |γ| separates top from middle and middle from low node for δ > 0.
-        gamma_is_one: α + β = 1, where the centred gradient has a product form.
-        terms: last term of the series, 5 in float32 and 15 in float64.
-        finite: no logit is −inf, so that the work for absent classes is left out.
-    """
-
-    first: str
-    second: str
-    gamma_is_one: bool
-    terms: int
-    finite: bool = False
-
-
-class Scalars:
-    """The run-time scalars of a call, by name, read from one small tensor so that they are never compiled in."""
-
-    def __init__(self, values: torch.Tensor) -> None:
-        for name, value in zip(NAMES, values.unbind(), strict=False):
-            setattr(self, name, value)
-        self.series = values[len(NAMES) :].unbind()
-
-
-def scalars_and_pattern(alpha: float, beta: float, temperature: float, dtype: torch.dtype) -> tuple[list[float], Pattern]:
-    """Work out a call's scalars (in the order of `NAMES`, then the series) and what its code is specialised on.
-
-    Args:
-        alpha, beta, temperature: the parameters, already checked.
-        dtype: computing type, torch.float32 or torch.float64.
-    """
-    theta, terms = SERIES["float64" if dtype == torch.float64 else "float32"]
-    c = coefficients(alpha, beta, terms)
-    # below this a gap is 0 to the last digit of every result, and its inverse would leave float32's range
-    gaps = {
-        name: (g if g > 1e-30 else 0.0) for name, g in (("alpha", abs(alpha)), ("beta", abs(beta)), ("gamma", abs(c.gamma)))
-    }
-    inverse = {name: 1 / g if g else 0.0 for name, g in gaps.items()}
-    if alpha * beta >= 0:
-        pair = ("beta", "alpha") if c.gamma > 0 else ("alpha", "beta")
-    elif alpha * c.gamma >= 0:
-        pair = ("beta", "gamma") if alpha > 0 else ("gamma", "beta")
-    else:
-        pair = ("alpha", "gamma") if alpha > 0 else ("gamma", "alpha")
-    infinite = float("inf")
-    whole = float(c.whole) if c.whole > 1e-30 else 0.0
-    values = [
-        1 / temperature,
-        alpha,
-        beta,
-        c.gamma,
-        theta,
-        (alpha + c.gamma) / 3,
-        (beta + c.gamma) / 3,
-        gaps["alpha"],
-        gaps["beta"],
-        gaps["gamma"],
-        inverse["alpha"],
-        inverse["beta"],
-        inverse["gamma"],
-        *(float(gap == 0) for gap in gaps.values()),
-        whole,
-        1 / whole if whole else 0.0,
-        c.first,
-        c.second,
-        *c.top_positive,
-        *c.top_negative,
-        *c.larger_positive,
-        *c.larger_negative,
-        1 / alpha / c.gamma if alpha > 0 and c.gamma > 0 else infinite,
-        -1 / alpha if alpha > 0 else 0.0,
-        1 / beta / c.gamma if beta > 0 and c.gamma > 0 else infinite,
-        1 / alpha if beta == 0 and alpha > 0 else 0.0,
-        1 / beta if beta > 0 and c.gamma == 0 else 0.0,
-        *(factor / math.factorial(n + 2) for n, factor in enumerate(c.series_positive, start=2)),
-    ]
-    return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)
+from .operands import Pattern, Scalars
 
 
 class Mask:
@@ -191,7 +73,7 @@ def first_order(w: torch.Tensor, k: Scalars, name: str) -> torch.Tensor:
     return (w * getattr(k, f"{name}_is_zero")).addcmul_(expm1_negative_(w * -gap), -inverse)
 
 
-def weighted_second_order(delta: torch.Tensor, s: torch.Tensor, t: torch.Tensor, k: Scalars, pattern: Pattern) -> torch.Tensor:
+def second_order(delta: torch.Tensor, s: torch.Tensor, t: torch.Tensor, k: Scalars, pattern: Pattern) -> torch.Tensor:
     """δ² exp[γt, αs+βt, γs] for δ = s − t: what a class adds to the divergence; never negative.
 
     Far apart, the difference of two first-order ones relative to the top node; close together, the series about the

@@ -11,11 +11,11 @@ import os
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from .rows import DEFINITIONS, value_and_gradient
+from .rows import compare_rows, compute_type
 
 # fewer elements than this run eagerly: compiling takes seconds, and one call saves less than a millisecond
 COMPILE_FROM = 1 << 18
@@ -27,9 +27,78 @@ EAGER_BLOCK_ELEMENTS = 1 << 19
 _eager_because: str | None = "ABKD_TORCH_COMPILE=0" if os.environ.get("ABKD_TORCH_COMPILE") == "0" else None
 
 
-def computing_type(student: torch.dtype) -> torch.dtype:
-    """float64 for float64 students, else float32."""
-    return torch.float64 if student == torch.float64 else torch.float32
+class Definition(NamedTuple):
+    """What makes one divergence.
+
+    Attributes:
+        classes: (rows, scalars, row parameters, pattern) -> (terms, slopes), both `[rows, classes]`: what each class
+            adds to the value, and h up to a multiple of the row's q, best the one that makes it 0 at the student's most
+            likely class. Slopes may be None where `rows.student_probability` is. Those of the catalogue are
+            made by `row_divergence`.
+        prepare: (parameters, temperature, computing type) -> (scalars for `classes`, 1/temperature first; pattern that
+            its code is specialised on, with a field `finite`).
+        row_parameters: (student, teacher, parameters, temperature) -> `[rows, n]`, numbers that depend on the logits
+            and are held constant; None for a divergence that has none.
+    """
+
+    classes: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
+    prepare: Callable[[Sequence[float], float, torch.dtype], tuple[list[float], Any]]
+    row_parameters: Callable[..., torch.Tensor] | None = None
+
+
+# every divergence by name: what travels through a compiled graph is the name
+DEFINITIONS: dict[str, Definition] = {}
+
+
+def value_and_gradient(
+    definition: Definition,
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    weight: torch.Tensor,
+    values: torch.Tensor,
+    row_parameters: torch.Tensor | None,
+    pattern: Any,
+    with_gradient: bool = True,
+    out: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Evaluate rows of logits.
+
+    Args:
+        definition: of the divergence.
+        student, teacher: logits `[rows, classes]`, any floating type.
+        weight: factor of each row's gradient over the temperature `[rows]`, computing type; a row of weight 0 counts as
+            absent, whatever it holds. It is applied before the gradient is rounded to a narrower type.
+        values: scalars of `definition.prepare` in the computing type; logits are converted to its type.
+        row_parameters: of `definition.row_parameters`.
+        pattern: what the code is specialised on.
+        with_gradient: False leaves the gradient's work out.
+        out: where the gradient goes, of the student's shape and type; None for a new tensor.
+
+    Returns:
+        The divergence of each row `[rows]` in the computing type, without its weight, and weight times its gradient
+        with respect to the student's logits `[rows, classes]` in the student's type (None without gradient).
+    """
+    rows, poison = compare_rows(
+        student.to(values.dtype), teacher.to(values.dtype), values[0], finite=pattern.finite, with_gradient=with_gradient
+    )
+    terms, slopes = definition.classes(rows, values, row_parameters, pattern)
+    value = terms.sum(-1) + poison[:, 0]
+    value = torch.where(weight == 0, 0.0, value)
+    if not with_gradient:
+        return value, None
+    limit = torch.finfo(values.dtype).max / (4 * student.shape[-1])  # an overflow must not become inf − inf
+    slopes = slopes.clamp(-limit, limit)
+    gradient = (rows.student_probability * slopes.sum(-1, keepdim=True)).sub_(slopes).mul_(weight[:, None])
+    if rows.no_student is not None:
+        gradient = torch.where(rows.no_student, poison, gradient)
+    if _may_hold(weight == 0):
+        gradient = torch.where(weight[:, None] == 0, 0.0, gradient)
+    return value, gradient.to(student.dtype) if out is None else out.copy_(gradient)
+
+
+def _may_hold(condition: torch.Tensor) -> bool:
+    """False only if the condition holds nowhere; asked where the answer needs no wait for an accelerator."""
+    return torch.compiler.is_compiling() or condition.device.type != "cpu" or bool(condition.any())
 
 
 @functools.lru_cache(maxsize=256)
@@ -122,7 +191,7 @@ def run_rows(
         with_gradient: False returns None for the gradient.
     """
     rows, classes = student.shape
-    dtype = computing_type(student.dtype)
+    dtype = compute_type(student.dtype)
     values, pattern = _scalars(divergence, tuple(parameters), temperature, dtype, student.device)
     row_parameters = DEFINITIONS[divergence].row_parameters
     # torch.compile treats a size of 1 as a constant, which would be a variant of its own

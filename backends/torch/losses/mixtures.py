@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from .divided_differences import expm1_negative
+from .rows import Rows
 
 # below it a series takes over; its last power, by type
 _THETA = 0.5
@@ -21,6 +22,11 @@ _FAR = 60.0
 def decay_and_complement(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """e^(−|x|) and 1 − e^(−|x|)."""
     return torch.exp(-x.abs()), -expm1_negative(-x.abs())
+
+
+def gap(rows: Rows) -> torch.Tensor:
+    """|p − q| of each class, accurate where the two nearly agree."""
+    return torch.exp(torch.maximum(rows.teacher_log, rows.student_log)) * decay_and_complement(rows.log_ratio)[1]
 
 
 def _series(x: torch.Tensor, numerators: bool = False) -> torch.Tensor:
@@ -74,24 +80,16 @@ class MixtureTerms(NamedTuple):
     of_q: torch.Tensor
 
 
-def mixture_terms(
-    delta: torch.Tensor, s: torch.Tensor, t: torch.Tensor, share: torch.Tensor, rest: torch.Tensor
-) -> MixtureTerms:
-    """Terms for the mixture m = share·p + rest·q.
-
-    Args:
-        delta: log(p/q), accurate also where it is small.
-        s, t: log p and log q.
-        share, rest: positive, their sum 1.
-    """
-    up, w = delta > 0, delta.abs()
+def mixture_terms(rows: Rows, share: torch.Tensor, rest: torch.Tensor) -> MixtureTerms:
+    """Terms for the mixture m = share·p + rest·q, both shares positive, their sum 1."""
+    up, w = rows.log_ratio > 0, rows.log_ratio.abs()
     decay, complement = decay_and_complement(w)
     of_larger, of_smaller = torch.where(up, share, rest), torch.where(up, rest, share)
     below, mixed = log_mixture(-w, decay, complement, of_smaller, of_larger)  # log(m/larger), m/larger
     above, _ = log_mixture(w, decay, complement, of_larger, of_smaller)  # log(m/smaller)
     larger = larger_term(-below, of_smaller * complement)
     smaller = smaller_term(above, of_larger * complement, decay, mixed)
-    size = torch.exp(torch.maximum(s, t))
+    size = torch.exp(torch.maximum(rows.teacher_log, rows.student_log))
     return MixtureTerms(size * torch.where(up, larger, smaller), size * torch.where(up, smaller, larger))
 
 
@@ -110,11 +108,11 @@ class Centre(NamedTuple):
     x: torch.Tensor
 
     @classmethod
-    def of(cls, relative: torch.Tensor, shift: torch.Tensor, top: torch.Tensor) -> "Centre":
+    def of(cls, rows: Rows) -> "Centre":
         """Compare with the top class; where p there is next to nothing any small ratio serves, and none is 0."""
-        reference = torch.maximum(top, shift - _FAR)
-        rise = relative - reference
-        return cls(rise, *decay_and_complement(rise), torch.exp(reference - shift))
+        reference = torch.maximum(rows.top_relative, rows.shift - _FAR)
+        rise = rows.relative - reference
+        return cls(rise, *decay_and_complement(rise), torch.exp(reference - rows.shift))
 
     def log_mixture(
         self, share: torch.Tensor, rest: torch.Tensor

@@ -1,7 +1,4 @@
-"""Rows of teacher and student logits, compared once, and the one way in which every divergence is computed from them.
-
-A divergence is a row function: of the compared rows and its parameters it gives what each class adds to the value, and
-h = −∂D/∂t, t the student's log-probabilities. What all divergences share is here.
+"""Rows of teacher and student logits, compared once for every divergence.
 
 Differences of logits are taken before the temperature divides them, log-partitions are compared through one log1p, and
 no two rounded exponents are ever subtracted. Everything is branch-free, so that torch.compile fuses it and rows hold on
@@ -9,12 +6,16 @@ chip.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from .divided_differences import expm1_negative_, with_sign_of_
+
+
+def compute_type(student: torch.dtype) -> torch.dtype:
+    """The type in which logits are computed with and values are returned: float64 for float64 students, else float32."""
+    return torch.float64 if student == torch.float64 else torch.float32
 
 
 class Rows(NamedTuple):
@@ -24,100 +25,37 @@ class Rows(NamedTuple):
     that is there (0 where neither is); `with_absent_far` puts the absent probability out of the type's range instead.
 
     Attributes:
+        teacher_log, student_log: s = log p and t = log q, p the teacher's probabilities and q the student's.
+        log_ratio: δ = s − t, without the rounding of s and t.
         relative: δ before `shift` is taken off: the difference of the logits relative to their maxima, over the
             temperature, rounded once.
         shift: log-partition of the teacher less the student's (1), so that δ = relative − shift.
-        delta: δ = s − t.
-        s, t: log-probabilities of teacher and student.
-        top: `relative` of the student's most likely class, −inf where the teacher forbids it (1).
+        top_relative: `relative` of the student's most likely class, −inf where the teacher forbids it (1).
         log_partition: of the student, so that its most likely class has t = −log_partition (1).
-        q: the student's probabilities, 0 where its logit is −inf; None where no gradient is asked for.
-        no_student, no_teacher: where that logit is −inf; None where no logit is.
+        student_probability: q, 0 where the student's logit is −inf; None where no gradient is asked for.
+        no_teacher, no_student: where that logit is −inf; None where no logit is.
     """
 
+    teacher_log: torch.Tensor
+    student_log: torch.Tensor
+    log_ratio: torch.Tensor
     relative: torch.Tensor
     shift: torch.Tensor
-    delta: torch.Tensor
-    s: torch.Tensor
-    t: torch.Tensor
-    top: torch.Tensor
+    top_relative: torch.Tensor
     log_partition: torch.Tensor
-    q: torch.Tensor | None
-    no_student: torch.Tensor | None
+    student_probability: torch.Tensor | None
     no_teacher: torch.Tensor | None
+    no_student: torch.Tensor | None
 
+    @property
+    def top_log_ratio(self) -> torch.Tensor:
+        """δ of the student's most likely class (1)."""
+        return self.top_relative - self.shift
 
-class Definition(NamedTuple):
-    """What makes one divergence.
-
-    Attributes:
-        classes: (rows, scalars, row parameters, pattern) -> (terms, slopes), both `[rows, classes]`: what each class
-            adds to the value, and h up to a multiple of the row's q, best the one that makes it 0 at the student's most
-            likely class. Slopes may be None where `rows.q` is. For functions of `backends.torch.losses.catalogue` see there.
-        prepare: (parameters, temperature, computing type) -> (scalars for `classes`, 1/temperature first; pattern that
-            its code is specialised on, with a field `finite`).
-        row_parameters: (student, teacher, parameters, temperature) -> `[rows, n]`, numbers that depend on the logits
-            and are held constant; None for a divergence that has none.
-    """
-
-    classes: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
-    prepare: Callable[[Sequence[float], float, torch.dtype], tuple[list[float], Any]]
-    row_parameters: Callable[..., torch.Tensor] | None = None
-
-
-# every divergence by name: what travels through a compiled graph is the name
-DEFINITIONS: dict[str, Definition] = {}
-
-
-def value_and_gradient(
-    definition: Definition,
-    student: torch.Tensor,
-    teacher: torch.Tensor,
-    weight: torch.Tensor,
-    values: torch.Tensor,
-    row_parameters: torch.Tensor | None,
-    pattern: Any,
-    with_gradient: bool = True,
-    out: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Evaluate rows of logits.
-
-    Args:
-        definition: of the divergence.
-        student, teacher: logits `[rows, classes]`, any floating type.
-        weight: factor of each row's gradient over the temperature `[rows]`, computing type; a row of weight 0 counts as
-            absent, whatever it holds. It is applied before the gradient is rounded to a narrower type.
-        values: scalars of `definition.prepare` in the computing type; logits are converted to its type.
-        row_parameters: of `definition.row_parameters`.
-        pattern: what the code is specialised on.
-        with_gradient: False leaves the gradient's work out.
-        out: where the gradient goes, of the student's shape and type; None for a new tensor.
-
-    Returns:
-        The divergence of each row `[rows]` in the computing type, without its weight, and weight times its gradient
-        with respect to the student's logits `[rows, classes]` in the student's type (None without gradient).
-    """
-    rows, poison = compare_rows(
-        student.to(values.dtype), teacher.to(values.dtype), values[0], finite=pattern.finite, with_gradient=with_gradient
-    )
-    terms, slopes = definition.classes(rows, values, row_parameters, pattern)
-    value = terms.sum(-1) + poison[:, 0]
-    value = torch.where(weight == 0, 0.0, value)
-    if not with_gradient:
-        return value, None
-    limit = torch.finfo(values.dtype).max / (4 * student.shape[-1])  # an overflow must not become inf − inf
-    slopes = slopes.clamp(-limit, limit)
-    gradient = (rows.q * slopes.sum(-1, keepdim=True)).sub_(slopes).mul_(weight[:, None])
-    if rows.no_student is not None:
-        gradient = torch.where(rows.no_student, poison, gradient)
-    if _may_hold(weight == 0):
-        gradient = torch.where(weight[:, None] == 0, 0.0, gradient)
-    return value, gradient.to(student.dtype) if out is None else out.copy_(gradient)
-
-
-def _may_hold(condition: torch.Tensor) -> bool:
-    """False only if the condition holds nowhere; asked where the answer needs no wait for an accelerator."""
-    return torch.compiler.is_compiling() or condition.device.type != "cpu" or bool(condition.any())
+    @property
+    def from_top(self) -> torch.Tensor:
+        """δ less that of the student's most likely class."""
+        return self.relative - self.top_relative
 
 
 def compare_rows(
@@ -129,7 +67,7 @@ def compare_rows(
         z_s, z_t: logits of student and teacher.
         inverse_temperature: 1/temperature.
         finite: no logit is −inf, so that the work for absent classes is left out.
-        with_gradient: whether `Rows.q` is asked for.
+        with_gradient: whether `Rows.student_probability` is asked for.
 
     Returns:
         The rows, and `[rows, 1]`, NaN for a row without a finite logit, with NaN or with +inf, else 0.
@@ -165,7 +103,7 @@ def compare_rows(
     q = None
     if with_gradient:
         q = torch.exp(t) if no_s is None else torch.where(no_s, 0.0, torch.exp(t))
-    return Rows(w0, shift, delta, s, t, top, log_s, q, no_s, no_t), poison
+    return Rows(s, t, delta, w0, shift, top, log_s, q, no_t, no_s), poison
 
 
 def _difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -201,13 +139,19 @@ def _relative_logits(
 def with_absent_far(rows: Rows) -> Rows:
     """The same rows, an absent class so far away that its probability is 0 in the computing type, and δ finite.
 
-    Limits that are finite then come out by themselves; a class that both sides forbid has δ = 0.
+    Limits that are finite then come out by themselves; a class that both sides forbid has δ = 0. The student's
+    probabilities are there, whether or not a gradient is asked for.
     """
     no_s, no_t = rows.no_student, rows.no_teacher
-    if no_s is None or no_t is None:
-        return rows
-    distance = 2000.0 if rows.delta.dtype == torch.float64 else 200.0
-    delta = torch.where(no_s, distance, rows.delta) - torch.where(no_t, distance, 0.0)
-    relative = torch.where(no_s | no_t, delta + rows.shift, rows.relative)
-    s, t = torch.where(no_t, rows.s - distance, rows.s), torch.where(no_s, rows.t - distance, rows.t)
-    return rows._replace(delta=delta, relative=relative, s=s, t=t)
+    if no_s is not None and no_t is not None:
+        distance = 2000.0 if rows.log_ratio.dtype == torch.float64 else 200.0
+        delta = torch.where(no_s, distance, rows.log_ratio) - torch.where(no_t, distance, 0.0)
+        rows = rows._replace(
+            log_ratio=delta,
+            relative=torch.where(no_s | no_t, delta + rows.shift, rows.relative),
+            teacher_log=torch.where(no_t, rows.teacher_log - distance, rows.teacher_log),
+            student_log=torch.where(no_s, rows.student_log - distance, rows.student_log),
+        )
+    if rows.student_probability is None:
+        rows = rows._replace(student_probability=torch.exp(rows.student_log))
+    return rows

@@ -2,8 +2,9 @@
 
 import torch
 
-from ...common.arguments import check_label_shape, check_sequence_arguments
-from .. import divergences
+from ...common.arguments import IGNORED_LABEL, check_sequence_arguments
+from . import DIVERGENCES
+from .labels import check_labels
 
 
 def sequence_loss(
@@ -14,7 +15,7 @@ def sequence_loss(
     divergence: str = "forward_kl",
     reduction: str = "token_mean",
     temperature: float = 1.0,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED_LABEL,
     **parameters: float,
 ) -> torch.Tensor:
     """A divergence of the catalogue over the tokens whose label is not `ignore_index`.
@@ -36,10 +37,9 @@ def sequence_loss(
     Raises:
         ValueError: an unknown divergence or reduction, or a bad shape or value.
     """
-    check_sequence_arguments(divergence, divergences.__all__, reduction)
-    check_label_shape(student_logits.shape, labels.shape)
-    valid = labels != ignore_index
-    rows = getattr(divergences, divergence)(
+    check_sequence_arguments(divergence, DIVERGENCES, reduction)
+    valid = check_labels(labels, student_logits) != ignore_index
+    rows = DIVERGENCES[divergence](
         student_logits, teacher_logits, **parameters, temperature=temperature, mask=valid, reduction="none"
     )
     if reduction == "token_mean":

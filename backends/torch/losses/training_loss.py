@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from ...common.arguments import check_label_shape
+from ...common.arguments import IGNORED_LABEL, check_label_shape, check_shapes
 from ...common.methods import Objective
 from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
 from .. import divergences, objectives
 from ..objectives import cross_entropy
-from .differentiable import evaluate
+from .alpha_beta import packed_ab_divergence
+from .operands import pack
 
-IGNORED_LABEL = -100
 _AB = "ab_divergence"
 
 # terms beside those of `objectives` and `divergences`, by name; a plug-in may add its own
@@ -25,13 +25,13 @@ class Operands(NamedTuple):
     """All numbers of a loss: a change of them compiles nothing again.
 
     Attributes:
-        numbers: the term's parameters by name.
+        numbers: the term's parameters by name; those of the α-β-divergence as `pack` gives them.
         weights: of the term, the epoch's factor in it, and of the cross-entropy.
         beside: those of the batch's part beside, None where it has none.
         beside_weight: of that part's loss.
     """
 
-    numbers: Mapping[str, float]
+    numbers: Mapping[str, float] | tuple[float, ...]
     weights: tuple[float, float]
     beside: "Operands | None" = None
     beside_weight: float = 0.0
@@ -47,7 +47,10 @@ def operands(objective: Objective, dtype: torch.dtype, factor: float = 1.0) -> O
     """
     beside = None if objective.beside is None else operands(objective.beside, dtype, factor)
     weights = (factor * objective.distill_weight, objective.hard_weight)
-    return Operands(objective.parameters, weights, beside, objective.beside_weight)
+    numbers = objective.parameters
+    if objective.term == _AB:
+        numbers = pack(numbers["alpha"], numbers["beta"], numbers["temperature"])
+    return Operands(numbers, weights, beside, objective.beside_weight)
 
 
 def training_loss(objective: Objective) -> Callable[[Any, Any, Batch, Operands], torch.Tensor]:
@@ -89,6 +92,8 @@ def _part(objective: Objective) -> Callable[[Any, Any, Batch, Operands], torch.T
             student_outputs = _outputs(student, inputs, objective.takes)
             logits = _logits(student_outputs)
             check_label_shape(logits.shape, labels_of(targets).shape)
+            if objective.takes == "logits" and teacher_outputs:
+                check_shapes(logits.shape, teacher_outputs[0].shape)
             mask = _selection(labels_of(targets))
         if hard_weight != 0:
             total = hard_weight * _cross_entropy(logits, labels_of(targets), mask)
@@ -108,7 +113,7 @@ def distillation_term(objective: Objective) -> Callable[[tuple, Batch, Any, Mapp
     or model and model. `TermSignature` says what else it may ask for.
     """
     if objective.term == _AB:
-        return _ab_term
+        return lambda networks, batch, mask, numbers: packed_ab_divergence(*networks, numbers, mask, "mean")
     module = objectives if objective.term in objectives.__all__ else divergences
     function = TERMS.get(objective.term) or getattr(module, objective.term)
     signature = TermSignature.of(function)
@@ -122,12 +127,6 @@ def distillation_term(objective: Objective) -> Callable[[tuple, Batch, Any, Mapp
         return value * (mask.numel() / mask.sum().clamp(min=1).to(value.dtype))
 
     return term
-
-
-def _ab_term(networks: tuple, batch: Batch, mask: torch.Tensor | None, numbers: Mapping[str, float]) -> torch.Tensor:
-    """The α-β-divergence, whose numbers were checked when the method was resolved."""
-    parameters = (numbers["alpha"], numbers["beta"])
-    return evaluate(_AB, parameters, *networks, temperature=numbers["temperature"], mask=mask)
 
 
 def _outputs(model: Any, inputs: Any, takes: str) -> tuple[torch.Tensor, ...]:
@@ -147,6 +146,6 @@ def _selection(labels: torch.Tensor) -> torch.Tensor | None:
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     if mask is not None:
-        return cross_entropy(logits, labels, mask)
+        return cross_entropy(logits, labels)
     wide = logits if logits.dtype == torch.float64 else logits.float()
     return functional.cross_entropy(wide.reshape(-1, wide.shape[-1]), labels.reshape(-1).long())
