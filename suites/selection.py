@@ -5,8 +5,7 @@ from difflib import get_close_matches
 from itertools import product
 
 import backends
-from backends.common import methods
-from backends.common.networks import convolutional
+from backends.common import methods, networks
 from backends.common.training.loop import PRECISIONS
 from reference import presets
 from suites import datasets
@@ -126,7 +125,7 @@ def check_choice(argument: str, value: str, known: tuple[str, ...], to_come: tup
     raise ValueError(f"{argument} {value!r} is not known{hint}; choose from {', '.join(known)}")
 
 
-def model_spec(name: str, dataset: str, scale: str) -> convolutional.ModelSpec:
+def model_spec(name: str, dataset: str, scale: str) -> networks.ModelSpec:
     """Specification of a model for a data set; the name is a further name in its recipes or an architecture's own.
 
     Raises:
@@ -137,10 +136,10 @@ def model_spec(name: str, dataset: str, scale: str) -> convolutional.ModelSpec:
     return _named_spec(name, data.input_shape, data.classes)
 
 
-def _named_spec(name: str, input_shape: tuple[int, int, int], classes: int) -> convolutional.ModelSpec:
+def _named_spec(name: str, input_shape: tuple[int, int, int], classes: int) -> networks.ModelSpec:
     further = find.model_names()
     try:
-        return convolutional.get(further.get(name, name), input_shape=input_shape, classes=classes)
+        return networks.get(further.get(name, name), input_shape=input_shape, classes=classes)
     except ValueError as error:
         raise ValueError(f"{error}; or one of {', '.join(further)}") from error
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backends.common import methods, weight_files
-from backends.common.networks import convolutional
+from backends.common import methods, networks, weight_files
 from backends.common.training.loop import StopTraining
-from results import atomic
 from results.records import step_losses
 from suites import datasets
 from suites.cell import Cell
@@ -23,7 +21,7 @@ from suites.distill.reporting import Reported
 from suites.distill.schedules import learning_rate
 from suites.running import machine
 from suites.selection import data_scale, model_spec, split_pair
-from suites.suite import CellStopped, Context, Outcome, Report, Stop
+from suites.suite import CellStopped, Context, Outcome
 from suites.tasks.classification import metrics
 from suites.tasks.classification.augmentation import Augmentation
 from suites.tasks.classification.batches import Batches
@@ -38,13 +36,13 @@ if TYPE_CHECKING:
 SAMPLE_ROWS, SAMPLE_ENTRIES = 32, 4096
 
 
-def run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
+def run(cell: Cell, context: Context) -> Outcome:
     """Train and measure one cell: a teacher, a student, or a trace."""
     if cell.scale == "trace":
         return _trace(cell, context)
     if cell.method == cells.TEACHER:
-        return _teacher(cell, context, stop, report)
-    return _student(cell, context, stop, report)
+        return _teacher(cell, context)
+    return _student(cell, context)
 
 
 def has_products(record: "Record", context: Context) -> bool:
@@ -55,36 +53,29 @@ def has_products(record: "Record", context: Context) -> bool:
     return record.cell.get("method") != cells.TEACHER or context.store.weights_path(record.key).is_file()
 
 
-def adopt(record: "Record", key: str, context: Context) -> None:
-    """A teacher's weights that another state of the code has trained count as those of `key`."""
-    weights = context.store.weights_path(record.key)
-    if record.cell.get("method") == cells.TEACHER and weights.is_file():
-        atomic.write(context.store.weights_path(key), weights.read_bytes())
-
-
-def _teacher(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
+def _teacher(cell: Cell, context: Context) -> Outcome:
     """Train a teacher on the labels, or take the given weights, and keep its weights for the students."""
     data = _data(cell)
     spec = model_spec(cell.pair, cell.dataset, cell.scale)
     key = cells.teacher_key(cell, context)
     given = cell.option("teacher_weights") is not None
-    weights = _given_weights(context, spec) if given else convolutional.initial_weights(spec, cell.seed)
+    weights = _given_weights(context, spec) if given else networks.initial_weights(spec, cell.seed)
     model = context.harness.build_model(spec, weights, cell.dtype)
     if given:
         logits = context.harness.predict(model, data.test_images)
         details = {"data": _described(data), "recipe": cells.cell_recipe(cell).plain(), "given": cell.option("teacher_weights")}
         outcome, final = Outcome("ok", "", metrics.evaluate(logits, data.test_labels), {}, details), model
     else:
-        result, outcome = _train(cell, context, data, model, None, stop, report, method="sft", hard_weight=1.0)
+        result, outcome = _train(cell, context, data, model, None, method="sft", hard_weight=1.0)
         final = result.student
-    outcome.details["parameters"] = convolutional.parameter_count(spec)
+    outcome.details["parameters"] = networks.parameter_count(spec)
     if outcome.status == "ok":
         weight_files.save_weights(context.store.weights_path(key), context.harness.export_weights(final))
-        context.teachers.forget(key)
+        context.cache["teacher", key] = None
     return outcome
 
 
-def _given_weights(context: Context, spec: convolutional.ModelSpec) -> dict[str, np.ndarray]:
+def _given_weights(context: Context, spec: networks.ModelSpec) -> dict[str, np.ndarray]:
     """Weights from the file that the user named.
 
     Raises:
@@ -96,15 +87,15 @@ def _given_weights(context: Context, spec: convolutional.ModelSpec) -> dict[str,
         raise CellStopped("missing-weights", str(error)) from error
 
 
-def _student(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
+def _student(cell: Cell, context: Context) -> Outcome:
     """Train a student, from the data set's teacher where its method has one."""
     data = _data(cell)
     spec = model_spec(split_pair(cell.pair)[1], cell.dataset, cell.scale)
-    model = context.harness.build_model(spec, convolutional.initial_weights(spec, cell.seed), cell.dtype)
+    model = context.harness.build_model(spec, networks.initial_weights(spec, cell.seed), cell.dtype)
     teacher = _trained_teacher(cell, context)
     training_teacher = teacher if methods.get(cell.method).needs_teacher else None
-    result, outcome = _train(cell, context, data, model, training_teacher, stop, report, **_objective(cell))
-    outcome.details["parameters"] = convolutional.parameter_count(spec)
+    result, outcome = _train(cell, context, data, model, training_teacher, **_objective(cell))
+    outcome.details["parameters"] = networks.parameter_count(spec)
     if context.keep_students and result.status == "ok":
         weights = context.harness.export_weights(result.student)
         # not a lambda: an outcome may come from another process
@@ -141,7 +132,7 @@ def training_batches(recipe: Recipe, data: ImageDataset, seed: int, dtype: str =
 
 
 def _train(
-    cell: Cell, context: Context, data: ImageDataset, model: Any, teacher: Any, stop: Stop, report: Report, **objective: Any
+    cell: Cell, context: Context, data: ImageDataset, model: Any, teacher: Any, **objective: Any
 ) -> tuple["TrainingResult", Outcome]:
     """Train `model`, following it on the test images after each epoch; a killed training goes on where it was."""
     recipe = cells.cell_recipe(cell)
@@ -155,7 +146,7 @@ def _train(
             "test/accuracy": metrics.accuracy(logits[0], data.test_labels),
             "test/nll": metrics.negative_log_likelihood(logits[0], data.test_labels),
         }
-        if epoch + 1 < recipe["epochs"] and stop(epoch + 1, found["test/accuracy"]):
+        if epoch + 1 < recipe["epochs"] and context.stop(epoch + 1, found["test/accuracy"]):
             raise StopTraining(found)
         return found
 
@@ -164,7 +155,7 @@ def _train(
     result = context.harness.train(
         teacher,
         model,
-        Reported(batches, recipe["epochs"], report),
+        Reported(batches, recipe["epochs"], context.report),
         dtype=cell.dtype,
         precision=cell.precision,
         learning_rate=learning_rate(recipe, len(batches)),
@@ -253,7 +244,7 @@ def _trained_teacher(cell: Cell, context: Context) -> Any:
         CellStopped: its weights are not there.
     """
     key = cells.teacher_key(cell, context)
-    if key not in context.teachers.models:
+    if context.cache.get(("teacher", key)) is None:
         path = context.store.weights_path(key)
         if not path.is_file():
             raise CellStopped(
@@ -262,8 +253,8 @@ def _trained_teacher(cell: Cell, context: Context) -> Any:
                 "run the command again to train it",
             )
         spec = model_spec(split_pair(cell.pair)[0], cell.dataset, cell.scale)
-        context.teachers.models[key] = context.harness.build_model(spec, weight_files.read_weights(path, spec), cell.dtype)
-    return context.teachers.models[key]
+        context.cache["teacher", key] = context.harness.build_model(spec, weight_files.read_weights(path, spec), cell.dtype)
+    return context.cache["teacher", key]
 
 
 def _teacher_test_logits(cell: Cell, context: Context, data: ImageDataset) -> np.ndarray | None:
@@ -271,9 +262,9 @@ def _teacher_test_logits(cell: Cell, context: Context, data: ImageDataset) -> np
     if cell.method == cells.TEACHER:
         return None
     key = cells.teacher_key(cell, context)
-    if key not in context.teachers.test_logits:
-        context.teachers.test_logits[key] = context.harness.predict(_trained_teacher(cell, context), data.test_images)
-    return context.teachers.test_logits[key]
+    if ("test logits", key) not in context.cache:
+        context.cache["test logits", key] = context.harness.predict(_trained_teacher(cell, context), data.test_images)
+    return context.cache["test logits", key]
 
 
 def _trace(cell: Cell, context: Context) -> Outcome:
@@ -284,7 +275,7 @@ def _trace(cell: Cell, context: Context) -> Outcome:
     specs = tuple(model_spec(name, cell.dataset, cell.scale) for name in (teacher_name, student_name))
     seeds = find.TRACE_TEACHER_SEED, cell.seed
     teacher, student = (
-        context.harness.build_model(spec, convolutional.initial_weights(spec, seed), cell.dtype)
+        context.harness.build_model(spec, networks.initial_weights(spec, seed), cell.dtype)
         for spec, seed in zip(specs, seeds, strict=True)
     )
     batches = Batches(data, recipe["batch_size"], cell.seed, dtype=cell.dtype, steps=find.TRACE_STEPS)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.common import methods
-from backends.common.networks import convolutional
+from backends.common import methods, networks
 from suites import datasets
 from suites.cell import Cell
 from suites.datasets.dataset import DatasetError, ImageDataset, Normalisation, Split
@@ -52,9 +51,9 @@ class Problem:
         return find.student_recipe(DATASET, "paper", PAIR, self.method, self.parameters)
 
     @property
-    def networks(self) -> tuple[convolutional.ModelSpec, convolutional.ModelSpec]:
+    def networks(self) -> tuple[networks.ModelSpec, networks.ModelSpec]:
         """Teacher and student."""
-        teacher, student = (convolutional.get(name, input_shape=SHAPE, classes=CLASSES) for name in split_pair(self.pair))
+        teacher, student = (networks.get(name, input_shape=SHAPE, classes=CLASSES) for name in split_pair(self.pair))
         return teacher, student
 
     @property
@@ -70,7 +69,7 @@ def refusal(cell: Cell) -> tuple[str, str] | None:
     if cell.dtype != "float32":
         return "unsupported", f"throughput is measured in float32, not in {cell.dtype}"
     for name in split_pair(cell.pair):
-        spec = convolutional.get(name, input_shape=SHAPE, classes=CLASSES)
+        spec = networks.get(name, input_shape=SHAPE, classes=CLASSES)
         if spec.family != "resnet":
             return "unsupported", f"the plain loops are written for resnets (resnet56, resnet32x4), not for {name!r}"
     return None

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...common.networks.convolutional import ModelSpec
-from ...common.training.batches import ConvertedBatches
+from ...common.networks import ModelSpec
+from ...common.training.batches import Batch, ConvertedBatches, map_arrays
+from ...common.training.loop import check_dtype
 from ...common.training.result import TrainingResult
-from ..models import convolutional, weights
+from .. import models
+from ..models import weights
 from ..training.train import predict as predict_logits
 from ..training.train import train_student
 from .device import DTYPES, current_device, to_numpy
@@ -18,7 +20,7 @@ from .device import DTYPES, current_device, to_numpy
 
 def build_model(spec: ModelSpec, arrays: dict[str, np.ndarray], dtype: str) -> nn.Module:
     """Build a network on the device with the given weights, in evaluation mode."""
-    model = convolutional.build_model(spec).to(current_device(), DTYPES[dtype], memory_format=torch.channels_last)
+    model = models.build_model(spec).to(current_device(), DTYPES[dtype], memory_format=torch.channels_last)
     weights.load_weights(model, arrays)
     return model.eval()
 
@@ -26,37 +28,56 @@ def build_model(spec: ModelSpec, arrays: dict[str, np.ndarray], dtype: str) -> n
 export_weights = weights.export_weights
 
 
-def _images(inputs: np.ndarray, like: nn.Module) -> torch.Tensor:
-    """NHWC images as PyTorch's `[batch, channels, height, width]`, in memory as they were (channels last)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(inputs)).to(current_device(), next(like.parameters()).dtype)
-    return tensor.permute(0, 3, 1, 2)
+def _inputs(inputs: Any, like: nn.Module) -> Any:
+    """A network's inputs on its device: integers as they are, other arrays in its type.
+
+    NHWC images become PyTorch's `[batch, channels, height, width]`, in memory as they were (channels last).
+    """
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        converted = _tensor(array, like)
+        return converted.permute(0, 3, 1, 2) if converted.ndim == 4 else converted
+
+    return map_arrays(tensor, inputs)
+
+
+def _tensor(array: np.ndarray, like: nn.Module) -> torch.Tensor:
+    dtype = next(like.parameters()).dtype if np.asarray(array).dtype.kind == "f" else torch.long
+    return torch.from_numpy(np.ascontiguousarray(array)).to(current_device(), dtype)
 
 
 def predict(model: nn.Module, inputs: np.ndarray, batch_size: int = 512) -> np.ndarray:
     """Logits `[rows, classes]` of NHWC images in evaluation mode, as float64."""
-    return to_numpy(predict_logits(model, _images(inputs, model), batch_size))
+    return to_numpy(predict_logits(model, _inputs(inputs, model), batch_size))
 
 
 def training_logits(model: nn.Module, inputs: np.ndarray) -> np.ndarray:
     """Logits `[rows, classes]` of one batch of NHWC images in training mode, as float64; running statistics move."""
     model.train()
     with torch.no_grad():
-        logits = model(_images(inputs, model))
+        logits = model(_inputs(inputs, model))
     model.eval()
     return to_numpy(logits)
 
 
 def train(
-    teacher: nn.Module | None,
-    student: nn.Module,
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    *,
-    dtype: str = "float32",
-    **arguments: Any,
+    teacher: nn.Module | None, student: nn.Module, batches: Iterable[Batch], *, dtype: str | None = None, **arguments: Any
 ) -> TrainingResult:
-    """`train_student` on batches of NumPy arrays (NHWC images, integer labels); `arguments` are passed on."""
+    """`train_student` on batches of NumPy arrays (NHWC images, integer labels).
 
-    def tensors(inputs: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        return _images(inputs, student), torch.from_numpy(np.asarray(labels)).to(current_device(), torch.long)
+    Args:
+        teacher, student, batches: as `train_student` takes them; live batches ask by NumPy arrays, too.
+        dtype: of the student's parameters, which is checked.
+        **arguments: passed on.
+    """
+    check_dtype(dtype, str(next(student.parameters()).dtype).removeprefix("torch."))
 
-    return train_student(teacher, student, ConvertedBatches(batches, tensors), **arguments)
+    def converted(inputs: Any, targets: Any) -> tuple[Any, Any]:
+        return _inputs(inputs, student), map_arrays(lambda array: _tensor(array, student), targets)
+
+    arguments.setdefault("ask", _ask)
+    return train_student(teacher, student, ConvertedBatches(batches, converted), **arguments)
+
+
+def _ask(student: nn.Module, teacher: nn.Module | None, inputs: Any) -> np.ndarray:
+    return predict(student, inputs)
