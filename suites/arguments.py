@@ -153,11 +153,11 @@ def _list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     """Parser of a list with commas."""
 
     def parse(text: str) -> tuple[Any, ...]:
-        words = [word.strip() for word in text.split(",") if word.strip()]
-        if not words:
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        if not items:
             raise argparse.ArgumentTypeError(f"{text!r} holds no value; write one, or several with commas")
         try:
-            return tuple(dict.fromkeys(kind(word) for word in words))
+            return tuple(dict.fromkeys(kind(item) for item in items))
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, such as 0.8 or 0.5,0.8") from error
 
@@ -245,11 +245,11 @@ def installed_backend() -> str:
     Raises:
         ValueError: there is none, or there are several.
     """
-    found = [name for name in backends.BACKENDS if importlib.util.find_spec(name) is not None]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    installed = [name for name in backends.BACKENDS if importlib.util.find_spec(name) is not None]
+    if len(installed) == 1:
+        return installed[0]
+    if not installed:
         raise ValueError(
             f"no backend is installed; run `nox -s {backends.BACKENDS[0]}` (or {', '.join(backends.BACKENDS[1:])})"
         )
-    raise ValueError(f"backend is not given and several are installed; choose one of {', '.join(found)} with --backend")
+    raise ValueError(f"backend is not given and several are installed; choose one of {', '.join(installed)} with --backend")

@@ -198,14 +198,14 @@ class Cluster:
         """Weights of the teachers that these cells learn from, or are, once each in the cluster's memory; by key."""
         import ray
 
-        found = {}
+        weights = {}
         if any(planned.cell.method == distill_cells.TEACHER for planned in items) and context.teacher_weights:
-            found[None] = ray.put(Path(context.teacher_weights).expanduser().read_bytes())
+            weights[None] = ray.put(Path(context.teacher_weights).expanduser().read_bytes())
         for key in {_teacher_key(planned.cell, context) for planned in items} - {None}:
             path = context.store.weights_path(key)
             if path.is_file():
-                found[key] = ray.put(path.read_bytes())
-        return found
+                weights[key] = ray.put(path.read_bytes())
+        return weights
 
     def _fetch(self, reference: Any, planned: PlannedCell, context: Context) -> Ended:
         """What a task gave back; a teacher's weights go into the store."""
@@ -248,15 +248,15 @@ def _run(setup: Setup, cell: Cell, key: str, stop: Stop, teacher: bytes | None) 
     except CellStopped as stopped:
         return dataclasses.replace(not_run(stopped.status, str(stopped)), environment=_surroundings(context)), None
     if teacher is not None:
-        given = cell.method == distill_cells.TEACHER
+        is_given = cell.method == distill_cells.TEACHER
         path = (
             context.store.path / "given.safetensors"
-            if given
+            if is_given
             else context.store.weights_path(distill_cells.teacher_key(cell, context))
         )
         if not path.is_file():
             atomic.write(path, teacher)
-        context = dataclasses.replace(context, teacher_weights=str(path) if given else None)
+        context = dataclasses.replace(context, teacher_weights=str(path) if is_given else None)
     ended = registry.measure(cell, context, stop)
     ended.environment = _surroundings(context)
     weights = context.store.weights_path(key)

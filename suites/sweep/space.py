@@ -23,9 +23,9 @@ class Range:
         Raises:
             ValueError: it does not read like that, or holds no number.
         """
-        words = text.split(":")
+        limits = text.split(":")
         try:
-            low, high = (float(word) for word in words)
+            low, high = (float(limit) for limit in limits)
         except ValueError as error:
             raise ValueError(f"{text!r} is not a range; write low:high, such as 0:1") from error
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -80,8 +80,8 @@ def propose(space: Mapping[str, Range | Sequence[float]], trials: int, seed: int
         for name, values in sorted(space.items())
     }
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    found = [study.ask(distributions).params for _ in range(trials)]
+    proposals = [study.ask(distributions).params for _ in range(trials)]
     return [
         {name: space[name].rounded(value) if isinstance(space[name], Range) else value for name, value in setting.items()}
-        for setting in found
+        for setting in proposals
     ]
