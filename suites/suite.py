@@ -94,6 +94,7 @@ class Context:
         teacher_weights: file that the user gave for the teacher.
         keep_students: whether the weights of a finished student are kept.
         teachers: those that have been loaded.
+        trainings: what has been looked up for cells of the suite "distill" (`suites.distill.cells.resolve`).
     """
 
     backend: str
@@ -108,6 +109,7 @@ class Context:
     teacher_weights: str | None = None
     keep_students: bool = False
     teachers: Teachers = field(default_factory=Teachers)
+    trainings: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

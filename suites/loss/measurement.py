@@ -6,8 +6,7 @@ import time
 from typing import Any
 
 from suites.cell import Cell
-from suites.distill.recipes import find
-from suites.loss.problems import Problem, minimum_bytes_per_element
+from suites.loss.problems import DEFAULT_ALPHA, DEFAULT_BETA, Problem, minimum_bytes_per_element
 from suites.running import isolated
 from suites.suite import Context, Outcome, Report, Stop
 
@@ -44,8 +43,8 @@ def _problem(cell: Cell, context: Context) -> Problem:
         rows=cell.option("rows"),
         classes=cell.option("classes"),
         dtype=cell.dtype,
-        alpha=cell.option("alpha", find.DEFAULT_ALPHA),
-        beta=cell.option("beta", find.DEFAULT_BETA),
+        alpha=cell.option("alpha", DEFAULT_ALPHA),
+        beta=cell.option("beta", DEFAULT_BETA),
         temperature=cell.option("temperature", 1.0),
         device=cell.device,
         threads=isolated.threads(context),
