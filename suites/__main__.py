@@ -54,6 +54,7 @@ def prepare(selection: Selection, options: argparse.Namespace) -> tuple[Context,
         environment=environment.capture(),
         teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
+        accept_other_code=options.accept_other_code,
     )
     return context, sweep_run.on_this_machine
 
@@ -82,6 +83,7 @@ def join_cluster(
         environment=surroundings,
         teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
+        accept_other_code=options.accept_other_code,
     )
     return context, ray_cluster.Cluster(setup, share)
 

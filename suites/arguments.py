@@ -138,6 +138,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
     add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
     add("--keep-students", action="store_true", help="keep the students' weights, in the store and in MLflow")
+    add(
+        "--accept-other-code",
+        action="store_true",
+        help="take finished records of the same cell, recipe and data as they are, though the code that computes them has "
+        "changed since; the plan says in which files",
+    )
     add("--plan", action="store_true", help="print what would be run, and stop")
     sweep_options.add_arguments(parser)
     return parser

@@ -1,20 +1,17 @@
 """Digests that say whether a cell has been measured already.
 
-The result key covers what decides a cell's result: the cell, its recipe, the data, the source files that compute it,
-the determinism flags and the thread count. The timing key adds hardware and library versions.
+The result key covers what decides a cell's result: the cell, its recipe, the data, the code that computes it, the
+determinism flags and the thread count. The timing key adds hardware and library versions.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from results.places import CLONE
 from suites.cell import Cell
 
-ROOT = CLONE
 # parts of the names under which a backend's `describe` gives settings that change results
 DECISIVE = ("thread", "determin", "tf32", "precision", "x64", "flags")
 
@@ -31,55 +28,49 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{value!r} of type {type(value).__name__} is not plain data and cannot be part of a key")
 
 
-def source_files(*patterns: str) -> tuple[Path, ...]:
-    """Files of this project that match the patterns, relative to its root and sorted.
-
-    Raises:
-        ValueError: a pattern matches nothing, so that a renamed file cannot drop out of the keys unnoticed.
-    """
-    found: set[Path] = set()
-    for pattern in patterns:
-        matching = [path for path in ROOT.glob(pattern) if path.is_file()]
-        if not matching:
-            raise ValueError(f"pattern={pattern!r} matches no file under {ROOT}; name the files that compute the result")
-        found.update(matching)
-    return tuple(sorted(found))
-
-
-@cache
-def source_digest(paths: tuple[Path, ...]) -> str:
-    """Digest of the files' names and contents."""
-    state = hashlib.sha256()
-    for path in paths:
-        content = path.read_bytes()
-        state.update(f"{path.relative_to(ROOT).as_posix()}\0{len(content)}\0".encode())
-        state.update(content)
-    return state.hexdigest()[:32]
-
-
 def decisive_settings(description: Mapping[str, str]) -> dict[str, str]:
     """Those entries of a backend's `describe` that change results: threads, determinism, precision."""
     return {name: value for name, value in description.items() if any(part in name.lower() for part in DECISIVE)}
 
 
-def result_key(cell: Cell, recipe: Mapping[str, Any], sources: Iterable[Path], description: Mapping[str, str]) -> str:
-    """Key of a cell's result.
+@dataclass(frozen=True)
+class Decided:
+    """What decides a cell's result.
 
-    Args:
-        cell: what is measured.
-        recipe: everything else that is data: numbers of the recipe, digest of the data set, key of the teacher.
-        sources: files that compute the result.
-        description: the backend's `describe`.
+    Attributes:
+        code: digest of each file that computes it (`suites.sources.code`).
+        other: digest of all else: cell, recipe, data, settings.
     """
-    return digest(
-        {
-            "suite": cell.suite,
-            "cell": cell.as_dict(),
-            "recipe": dict(recipe),
-            "sources": source_digest(tuple(sources)),
-            "settings": decisive_settings(description),
-        }
-    )
+
+    code: Mapping[str, str]
+    other: str
+
+    @classmethod
+    def by(cls, cell: Cell, recipe: Mapping[str, Any], code: Mapping[str, str], description: Mapping[str, str]) -> "Decided":
+        """Of a cell.
+
+        Args:
+            cell: what is measured.
+            recipe: everything else that is data: numbers of the recipe, digest of the data set, the teacher's.
+            code: digests of the files that compute the result.
+            description: the backend's `describe`.
+        """
+        material = {"suite": cell.suite, "cell": cell.as_dict(), "recipe": dict(recipe)}
+        return cls(code, digest(material | {"settings": decisive_settings(description)}))
+
+    @property
+    def key(self) -> str:
+        """Key of the result."""
+        return digest({"code": dict(self.code), "other": self.other})
+
+    def plain(self) -> dict[str, Any]:
+        """For the record's details, so that a later plan can say what has changed since."""
+        return {"code": dict(self.code), "other": self.other}
+
+
+def result_key(cell: Cell, recipe: Mapping[str, Any], code: Mapping[str, str], description: Mapping[str, str]) -> str:
+    """Key of a cell's result; see `Decided.by`."""
+    return Decided.by(cell, recipe, code, description).key
 
 
 def timing_key(key: str, description: Mapping[str, str], environment: Mapping[str, Any]) -> str:

@@ -1,11 +1,13 @@
 """What a command will do: cells to run, cells that are finished, cells that cannot run, and the time it takes."""
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from results.records.record import identity
 from suites import keys
 from suites.cell import Cell
 from suites.selection import Selection
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 # a record with another status is of a cell that is run again
 FINISHED = ("ok", "diverged")
+# of changed files, how many are named
+_MOST_FILES = 4
 
 
 @dataclass(frozen=True)
@@ -25,26 +29,32 @@ class PlannedCell:
     Attributes:
         suite: whose cell.
         cell: what is measured.
-        key, timing_key: of its record.
+        decided: what decides its result.
+        timing_key: of its record.
         state: "run", "finished" or "impossible".
         status, reason: of a cell that cannot run.
         record: of a cell that is finished.
         seconds: estimated time, 0 where it is not run.
-        begun: what an interrupted run of the cell has left, and whether it is used.
+        remark: why an earlier record does not count; what an interrupted run of the cell has left, and whether it is used.
         note: further words that tell the cell apart on the screen.
     """
 
     suite: Suite
     cell: Cell
-    key: str
+    decided: keys.Decided
     timing_key: str
     state: str
     status: str = ""
     reason: str = ""
     record: "Record | None" = None
     seconds: float = 0.0
-    begun: str = ""
+    remark: str = ""
     note: str = ""
+
+    @property
+    def key(self) -> str:
+        """Of its record."""
+        return self.decided.key
 
     @property
     def label(self) -> str:
@@ -60,19 +70,44 @@ def make_plan(suites: Mapping[str, Suite], selection: Selection, context: Contex
         selection: what the user asked for.
         context: what all cells share.
     """
-    times = earlier_times(context)
+    earlier = Earlier.of(context)
     return [
-        look_up(suites[name], cell, context, times)
+        look_up(suites[name], cell, context, earlier)
         for name in selection.suites
         for cell in suites[name].cells(selection, context)
     ]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What the store holds of the backend.
+
+    Attributes:
+        seconds: median time of each kind of cell.
+        finished: the records of finished cells, the newest last, by suite and cell.
+    """
+
+    seconds: Mapping[tuple[Any, ...], float] = field(default_factory=dict)
+    finished: Mapping[tuple[str, str], "list[Record]"] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, context: Context) -> "Earlier":
+        """Read the store."""
+        seconds, finished = defaultdict(list), defaultdict(list)
+        for record in sorted(context.store.records(backend=context.backend), key=lambda record: record.finished):
+            if record.status in FINISHED:
+                finished[record.suite, identity(record.cell)].append(record)
+                total = record.metrics.get("time/total_s", math.nan)
+                if total == total:
+                    seconds[_kind(record.suite, record.cell)].append(total)
+        return cls({kind: statistics.median(times) for kind, times in seconds.items()}, finished)
 
 
 def look_up(
     suite: Suite,
     cell: Cell,
     context: Context,
-    times: dict[tuple[Any, ...], float],
+    earlier: Earlier,
     counts: "Callable[[Record], bool]" = lambda record: record.status in FINISHED,
 ) -> PlannedCell:
     """What will become of a cell.
@@ -81,25 +116,48 @@ def look_up(
         suite: whose cell.
         cell: what is measured.
         context: what all cells share.
-        times: `earlier_times`.
+        earlier: what the store holds.
         counts: whether a record of the cell is that of a finished one.
     """
-    key = suite.key(cell, context)
-    timing_key = keys.timing_key(key, context.description, context.environment)
+    decided = suite.decided(cell, context)
+
+    def timing_key(key: str) -> str:
+        return keys.timing_key(key, context.description, context.environment)
+
     refusal = suite.refusal(cell, context)
     if refusal is not None:
-        return PlannedCell(suite, cell, key, timing_key, "impossible", *refusal)
-    record = context.store.get(suite.name, key)
-    if (
-        record is not None
-        and counts(record)
-        and suite.has_products(record, context)
-        and (record.timing_key == timing_key or not suite.timed)
-    ):
-        return PlannedCell(suite, cell, key, timing_key, "finished", record=record)
-    seconds = times.get(_kind(suite.name, cell.as_dict()), suite.guess_seconds(cell))
-    begun = suite.begun(cell, key, context)
-    return PlannedCell(suite, cell, key, timing_key, "run", seconds=seconds, begun=begun)
+        return PlannedCell(suite, cell, decided, timing_key(decided.key), "impossible", *refusal)
+    others = earlier.finished.get((suite.name, identity(cell.as_dict())), [])
+    accepted = [record for record in others if context.accept_other_code and _other_of(record) == decided.other]
+    present = context.store.get(suite.name, decided.key)
+    for record in filter(None, (present, *reversed(accepted))):
+        timed_here = not suite.timed or record.timing_key == timing_key(record.key)
+        if counts(record) and suite.has_products(record, context) and timed_here:
+            return PlannedCell(suite, cell, decided, timing_key(decided.key), "finished", record=record)
+    seconds = earlier.seconds.get(_kind(suite.name, cell.as_dict()), suite.guess_seconds(cell))
+    remark = suite.begun(cell, decided.key, context)
+    if not remark and present is None and others:
+        remark = _why_not(others[-1], decided)
+    return PlannedCell(suite, cell, decided, timing_key(decided.key), "run", seconds=seconds, remark=remark)
+
+
+def _other_of(record: "Record") -> str | None:
+    return record.details.get("decided", {}).get("other")
+
+
+def _why_not(record: "Record", decided: keys.Decided) -> str:
+    """Why a finished record of the same cell does not count."""
+    then = record.details.get("decided")
+    if then is None:
+        return "finished by an earlier version, which did not note by what code"
+    if then["other"] != decided.other:
+        return "finished with another recipe, other data or settings"
+    differ = sorted(name for name, _ in then["code"].items() ^ decided.code.items())
+    names = list(dict.fromkeys(differ))
+    more = f" and {len(names) - _MOST_FILES} more" if len(names) > _MOST_FILES else ""
+    return (
+        f"finished by other code: {', '.join(names[:_MOST_FILES])}{more} changed; --accept-other-code takes the record as it is"
+    )
 
 
 def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
@@ -108,16 +166,6 @@ def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
         cell.get(n)
         for n in ("pair", "method", "scale", "dtype", "precision", "divergence", "implementation", "rows", "classes")
     )
-
-
-def earlier_times(context: Context) -> dict[tuple[Any, ...], float]:
-    """Median time of each kind of cell among the backend's records."""
-    found = defaultdict(list)
-    for record in context.store.records(backend=context.backend):
-        seconds = record.metrics.get("time/total_s")
-        if record.status in FINISHED and seconds is not None and seconds == seconds:
-            found[_kind(record.suite, record.cell)].append(seconds)
-    return {kind: statistics.median(seconds) for kind, seconds in found.items()}
 
 
 def describe(plan: list[PlannedCell], group_of: Callable[[PlannedCell], str] = lambda planned: planned.cell.group) -> str:
@@ -137,19 +185,19 @@ def describe(plan: list[PlannedCell], group_of: Callable[[PlannedCell], str] = l
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
-        words = [
-            word.ljust(width) if column < 2 else word.rjust(width)
-            for column, (word, width) in enumerate(zip(row, widths, strict=True))
+        padded = [
+            text.ljust(width) if column < 2 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(words).rstrip())
+        lines.append("  ".join(padded).rstrip())
     lines.insert(1, "  ".join("─" * width for width in widths))
     remarks: dict[tuple[str, str], list[str]] = defaultdict(list)
     for planned in plan:
         name = f"{planned.suite.name} {planned.label}"
         if planned.state == "impossible":
             remarks["cannot run: ", f"{planned.status} ({planned.reason})"].append(name)
-        elif planned.begun:
-            remarks["", planned.begun].append(name)
+        elif planned.remark:
+            remarks["", planned.remark].append(name)
     for (start, remark), names in remarks.items():
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
         lines.append(f"{start}{names[0]}{others}: {remark}")

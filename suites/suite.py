@@ -92,6 +92,7 @@ class Context:
         description: the backend's `describe`.
         environment: hardware and library versions.
         teacher_weights: file that the user gave for the teacher.
+        accept_other_code: whether records of the same cell, recipe and data count though other code has computed them.
         keep_students: whether the weights of a finished student are kept.
         teachers: those that have been loaded.
         trainings: what has been looked up for cells of the suite "distill" (`suites.distill.cells.resolve`).
@@ -107,6 +108,7 @@ class Context:
     description: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     teacher_weights: str | None = None
+    accept_other_code: bool = False
     keep_students: bool = False
     teachers: Teachers = field(default_factory=Teachers)
     trainings: dict[Any, Any] = field(default_factory=dict)
@@ -120,7 +122,7 @@ class Suite:
         name: what users type; also the folder of its records and the MLflow experiment.
         cells: the cells of a selection, in the order in which they run.
         recipe: whatever else that is data decides a cell's result.
-        sources: the files that compute a cell's result.
+        code: digests of the files that compute a cell's result, by `suites.sources.code`.
         run: (cell, context, stop, report) → the outcome; an exception makes the record "failed", a `CellStopped` gives its
             own status.
         guess_seconds: time that a cell takes on two cores, for the estimate where no record has it.
@@ -129,13 +131,14 @@ class Suite:
         timed: whether the cell is measured again when hardware or library versions have changed.
         has_products: whether what a finished cell left beside its record is still there.
         begun: (cell, key, context) → words on what an interrupted run of the cell has left, empty where it left nothing.
+        adopt: (record, key, context) → makes what the cell of an accepted record left count as that of `key`.
         clean_up: (key, context) → takes away what an unfinished cell would have gone on from.
     """
 
     name: str
     cells: Callable[["Selection", Context], list[Cell]]
     recipe: Callable[[Cell, Context], dict[str, Any]]
-    sources: Callable[[Cell], tuple[Path, ...]]
+    code: Callable[[Cell], Mapping[str, str]]
     run: Callable[[Cell, Context, Stop, Report], Outcome]
     guess_seconds: Callable[[Cell], float]
     refusal: Callable[[Cell, Context], tuple[str, str] | None] = lambda cell, context: None
@@ -143,8 +146,13 @@ class Suite:
     timed: bool = False
     has_products: Callable[["Record", Context], bool] = lambda record, context: True
     begun: Callable[[Cell, str, Context], str] = lambda cell, key, context: ""
+    adopt: Callable[["Record", str, Context], None] = lambda record, key, context: None
     clean_up: Callable[[str, Context], None] = lambda key, context: None
+
+    def decided(self, cell: Cell, context: Context) -> keys.Decided:
+        """What decides the cell's result."""
+        return keys.Decided.by(cell, self.recipe(cell, context), self.code(cell), context.description)
 
     def key(self, cell: Cell, context: Context) -> str:
         """The cell's result key."""
-        return keys.result_key(cell, self.recipe(cell, context), self.sources(cell), context.description)
+        return self.decided(cell, context).key

@@ -90,7 +90,7 @@ def student_cell(harness):
 def run(cell, context):
     """The cell's record, as a command would write it."""
     suite = registry.SUITES["distill"]
-    planned = PlannedCell(suite, cell, suite.key(cell, context), "", "run")
+    planned = PlannedCell(suite, cell, suite.decided(cell, context), "", "run")
     return runner.run_plan([planned], context, runner.SideBySide(registry.measure), io.StringIO()).records[0]
 
 

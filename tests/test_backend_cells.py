@@ -32,7 +32,7 @@ def few_images(monkeypatch):
 
 def assert_the_plan_says_what_becomes_of_it(cell, context):
     def planned(cell, context):
-        return plan.describe([plan.look_up(registry.SUITES["distill"], cell, context, {})]).splitlines()[-1]
+        return plan.describe([plan.look_up(registry.SUITES["distill"], cell, context, plan.Earlier())]).splitlines()[-1]
 
     assert planned(cell, context) == f"distill {cell.label}: goes on from its checkpoint"
     threads = replace(context, description={**context.description, "threads": "7"})

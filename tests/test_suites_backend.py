@@ -17,6 +17,7 @@ from suites.cell import Cell, options
 from suites.distill import cells
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Value
+from suites.keys import Decided
 from suites.plan import PlannedCell
 from suites.registry import SUITES
 from suites.running import isolated, machine, measuring, runner
@@ -41,7 +42,7 @@ def short(monkeypatch):
 
 def run(cell, context):
     suite = SUITES[cell.suite]
-    planned = PlannedCell(suite, cell, suite.key(cell, context), "", "run")
+    planned = PlannedCell(suite, cell, suite.decided(cell, context), "", "run")
     record = runner.record_of(planned, runner.run_cell(planned, context), context, "test")
     assert record.status == "ok", record.details.get("traceback", record.message)
     context.store.write(record)
@@ -62,7 +63,7 @@ def test_cells_without_timings_run_side_by_side_and_give_the_same(context):
         Cell("agreement", backend=context.backend, options=options(divergence=name), dtype="float64")
         for name in ("forward_kl", "squared_euclidean")
     ]
-    plan = [PlannedCell(SUITES["agreement"], cell, cell.option("divergence"), "", "run") for cell in chosen]
+    plan = [PlannedCell(SUITES["agreement"], cell, Decided({}, cell.option("divergence")), "", "run") for cell in chosen]
     together = runner.run_plan(plan, replace(context, workers=2), runner.SideBySide(registry.measure), io.StringIO())
     assert sorted(record.status for record in together.records) == ["ok", "ok"]
     alone = runner.run_cell(plan[1], context).outcome

@@ -168,11 +168,6 @@ def test_timing_key_changes_with_versions_and_hardware():
     assert key != keys.timing_key("k", {"torch": "1"}, environment | {"cpu": "two"})
 
 
-def test_sources_that_do_not_exist_are_an_error():
-    with pytest.raises(ValueError, match="matches no file"):
-        keys.source_files("suites/no_such_file.py")
-
-
 def test_cell_describes_itself_without_what_it_lacks():
     cell = Cell("loss", backend="jax", options=options(beta=0.2, alpha=0.8, rows=64, classes=100, temperature=None))
     assert cell.as_dict() == {

@@ -1,21 +1,17 @@
 """Agreement of a backend's divergences with the reference: values and gradients, by type, parameters and spread."""
 
-import time
+import hashlib
 from importlib import import_module
-from itertools import chain, product
-from pathlib import Path
+from itertools import product
 from typing import Any
 
-import numpy as np
-
-from reference import error_map
 from reference.catalogue import DIVERGENCES
 from reference.golden import compute
-from suites import keys
-from suites.agreement import comparison, samples
+from suites import sources
+from suites.agreement import measurement
 from suites.cell import DTYPES, Cell, options
 from suites.selection import Selection
-from suites.suite import Context, Outcome, Report, Stop, Suite
+from suites.suite import Context, Suite
 
 
 def _cells(selection: Selection, context: Context) -> list[Cell]:
@@ -34,19 +30,12 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
-    return {"random_rows": samples.RANDOM_ROWS}
+    golden = compute.golden_path(cell.option("divergence")).read_bytes()
+    return {"golden": hashlib.sha256(golden).hexdigest()}
 
 
-def _sources(cell: Cell) -> tuple[Path, ...]:
-    return keys.source_files(
-        "backends/common/*.py",
-        f"backends/{cell.backend}/losses/*.py",
-        f"backends/{cell.backend}/harness/*.py",
-        "reference/*.py",
-        "reference/exact/*.py",
-        "reference/golden/**/*.*",
-        "suites/agreement/*.py",
-    )
+def _code(cell: Cell) -> dict[str, str]:
+    return sources.code(["suites.agreement.measurement"], cell.backend, [cell.option("divergence")])
 
 
 def _refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
@@ -56,29 +45,6 @@ def _refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
     return None
 
 
-def _run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
-    """Compare golden cases and random rows; failed where an error is over its bound."""
-    divergence = DIVERGENCES[cell.option("divergence")]
-    total = len(compute.load(divergence.name, dtype=cell.dtype)) + samples.RANDOM_ROWS // samples.ROWS_AT_ONCE
-
-    def evaluate(student: np.ndarray, teacher: np.ndarray, parameters: dict, temperature: float) -> tuple:
-        return context.harness.value_and_gradient(
-            divergence.name, student, teacher, parameters, temperature=temperature, reduction="none", dtype=cell.dtype
-        )
-
-    started = time.perf_counter()
-    every = chain(samples.golden_samples(divergence, cell.dtype), samples.random_samples(divergence, cell.dtype))
-    found = comparison.compare(evaluate, cell.dtype, every, lambda done: report(done / total))
-    metrics = found.metrics() | {"time/total_s": time.perf_counter() - started}
-    violations = found.violations()
-    details = {"cells": found.cells, "worst": found.worst_rows(), "violations": violations}
-    if divergence.parameters == ("alpha", "beta") and cell.dtype in ("float32", "float64"):
-        details["error_map"] = error_map.error_map(
-            lambda student, teacher, alpha, beta: evaluate(student, teacher, {"alpha": alpha, "beta": beta}, 1.0)[0]
-        )
-    return Outcome("failed" if violations else "ok", "; ".join(violations), metrics, {}, details)
-
-
 # of a cell on one core; TensorFlow's and JAX's are mostly compilation
 GUESS_SECONDS = {"torch": 1.0, "jax": 3.0, "tensorflow": 4.0}
 
@@ -86,8 +52,8 @@ SUITE = Suite(
     name="agreement",
     cells=_cells,
     recipe=_recipe,
-    sources=_sources,
-    run=_run,
+    code=_code,
+    run=measurement.run,
     guess_seconds=lambda cell: GUESS_SECONDS[cell.backend],
     refusal=_refusal,
     side_by_side=True,

@@ -57,7 +57,10 @@ def digest(name: str, scale: str, seed: int | None = None) -> str:
     Raises:
         As `load`.
     """
-    files = get(name).files(scale)
+    row = get(name)
+    if row.digest is not None:
+        return row.digest(scale)
+    files = row.files(scale)
     return digests.of_files(files) if files else load(name, scale, seed).digest
 
 

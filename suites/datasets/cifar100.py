@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from suites.datasets import cifar_layout
+from suites.datasets import cifar_layout, digests
 from suites.datasets.cifar_layout import CHANNELS, FOLDER, SIDE, Contents
 from suites.datasets.dataset import THERE, Dataset, DatasetError, Presence
 from suites.datasets.digits import LARGEST_PIXEL, load_digits
@@ -87,6 +87,7 @@ SMALL = Subset(classes=20, train_images=250, test_images=100)
 SCALES = ("smoke", "small", "paper")
 # images of each digit in the stand-in, in either part; every digit has them
 STAND_IN_IMAGES, STAND_IN_CLASSES = 80, 10
+STAND_IN = f"{FOLDER}-{STAND_IN_IMAGES}"
 
 
 def facts(scale: str) -> dict[str, Any]:
@@ -100,6 +101,14 @@ def files(scale: str) -> tuple[Path, ...]:
     if _checked(scale) == "smoke":
         return ()
     return tuple(data_folder() / FOLDER / name for name in ("train", "test", "meta"))
+
+
+def digest(scale: str) -> str:
+    """Digest of the official files; of the images themselves where they are the stand-in's, which is made anew at will."""
+    if _checked(scale) != "smoke":
+        return digests.of_files(files(scale))
+    made = stand_in_folder() / STAND_IN / "train"
+    return digests.kept(made, lambda: _stand_in().digest) if made.is_file() else _stand_in().digest
 
 
 def _checked(scale: str) -> str:
@@ -140,7 +149,7 @@ def _read(folder: Path, contents: Contents, source: str) -> ImageDataset:
 
 def _stand_in() -> ImageDataset:
     """Digits in CIFAR-100's layout, written once to the user's cache."""
-    folder = stand_in_folder() / f"{FOLDER}-{STAND_IN_IMAGES}"
+    folder = stand_in_folder() / STAND_IN
     next_step = f"Delete {folder}; it is made anew"
     contents = Contents(STAND_IN_CLASSES, STAND_IN_IMAGES, STAND_IN_IMAGES, next_step)
     if cifar_layout.presence(folder, contents).state != THERE:
@@ -179,5 +188,6 @@ DATASET = Dataset(
     facts=facts,
     load=load_cifar100,
     files=files,
+    digest=digest,
     fetch=partial(fetch_archive, ARCHIVE),
 )

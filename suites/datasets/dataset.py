@@ -67,6 +67,7 @@ class Dataset:
         facts: scale → what is known without reading it: of images `input_shape` and `classes`.
         load: scale, seed of the draw of its training part → its content; None where its loader is not built yet.
         files: scale → the files that it is read from; none of them where it comes with an installation.
+        digest: scale → digest of what `load` gives; None takes that of the files, or of what is loaded where there are none.
         drawn: whether the seed changes what `load` gives.
         fetch: (data folder, address or None, whether to draw a bar) → downloads it; None where its upstream has no file
             that can be fetched.
@@ -80,5 +81,6 @@ class Dataset:
     facts: Callable[[str], Mapping[str, Any]] = lambda scale: {}
     load: Callable[[str, int | None], Data] | None = None
     files: Callable[[str], tuple[Path, ...]] = lambda scale: ()
+    digest: Callable[[str], str] | None = None
     drawn: bool = False
     fetch: Callable[[Path, str | None, bool], None] | None = None

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,29 +29,43 @@ def of_files(paths: Iterable[Path]) -> str:
 def of_file(path: Path) -> str:
     """Digest of a file's content.
 
-    It is computed once and kept in the user's cache, beside the file's size and the time of its last change: as long as
-    both are the same, the file is not read.
+    Raises:
+        As `kept`.
+    """
+
+    def compute() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return kept(path, compute)
+
+
+def kept(path: Path, compute: Callable[[], str]) -> str:
+    """A digest that is computed once and kept in the user's cache, as long as a file has the same size and last change.
+
+    Args:
+        path: of the file.
+        compute: called where nothing is kept for the file as it is.
 
     Raises:
-        DatasetMissing: it is not there.
+        DatasetMissing: the file is not there.
         DatasetError: it cannot be read.
     """
     path = path.absolute()
-    kept = digest_folder() / f"{hashlib.sha256(str(path).encode()).hexdigest()[:LENGTH]}.json"
+    note = digest_folder() / f"{hashlib.sha256(str(path).encode()).hexdigest()[:LENGTH]}.json"
     try:
         status = path.stat()
         state = {"path": str(path), "size": status.st_size, "modified": status.st_mtime_ns}
-        earlier = _read(kept)
+        earlier = _read(note)
         if earlier.items() >= state.items():
             return str(earlier["digest"])
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = compute()
     except FileNotFoundError as error:
         raise DatasetMissing(f"{path} is not there. `nox -s data -- list` says how to get it") from error
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}. Check its owner and rights") from error
     with suppress(OSError):  # a cache that cannot be written costs time alone
-        atomic.write(kept, json.dumps(state | {"digest": digest}))
+        atomic.write(note, json.dumps(state | {"digest": digest}))
     return digest
 
 

@@ -3,14 +3,14 @@
 A cell is resolved once, into a `Training`: planning, keys, running and checkpoints read all that was looked up from it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from backends.common import methods
-from suites import datasets, keys, tasks
+from suites import datasets, keys, sources, tasks
 from suites.cell import Cell, options
 from suites.datasets.dataset import DatasetError
 from suites.distill import defaults, networks
@@ -96,7 +96,7 @@ class Training:
             have one too: they are compared with it.
         data_seed: of the draw of the training part, where the data set draws one.
         data_digest: of the data, `MISSING` where they are not there.
-        sources: files that compute the result.
+        code: digests of the files that compute the result, and the teacher's (`suites.sources.code`).
         settings: those of the backend that decide the result.
     """
 
@@ -108,7 +108,7 @@ class Training:
     taught_by: "Training | None"
     data_seed: int | None
     data_digest: str
-    sources: tuple[Path, ...]
+    code: Mapping[str, str]
     settings: dict[str, str]
 
     @property
@@ -124,19 +124,24 @@ class Training:
 
     @property
     def material(self) -> dict[str, Any]:
-        """All data that decides the result beside the cell: recipe, data set, networks, and the teacher's own key."""
+        """All data that decides the result beside the cell: recipe, data set, networks, and what decides the teacher's."""
         material: dict[str, Any] = {"recipe": self.recipe.plain(), "data": self.data_digest}
         material["networks"] = [str(network) for network in (self.teacher, self.student) if network is not None]
         if self.cell.scale == "trace":
-            material["teacher_seed"] = find.TRACE_TEACHER_SEED
+            material |= {"teacher_seed": find.TRACE_TEACHER_SEED, "examples": find.TRACE_EXAMPLES}
         if self.taught_by is not None:
-            material["teacher"] = self.taught_by.key
+            material["teacher"] = self.taught_by.decided.other
         return material
 
     @cached_property
+    def decided(self) -> keys.Decided:
+        """What decides the result."""
+        return keys.Decided.by(self.cell, self.material, self.code, self.settings)
+
+    @property
     def key(self) -> str:
         """Key of the cell's record."""
-        return keys.result_key(self.cell, self.material, self.sources, self.settings)
+        return self.decided.key
 
     def load(self) -> Any:
         """The data.
@@ -171,7 +176,7 @@ def _look_up(cell: Cell, context: Context, settings: dict[str, str]) -> Training
         taught_by=resolve(teacher_cell(cell), context) if taught else None,
         data_seed=data_seed,
         data_digest=_data_digest(cell, data_seed),
-        sources=sources(cell),
+        code=code(cell),
         settings=settings,
     )
 
@@ -193,15 +198,12 @@ def _data_digest(cell: Cell, seed: int | None) -> str:
         return MISSING
 
 
-def sources(cell: Cell) -> tuple[Path, ...]:
-    """Files that compute a cell's result. Recipes enter the key by their values, data by a digest of their files."""
-    return keys.source_files(
-        "backends/common/**/*.py",
-        f"backends/{cell.backend}/**/*.py",
-        "suites/datasets/*.py",
-        *tasks.get(datasets.get(cell.dataset).task).files,
-        "suites/distill/*.py",
-    )
+def code(cell: Cell) -> dict[str, str]:
+    """Digests of the files that compute a cell's result. Recipe, data and networks are in the key by their values."""
+    row = datasets.get(cell.dataset)
+    roles = ("traces",) if cell.scale == "trace" else ("students", "teachers")
+    entries = [f"suites.distill.{role}" for role in roles]
+    return sources.code([*entries, row.load, *tasks.get(row.task).functions], cell.backend, [cell.method, TEACHER])
 
 
 def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from results import atomic
 from suites.cell import Cell
 from suites.distill import cells, checkpoint, students, teachers, traces
 from suites.distill.recipes import find
@@ -31,6 +32,13 @@ def _has_products(record: "Record", context: Context) -> bool:
     return record.cell.get("method") != cells.TEACHER or context.store.weights_path(record.key).is_file()
 
 
+def _adopt(record: "Record", key: str, context: Context) -> None:
+    """A teacher's weights that another state of the code has trained count as those of `key`."""
+    weights = context.store.weights_path(record.key)
+    if record.cell.get("method") == cells.TEACHER and weights.is_file():
+        atomic.write(context.store.weights_path(key), weights.read_bytes())
+
+
 def _guess_seconds(cell: Cell) -> float:
     """Seconds that a cell takes; the records of cells that have run replace this."""
     recipes = find.RECIPES[cell.dataset]
@@ -46,11 +54,12 @@ SUITE = Suite(
     name="distill",
     cells=cells.cells,
     recipe=lambda cell, context: cells.resolve(cell, context).material,
-    sources=cells.sources,
+    code=cells.code,
     run=_run,
     guess_seconds=_guess_seconds,
     refusal=cells.refusal,
     has_products=_has_products,
     begun=checkpoint.begun,
+    adopt=_adopt,
     clean_up=checkpoint.remove,
 )

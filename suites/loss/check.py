@@ -4,33 +4,30 @@ from typing import Any
 
 import numpy as np
 
-from reference import divergences
+from reference import catalogue
+from suites.loss.implementations import Implementation
 from suites.loss.problems import Problem
 
 # largest relative difference of value and gradient, by type of the logits: what the agreement suite allows every row
 LIMITS = {"float64": (1e-12, 1e-12), "float32": (1e-5, 1e-4), "bfloat16": (1e-5, 8e-3), "float16": (1e-5, 1e-3)}
-# the framework's own KL subtracts rounded log-partitions and is not ours to judge; this says that it is a KL at all
-YARDSTICK_LIMITS = (1e-3, 1e-2)
 
 
-def compare(problem: Problem, implementation: str, value: float, gradient: np.ndarray) -> dict[str, Any]:
+def compare(problem: Problem, implementation: Implementation, value: float, gradient: np.ndarray) -> dict[str, Any]:
     """Compare a timed call's result with the reference: the mean value, and the gradient of every row.
 
     Args:
         problem: what was computed.
-        implementation: "ab_divergence", or "framework_kl", which is the point (1, 0) at temperature 1.
+        implementation: what computed it.
         value: mean over rows.
         gradient: of that mean, float64 `[rows, classes]`.
 
     Returns:
         value_error and gradient_error (relative), their limits, value, reference_value, passed.
     """
-    alpha, beta, temperature = problem.alpha, problem.beta, problem.temperature
-    if implementation == "framework_kl":
-        alpha, beta, temperature = 1.0, 0.0, 1.0
+    divergence, parameters, temperature = implementation.computes(problem)
     student, teacher = problem.base()
-    values, slopes = divergences.ab_divergence_and_gradient(
-        student, teacher, alpha, beta, temperature=temperature, reduction="none"
+    values, slopes = catalogue.get(divergence).reference(
+        student, teacher, *parameters.values(), temperature=temperature, reduction="none"
     )
     copies = np.bincount(np.arange(problem.rows) % len(values), minlength=len(values))
     mean = float(np.sum(values * copies) / problem.rows)
@@ -40,7 +37,7 @@ def compare(problem: Problem, implementation: str, value: float, gradient: np.nd
         difference = np.abs(gradient[row] * problem.rows - wanted).max() / max(np.abs(wanted).max(), 1e-12)
         gradient_error = float(np.maximum(gradient_error, difference))  # NaN stays NaN
     value_error = abs(value - mean) / max(abs(mean), 1e-12)
-    limits = YARDSTICK_LIMITS if implementation == "framework_kl" else LIMITS[problem.dtype]
+    limits = implementation.limits or LIMITS[problem.dtype]
     passed = bool(value_error <= limits[0] and gradient_error <= limits[1])  # NaN does not pass
     return {
         "value_error": value_error,

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from suites.cell import Cell
-from suites.loss.problems import DEFAULT_ALPHA, DEFAULT_BETA, Problem, minimum_bytes_per_element
+from suites.loss.implementations import IMPLEMENTATIONS, of_backend, of_cell
+from suites.loss.problems import BYTES, Problem, minimum_bytes_per_element
 from suites.running import isolated
 from suites.suite import Context, Outcome, Report, Stop
 
@@ -14,27 +15,22 @@ from suites.suite import Context, Outcome, Report, Stop
 TIMEOUT_SECONDS = 600
 
 
-# what a run of the worker has measured for a cell that has not come yet, by that cell's problem
-_waiting: dict[Problem, dict[str, Any]] = {}
+# what a run of the worker has measured for cells that have not come yet, by implementation and problem
+_waiting: dict[tuple[str, Problem], dict[str, Any]] = {}
 
 
 def run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
-    """Measure a cell. The loss and the yardstick of one problem share a run of the worker."""
-    problem = _problem(cell, context)
-    yardstick = dataclasses.replace(problem, alpha=0, beta=0, temperature=0)
-    asked, other = (yardstick, problem) if _is_yardstick(cell) else (problem, yardstick)
+    """Measure a cell. The implementations of one problem share a run of the worker."""
+    implementation, problem = of_cell(cell), _problem(cell, context)
     started = time.perf_counter()
-    answer = _waiting.pop(asked, None)
+    answer = _waiting.pop((implementation.name, implementation.problem(problem)), None)
     if answer is None:
         answer = isolated.ask("suites.loss.worker", dataclasses.asdict(problem), TIMEOUT_SECONDS)
-        _waiting[other] = answer
-    outcome = _outcome(cell, problem, answer)
+        others = (IMPLEMENTATIONS[name] for name in problem.implementations if name != implementation.name)
+        _waiting.update({(other.name, other.problem(problem)): answer for other in others})
+    outcome = _outcome(implementation.name, problem, answer)
     outcome.metrics["time/total_s"] = time.perf_counter() - started
     return outcome
-
-
-def _is_yardstick(cell: Cell) -> bool:
-    return cell.option("implementation") == "framework_kl"
 
 
 def _problem(cell: Cell, context: Context) -> Problem:
@@ -43,45 +39,45 @@ def _problem(cell: Cell, context: Context) -> Problem:
         rows=cell.option("rows"),
         classes=cell.option("classes"),
         dtype=cell.dtype,
-        alpha=cell.option("alpha", DEFAULT_ALPHA),
-        beta=cell.option("beta", DEFAULT_BETA),
+        alpha=cell.option("alpha", 1.0),
+        beta=cell.option("beta", 0.0),
         temperature=cell.option("temperature", 1.0),
         device=cell.device,
         threads=isolated.threads(context),
+        implementations=tuple(row.name for row in of_backend(cell.backend) if row.refusal(cell) is None),
     )
 
 
-def _outcome(cell: Cell, problem: Problem, answer: dict[str, Any]) -> Outcome:
+def _outcome(name: str, problem: Problem, answer: dict[str, Any]) -> Outcome:
     """Metrics of one implementation; failed where its tensors disagree with the reference."""
-    name = "framework_kl" if _is_yardstick(cell) else cell.option("divergence")
-    found = answer["implementations"][name]
+    measured = answer["implementations"][name]
     samples = {direction: answer["timings"][f"{name}/{direction}"] for direction in ("forward", "forward_backward")}
     copy = answer["timings"]["copy"]
     median = {direction: statistics.median(values) for direction, values in samples.items()}
     bandwidth = 2 * 4 * problem.elements / statistics.median(copy)  # the copied array is float32, read and written
-    minimum = minimum_bytes_per_element(problem.dtype, "forward_backward")
+    minimum = minimum_bytes_per_element(problem.dtype)
     bytes_per_element = median["forward_backward"] * bandwidth / problem.elements
     metrics = {
         "loss/forward_ms": 1000 * median["forward"],
         "loss/forward_backward_ms": 1000 * median["forward_backward"],
         "loss/bytes_per_element": bytes_per_element,
         "loss/percent_of_copy": 100 * minimum / bytes_per_element,
-        "time/compile_s": found["compile_seconds"],
-        "memory/peak_mb": found["peak_bytes"] / 1e6,
+        "time/compile_s": measured["compile_seconds"],
+        "memory/peak_mb": measured["peak_bytes"] / 1e6,
     }
-    input_bytes = problem.elements * {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[problem.dtype]
+    input_bytes = problem.elements * BYTES[problem.dtype]
     details = {
         "samples_s": samples | {"copy": copy},
-        "check": found["check"],
+        "check": measured["check"],
         "copy_bytes_per_second": bandwidth,
         "minimum_bytes_per_element": minimum,
-        "peak_over_one_input": found["peak_bytes"] / input_bytes,
-        "peak_is_of_second_call": found["peak_is_of_second_call"],
+        "peak_over_one_input": measured["peak_bytes"] / input_bytes,
+        "peak_is_of_second_call": measured["peak_is_of_second_call"],
         "description": answer["description"],
     }
-    if found["check"]["passed"]:
+    if measured["check"]["passed"]:
         return Outcome("ok", "", metrics, {}, details)
-    check = found["check"]
+    check = measured["check"]
     message = (
         f"timing void: value {check['value']:.9g}, reference {check['reference_value']:.9g} (relative difference "
         f"{check['value_error']:.2g}, allowed {check['limits'][0]:g}); gradient error {check['gradient_error']:.2g}, "

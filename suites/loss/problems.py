@@ -10,10 +10,10 @@ from reference import grid
 SIZES = ((64, 100), (512, 50257))
 # its point where the user names none: of the example that the harness leads with
 DEFAULT_ALPHA, DEFAULT_BETA = 0.8, 0.2
-# what is timed: the harness's own loss, and the framework's KL divergence on log-softmax as yardstick
-IMPLEMENTATIONS = ("ab_divergence", "framework_kl")
 # standard deviation of the logits: confident rows, none of them degenerate
 SPREAD = 3.0
+# of a number, by type
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 # rows that differ; the others are the same with their classes rolled
 BASE_ROWS = 16
 # rows of the small problem that warms code up before the memory of a large one is measured
@@ -30,6 +30,7 @@ class Problem:
         dtype: their float type.
         alpha, beta, temperature: of the divergence.
         device, threads: where, and with how many threads of the CPU.
+        implementations: names of those that are timed.
     """
 
     backend: str
@@ -41,6 +42,7 @@ class Problem:
     temperature: float
     device: str
     threads: int
+    implementations: tuple[str, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -70,7 +72,6 @@ class Problem:
         return arrays[0], arrays[1]
 
 
-def minimum_bytes_per_element(dtype: str, direction: str) -> int:
-    """Bytes that cannot be avoided: both logits read once and, going backward, one gradient written, rows on chip."""
-    size = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}[dtype]
-    return size * (3 if direction == "forward_backward" else 2)
+def minimum_bytes_per_element(dtype: str) -> int:
+    """Bytes that cannot be avoided: both logits read once and one gradient written, rows on chip."""
+    return 3 * BYTES[dtype]

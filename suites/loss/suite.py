@@ -8,12 +8,12 @@ have moved in that time. Times are medians; the raw samples are in the record's 
 """
 
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-from suites import keys
+from suites import sources
 from suites.cell import Cell, options
 from suites.loss import measurement
+from suites.loss.implementations import of_backend, of_cell
 from suites.loss.problems import DEFAULT_ALPHA, DEFAULT_BETA, SIZES
 from suites.running import isolated
 from suites.selection import Selection
@@ -21,30 +21,26 @@ from suites.suite import Context, Suite
 
 
 def _cells(selection: Selection, context: Context) -> list[Cell]:
-    """For each size, type and (α, β): the harness's own loss and the yardstick, measured in one run."""
+    """For each size, type and (α, β): every implementation, measured in one run."""
     points = product(selection.points(DEFAULT_ALPHA, DEFAULT_BETA), selection.temperatures or (1.0,))
     shared = {"backend": context.backend, "scale": selection.scale, "device": context.device}
-    found: dict[Cell, None] = {}
+    cells: dict[Cell, None] = {}
     for (rows, classes), dtype, ((alpha, beta), temperature) in product(SIZES, selection.dtypes or ("float32",), list(points)):
-        own = options(divergence="ab_divergence", rows=rows, classes=classes, alpha=alpha, beta=beta, temperature=temperature)
-        yardstick = options(implementation="framework_kl", rows=rows, classes=classes)
-        for entry in (own, yardstick):
-            found[Cell("loss", options=entry, dtype=dtype, **shared)] = None
-    return list(found)
+        point = {"alpha": alpha, "beta": beta, "temperature": temperature}
+        for row in of_backend(context.backend):
+            named = options(**{row.option: row.name}, rows=rows, classes=classes, **(point if row.at_point else {}))
+            cells[Cell("loss", options=named, dtype=dtype, **shared)] = None
+    return list(cells)
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
     return {"threads": isolated.threads(context)}
 
 
-def _sources(cell: Cell) -> tuple[Path, ...]:
-    return keys.source_files(
-        "backends/common/*.py",
-        f"backends/{cell.backend}/losses/*.py",
-        f"backends/{cell.backend}/harness/*.py",
-        "reference/*.py",
-        "reference/exact/*.py",
-        "suites/loss/*.py",
+def _code(cell: Cell) -> dict[str, str]:
+    implementation = of_cell(cell)
+    return sources.code(
+        ["suites.loss.measurement", implementation.prepare.partition(":")[0]], cell.backend, [implementation.name]
     )
 
 
@@ -53,5 +49,12 @@ def _guess_seconds(cell: Cell) -> float:
 
 
 SUITE = Suite(
-    name="loss", cells=_cells, recipe=_recipe, sources=_sources, run=measurement.run, guess_seconds=_guess_seconds, timed=True
+    name="loss",
+    cells=_cells,
+    recipe=_recipe,
+    code=_code,
+    run=measurement.run,
+    guess_seconds=_guess_seconds,
+    refusal=lambda cell, context: of_cell(cell).refusal(cell),
+    timed=True,
 )

@@ -12,18 +12,23 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 import backends
 from suites.loss import benchmarks, check
 from suites.loss.benchmarks import Timed
-from suites.loss.problems import IMPLEMENTATIONS, WARM_UP_ROWS, Problem
+from suites.loss.implementations import IMPLEMENTATIONS, Implementation
+from suites.loss.problems import WARM_UP_ROWS, Problem
 from suites.running import isolated, machine
 
 
 def measure(problem: Problem) -> dict[str, Any]:
-    """Measure both implementations on a problem.
+    """Measure a problem's implementations.
 
     Returns:
         "implementations": by name check, compile_seconds, peak_bytes, first_call_seconds; "timings": by
@@ -34,15 +39,15 @@ def measure(problem: Problem) -> dict[str, Any]:
     student, teacher = problem.logits()
     answer: dict[str, Any] = {"implementations": {}, "description": harness.describe()}
     workload: list[Timed] = []
-    for name in IMPLEMENTATIONS:
-        compile_seconds = _warm_up(harness, name, problem)
-        call = _prepare(harness, name, problem, student, teacher)
+    for implementation in (IMPLEMENTATIONS[name] for name in problem.implementations):
+        compile_seconds = _warm_up(harness, implementation, problem)
+        call = _prepare(harness, implementation, problem, student, teacher)
         measured = _first_calls(call, harness)
         measured["compile_seconds"] += compile_seconds
-        measured["check"] = check.compare(problem, name, *call.result())
-        answer["implementations"][name] = measured
+        measured["check"] = check.compare(problem, implementation, *call.result())
+        answer["implementations"][implementation.name] = measured
         for direction in ("forward", "forward_backward"):
-            workload.append(timed(f"{name}/{direction}", getattr(call, direction)))
+            workload.append(timed(f"{implementation.name}/{direction}", getattr(call, direction)))
     workload.append(timed("copy", harness.prepare_copy(problem.elements)))
     del student, teacher
     gc.collect()
@@ -50,11 +55,11 @@ def measure(problem: Problem) -> dict[str, Any]:
     return answer
 
 
-def _prepare(harness: Any, name: str, problem: Problem, student: Any, teacher: Any) -> Any:
-    own = name != "framework_kl"
-    parameters = {"alpha": problem.alpha, "beta": problem.beta} if own else {}
-    temperature = problem.temperature if own else 1.0
-    return harness.prepare_call(name, student, teacher, parameters, temperature=temperature, dtype=problem.dtype)
+def _prepare(
+    harness: ModuleType, implementation: Implementation, problem: Problem, student: np.ndarray, teacher: np.ndarray
+) -> Any:
+    module, _, function = implementation.prepare.partition(":")
+    return getattr(import_module(module), function)(harness, implementation, problem, student, teacher)
 
 
 def _seconds(function: Callable[[], object]) -> float:
@@ -63,13 +68,13 @@ def _seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _warm_up(harness: Any, name: str, problem: Problem) -> float:
+def _warm_up(harness: ModuleType, implementation: Implementation, problem: Problem) -> float:
     """Run a problem of few rows, which shares libraries and compiled code with the large one.
 
     Returns:
         Seconds that the first calls took beyond the second ones.
     """
-    call = _prepare(harness, name, problem, *problem.logits(min(WARM_UP_ROWS, problem.rows)))
+    call = _prepare(harness, implementation, problem, *problem.logits(min(WARM_UP_ROWS, problem.rows)))
     return sum(max(0.0, _seconds(f) - _seconds(f)) for f in (call.forward_backward, call.forward))
 
 
@@ -108,7 +113,7 @@ class _Workload:
         self.workload = workload
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        metafunc.parametrize("timed", self.workload, ids=[entry.name for entry in self.workload])
+        metafunc.parametrize("timed", self.workload, ids=[timed.name for timed in self.workload])
 
 
 def benchmark(workload: list[Timed]) -> dict[str, list[float]]:
@@ -139,8 +144,8 @@ def benchmark(workload: list[Timed]) -> dict[str, list[float]]:
             status = pytest.main(arguments, plugins=[_Workload(workload)])
         if status != 0:
             raise RuntimeError(f"pytest-benchmark ended with status {status}:\n{printed.getvalue()}")
-        found = json.loads(report.read_text())["benchmarks"]
-    return {entry["extra_info"]["name"]: entry["stats"]["data"] for entry in found}
+        timings = json.loads(report.read_text())["benchmarks"]
+    return {timing["extra_info"]["name"]: timing["stats"]["data"] for timing in timings}
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ def run_plan(
     """
     run = Run()
     invocation = invocation or uuid.uuid4().hex
+    for planned in plan:
+        if planned.record is not None and planned.record.key != planned.key:
+            planned.suite.adopt(planned.record, planned.key, context)
     waiting = [planned for planned in plan if planned.state != "finished"]
     progress = Progress(len(waiting), output or sys.stdout)
     try:
@@ -113,7 +116,7 @@ def record_of(planned: PlannedCell, ended: Ended, context: Context, invocation: 
         message=outcome.message,
         metrics=outcome.metrics,
         curves={name: values for name, values in outcome.curves.items() if values},
-        details=outcome.details | ({"system": system} if system else {}),
+        details=outcome.details | ({"system": system} if system else {}) | {"decided": planned.decided.plain()},
         artifacts=_keep(planned, outcome, context),
         environment=surroundings(context) if ended.environment is None else ended.environment,
         started=ended.started,

@@ -55,8 +55,8 @@ def make_plan(selection: Selection, context: Context) -> SweepPlan:
     def counts(record: "Record") -> bool:
         return record.status in plan.FINISHED or record.details.get("pruned", {}).get("sweep") == name
 
-    times = plan.earlier_times(context)
-    planned = [replace(plan.look_up(SUITE, cell, context, times, counts), note=_note(cell, varying)) for cell in found]
+    earlier = plan.Earlier.of(context)
+    planned = [replace(plan.look_up(SUITE, cell, context, earlier, counts), note=_note(cell, varying)) for cell in found]
     return SweepPlan(name, selection.sweep, planned, varying)
 
 

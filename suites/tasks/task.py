@@ -1,7 +1,7 @@
 """What a task is: which networks solve it, what a batch is, and how a student is judged."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,6 @@ class Task:
             they are known already, `teacher_outputs` those of its teacher.
         judged_by: the metric that decides which epoch and which setting is the best.
         examine: (harness, network, data) → further metrics of a student that was trained to its end.
-        files: patterns of the files that compute a result of the task, for keys.
     """
 
     name: str
@@ -45,4 +44,8 @@ class Task:
     evaluate: Callable[..., Evaluation]
     judged_by: str
     examine: Callable[[Any, Any, Any], dict[str, float]] = lambda harness, network, data: {}
-    files: tuple[str, ...] = field(default=())
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """All that computes; keys cover the files that they are in, and what these import."""
+        return self.network, *self.batches.values(), self.inputs, self.evaluate, self.examine

@@ -21,11 +21,9 @@ RESAMPLES, CONFIDENCE = 4000, 0.95
 
 def run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
     """Measure a cell."""
-    rounds, steps = ROUNDS[cell.scale]
-    parameters = {name: value for name, value in cell.options if isinstance(value, (int, float))}
-    problem = Problem(cell.backend, cell.pair, cell.method, parameters, rounds, steps, cell.device, isolated.threads(context))
+    asked = problem(cell, isolated.threads(context))
     started = time.perf_counter()
-    answer = isolated.ask("suites.throughput.worker", dataclasses.asdict(problem), TIMEOUT_SECONDS)
+    answer = isolated.ask("suites.throughput.worker", dataclasses.asdict(asked), TIMEOUT_SECONDS)
     samples, batch = answer["samples_s"], answer["batch_size"]
     rates = {name: batch / statistics.median(seconds) for name, seconds in samples.items()}
     pipeline = batch / statistics.median(answer["pipeline_s"])
@@ -44,13 +42,20 @@ def run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
     details = {
         "samples_s": samples,
         "images_per_s": rates,
-        "steps_per_round": steps,
+        "steps_per_round": asked.steps,
         "pipeline_s": answer["pipeline_s"],
         "loss_error": answer["loss_error"],
         "description": answer["description"],
         "data": {"source": answer["source"], "stand_in": answer["stand_in"]},
     }
     return Outcome("ok", "", metrics, {}, details)
+
+
+def problem(cell: Cell, threads: int) -> Problem:
+    """What the worker is to time for a cell."""
+    rounds, steps = ROUNDS[cell.scale]
+    parameters = {name: value for name, value in cell.options if isinstance(value, (int, float))}
+    return Problem(cell.backend, cell.pair, cell.method, parameters, rounds, steps, cell.device, threads)
 
 
 def ratio_to_fastest(samples: dict[str, list[float]], others: list[str], name: str) -> dict[str, float]:

@@ -6,10 +6,9 @@ which all of them took turns. `throughput/times_loader` is the same for a loop w
 image; `throughput/input_times_training` is what the input pipeline makes alone over what training takes.
 """
 
-from pathlib import Path
 from typing import Any
 
-from suites import keys
+from suites import datasets, sources
 from suites.cell import Cell
 from suites.distill import defaults
 from suites.running import isolated
@@ -42,18 +41,12 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:
-    return {"threads": isolated.threads(context), "rounds": problems.ROUNDS[cell.scale]}
+    problem = measurement.problem(cell, isolated.threads(context))
+    return {"threads": problem.threads, "rounds": problem.rounds, "steps": problem.steps, "recipe": problem.recipe.plain()}
 
 
-def _sources(cell: Cell) -> tuple[Path, ...]:
-    return keys.source_files(
-        "backends/common/**/*.py",
-        f"backends/{cell.backend}/**/*.py",
-        "suites/datasets/images.py",
-        "suites/tasks/classification/*.py",
-        "suites/distill/training.py",
-        "suites/throughput/*.py",
-    )
+def _code(cell: Cell) -> dict[str, str]:
+    return sources.code(["suites.throughput.measurement", datasets.TABLE[problems.DATASET].load], cell.backend, [cell.method])
 
 
 def _guess_seconds(cell: Cell) -> float:
@@ -65,7 +58,7 @@ SUITE = Suite(
     name="throughput",
     cells=_cells,
     recipe=_recipe,
-    sources=_sources,
+    code=_code,
     run=measurement.run,
     guess_seconds=_guess_seconds,
     refusal=lambda cell, context: problems.refusal(cell),
