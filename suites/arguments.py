@@ -13,11 +13,11 @@ from reference import presets
 from results import command_line
 from results.records.store import Store
 from suites.cell import DTYPES, SCALES
-from suites.distill import cells, teachers
+from suites.checks import check, check_choice
+from suites.distill import defaults, teachers
 from suites.distill.recipes import find
-from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Selection, check, check_choice
+from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Range, Selection
 from suites.sweep import options as sweep_options
-from suites.sweep.space import Range
 
 # small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
@@ -225,7 +225,7 @@ def select(options: argparse.Namespace) -> Selection:
         sweep_options.check_axes(selection)
     if options.teacher_of is not None:
         selection = replace(selection, teacher_weights=_teacher_of(options, selection))
-    cells.file_name(selection.teacher_weights)
+    defaults.file_name(selection.teacher_weights)
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1")
     return selection

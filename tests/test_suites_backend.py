@@ -134,7 +134,7 @@ def test_a_trace_holds_the_first_steps(context):
     trace = next(c for c in cells.cells(selection, context) if c.scale == "trace" and c.dtype == "float64")
     details = json.loads(run(trace, context).to_json())["details"]["trace"]
     assert len(details["losses"]) == find.TRACE_STEPS and np.isfinite(details["losses"]).all()
-    assert np.shape(details["logits"]) == (find.TRACE_IMAGES, 10)
+    assert np.shape(details["logits"]) == (find.TRACE_EXAMPLES, 10)
     assert any(name.endswith("running_mean") for name in details["statistics"])
 
 

@@ -5,7 +5,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from results.command_line import whole_number
-from suites.sweep.space import SAMPLERS, Range, Sweep
+from suites.selection import SAMPLERS, Range, Sweep
 
 if TYPE_CHECKING:
     from suites.selection import Selection
@@ -145,7 +145,7 @@ def check_axes(selection: "Selection") -> None:
     Raises:
         ValueError: there is one setting only.
     """
-    lists = [selection.alphas, selection.betas, selection.presets, *selection.given.values()]
+    lists = [selection.alphas, selection.betas, selection.presets, *selection.parameters.values()]
     if not selection.sweep.ranges and max(map(len, lists)) < 2 and len(selection.methods) < 2:
         raise ValueError(
             "sweep: there is nothing to search; give values, such as --alpha 0.2,0.5,0.8 --beta 0.2,0.5,0.8, or ranges: "

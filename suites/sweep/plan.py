@@ -9,9 +9,9 @@ from suites.cell import Cell
 from suites.distill import cells as distill_cells
 from suites.distill.suite import SUITE
 from suites.plan import PlannedCell
-from suites.selection import Selection
+from suites.selection import Range, Selection, Sweep
 from suites.suite import Context
-from suites.sweep.space import Range, Sweep, propose
+from suites.sweep.space import propose
 
 if TYPE_CHECKING:
     from results.records.record import Record
@@ -88,7 +88,7 @@ def _choices(selection: Selection) -> Iterator[Selection]:
     if selection.sweep.sampler == "grid":
         yield selection
         return
-    space: dict[str, Any] = {"alpha": selection.alphas, "beta": selection.betas, **selection.given}
+    space: dict[str, Any] = {"alpha": selection.alphas, "beta": selection.betas, **selection.parameters}
     space = {name: values for name, values in space.items() if values} | dict(selection.sweep.ranges)
     for proposal in propose(space, selection.sweep.trials, selection.sweep.sampler_seed):
         lists = {name: (value,) for name, value in proposal.items()}

@@ -7,7 +7,7 @@ from results.figures import heat_maps, style
 from results.records import sweep_notes
 from results.tables import sweeps
 from suites import registry
-from suites.distill.cells import TEACHER, cell_recipe
+from suites.distill.cells import TEACHER, resolve
 from suites.plan import FINISHED, PlannedCell
 from suites.running import runner, workers
 from suites.running.measuring import Ended, measure, not_run
@@ -96,7 +96,7 @@ def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
     for planned in firsts:
         cell = planned.cell
         group = (cell.dataset, cell.pair, cell.dtype, cell.precision)
-        groups.setdefault(group, (cell_recipe(cell)["epochs"], []))[1].append(planned.key)
+        groups.setdefault(group, (resolve(cell, context).recipe.training["epochs"], []))[1].append(planned.key)
         # a student may be finished and run again all the same, for its weights to be kept
         record = planned.record or context.store.get(planned.suite.name, planned.key)
         if planned.state == "impossible":
