@@ -105,7 +105,7 @@ class Network:
     """One network with its weights; `training` decides about batch normalisation.
 
     Args:
-        spec: from `backends.common.networks.convolutional.get`.
+        spec: from `backends.common.networks.networks.get`.
         weights: by PyTorch name, float64; running statistics are changed by forward passes in training.
     """
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backends.common.networks import convolutional
+from backends.common import networks
 from backends.common.weight_files import read_weights, save_weights
 
 SHAPE = (32, 32, 3)
@@ -22,18 +22,18 @@ COUNTS = {
     "vgg8": 3_965_028,
     "vgg13": 9_462_180,
 }
-SPEC = convolutional.get("resnet8", input_shape=SHAPE, classes=10)
+SPEC = networks.get("resnet8", input_shape=SHAPE, classes=10)
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_parameter_counts(name):
-    spec = convolutional.get(name, input_shape=SHAPE, classes=100)
-    assert convolutional.parameter_count(spec) == COUNTS[name]
-    assert spec.name in convolutional.CIFAR_NETWORKS
+    spec = networks.get(name, input_shape=SHAPE, classes=100)
+    assert networks.parameter_count(spec) == COUNTS[name]
+    assert spec.name in networks.CIFAR_NETWORKS
 
 
 def test_spellings_mean_one_network():
-    specs = {convolutional.get(name, input_shape=SHAPE, classes=100) for name in ("WRN-40-2", "wrn_40_2", "wrn-40-2")}
+    specs = {networks.get(name, input_shape=SHAPE, classes=100) for name in ("WRN-40-2", "wrn_40_2", "wrn-40-2")}
     assert len(specs) == 1
 
 
@@ -55,7 +55,7 @@ def test_spellings_mean_one_network():
 )
 def test_names_that_are_none(name):
     with pytest.raises(ValueError, match=f"model='{name}'"):
-        convolutional.get(name, input_shape=SHAPE, classes=100)
+        networks.get(name, input_shape=SHAPE, classes=100)
 
 
 def test_names_of_published_checkpoints():
@@ -65,36 +65,36 @@ def test_names_of_published_checkpoints():
         "vgg13": ("block0.0.bias", "block0.4.running_mean", "block4.3.weight", "classifier.weight"),
     }
     for model, wanted in names.items():
-        found = convolutional.parameters(convolutional.get(model, input_shape=SHAPE, classes=100))
+        found = networks.parameters(networks.get(model, input_shape=SHAPE, classes=100))
         assert set(wanted) <= found.keys()
-    assert "layer1.0.downsample.0.weight" not in convolutional.parameters(SPEC)
-    wide = convolutional.get("resnet8x4", input_shape=SHAPE, classes=100)
-    assert convolutional.parameters(wide)["layer1.0.downsample.0.weight"].shape == (64, 32, 1, 1)
+    assert "layer1.0.downsample.0.weight" not in networks.parameters(SPEC)
+    wide = networks.get("resnet8x4", input_shape=SHAPE, classes=100)
+    assert networks.parameters(wide)["layer1.0.downsample.0.weight"].shape == (64, 32, 1, 1)
 
 
 def test_initial_weights_are_the_authors():
-    spec = convolutional.get("resnet20", input_shape=SHAPE, classes=100)
-    weights = convolutional.initial_weights(spec, 0)
+    spec = networks.get("resnet20", input_shape=SHAPE, classes=100)
+    weights = networks.initial_weights(spec, 0)
     for name, array in weights.items():
         if array.ndim == 4 and array.size > 2000:
             assert array.std() == pytest.approx(np.sqrt(2 / (array.shape[0] * array.shape[2] ** 2)), rel=0.06), name
     assert np.abs(weights["fc.weight"]).max() <= 1 / 8 and np.abs(weights["fc.bias"]).max() > 0.1
-    vgg = convolutional.initial_weights(convolutional.get("vgg8", input_shape=SHAPE, classes=100), 0)
+    vgg = networks.initial_weights(networks.get("vgg8", input_shape=SHAPE, classes=100), 0)
     assert vgg["classifier.weight"].std() == pytest.approx(0.01, rel=0.02)
 
 
 def test_an_array_does_not_depend_on_the_others():
     """The same name has the same stream in a deeper network; another seed has another."""
-    short, deep = (convolutional.get(name, input_shape=SHAPE, classes=100) for name in ("resnet20", "resnet56"))
-    one, other = convolutional.initial_weights(short, 5), convolutional.initial_weights(deep, 5)
+    short, deep = (networks.get(name, input_shape=SHAPE, classes=100) for name in ("resnet20", "resnet56"))
+    one, other = networks.initial_weights(short, 5), networks.initial_weights(deep, 5)
     np.testing.assert_array_equal(one["layer2.1.conv1.weight"], other["layer2.1.conv1.weight"])
     assert not np.array_equal(one["layer2.1.conv1.weight"], one["layer2.2.conv1.weight"])
-    assert not np.array_equal(one["fc.weight"], convolutional.initial_weights(short, 6)["fc.weight"])
+    assert not np.array_equal(one["fc.weight"], networks.initial_weights(short, 6)["fc.weight"])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_files_keep_every_bit(tmp_path, dtype):
-    weights = {name: array.astype(dtype) for name, array in convolutional.initial_weights(SPEC, 1).items()}
+    weights = {name: array.astype(dtype) for name, array in networks.initial_weights(SPEC, 1).items()}
     save_weights(tmp_path / "weights.safetensors", weights)
     read = read_weights(tmp_path / "weights.safetensors", SPEC)
     assert read.keys() == weights.keys()
@@ -106,12 +106,12 @@ def test_files_keep_every_bit(tmp_path, dtype):
 
 def test_files_that_do_not_fit(tmp_path):
     path = tmp_path / "weights.safetensors"
-    weights = convolutional.initial_weights(SPEC, 1)
+    weights = networks.initial_weights(SPEC, 1)
     save_weights(path, weights)
     with pytest.raises(ValueError, match=r"resnet8 .*wrong shape: fc.weight \(10, 64\) \(needs \(100, 64\)\)"):
-        read_weights(path, convolutional.get("resnet8", input_shape=SHAPE, classes=100))
+        read_weights(path, networks.get("resnet8", input_shape=SHAPE, classes=100))
     with pytest.raises(ValueError, match="missing: layer1.1.conv1.weight.* and 50 more"):
-        read_weights(path, convolutional.get("resnet20", input_shape=SHAPE, classes=10))
+        read_weights(path, networks.get("resnet20", input_shape=SHAPE, classes=10))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         read_weights(path, SPEC)

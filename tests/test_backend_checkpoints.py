@@ -133,10 +133,10 @@ def test_bad_arguments(backend, tmp_path):
 
 
 def object_with_input(backend):
-    from backends.common.networks import convolutional
+    from backends.common import networks
 
-    spec = convolutional.get("convnet-4", input_shape=training_worker.SHAPE, classes=5)
-    return backend.build_model(spec, convolutional.initial_weights(spec, 0), "float32")
+    spec = networks.get("convnet-4", input_shape=training_worker.SHAPE, classes=5)
+    return backend.build_model(spec, networks.initial_weights(spec, 0), "float32")
 
 
 def test_divergence_is_told_by_its_step_within_the_epoch(backend):

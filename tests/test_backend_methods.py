@@ -8,13 +8,13 @@ import pytest
 from conftest import CHOSEN
 
 from backends.common import methods
-from backends.common.networks import convolutional
+from backends.common import networks
 from reference import objectives
 from reference.catalogue import DIVERGENCES
 from reference.objectives import cross_entropy
 
 SHAPE, CLASSES, ROWS = (8, 8, 1), 6, 12
-SPEC = convolutional.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
+SPEC = networks.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
 AB = {"alpha": 0.7, "beta": 0.4}
 DKD = {"temperature": 3.0, "target_weight": 0.5, "non_target_weight": 4.0}
 # the parameters given, and L: a function, its arguments, and a factor
@@ -42,7 +42,7 @@ CASES = {
 
 
 def build(backend, seed):
-    return backend.build_model(SPEC, convolutional.initial_weights(SPEC, seed), "float64")
+    return backend.build_model(SPEC, networks.initial_weights(SPEC, seed), "float64")
 
 
 def images_and_labels():
@@ -95,7 +95,7 @@ def test_the_objective_takes_the_methods_parameters(backend, method):
     """All rows, without compiling anything: their functions are there and have arguments of these names."""
     modules = [import_module(f"backends.{CHOSEN}.{name}") for name in ("objectives", "divergences")]
     chosen = methods.resolve(method, **CASES[method][0])
-    function = next(getattr(module, chosen.function) for module in modules if hasattr(module, chosen.function))
+    function = next(getattr(module, chosen.term) for module in modules if hasattr(module, chosen.term))
     labelled = ("labels",) if "labels" in inspect.signature(function).parameters else ()
     inspect.signature(function).bind("student", "teacher", *labelled, **chosen.parameters)
 

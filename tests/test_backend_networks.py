@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy_networks import Network
 
-from backends.common.networks import convolutional
+from backends.common import networks
 
 SHAPE, CLASSES = (32, 32, 3), 100
 # one of each family
@@ -17,7 +17,7 @@ BOUND, DEEPEST_BOUND = 5e-6, 1.2e-5
 
 
 def spec_of(name):
-    return convolutional.get(name, input_shape=SHAPE, classes=CLASSES)
+    return networks.get(name, input_shape=SHAPE, classes=CLASSES)
 
 
 def images(count, seed):
@@ -26,11 +26,11 @@ def images(count, seed):
 
 def float32_weights(spec, seed):
     """Weights that float32 holds exactly, so that both sides start from the same numbers."""
-    arrays = convolutional.initial_weights(spec, seed)
+    arrays = networks.initial_weights(spec, seed)
     return {name: array.astype("float32").astype("float64") for name, array in arrays.items()}
 
 
-@pytest.mark.parametrize("name", convolutional.CIFAR_NETWORKS)
+@pytest.mark.parametrize("name", networks.CIFAR_NETWORKS)
 def test_logits_in_training_and_inference(backend, name):
     """The same weights and images give the same logits and running statistics, two batches long and afterwards."""
     spec = spec_of(name)
@@ -48,9 +48,7 @@ def test_logits_in_training_and_inference(backend, name):
     assert np.abs(backend.predict(model, batch) - want).max() <= BOUND * np.abs(want).max()
     exported = backend.export_weights(model)
     assert exported.keys() == peer.arrays().keys()
-    assert sum(exported[n].size for n, p in convolutional.parameters(spec).items() if p.trained) == (
-        convolutional.parameter_count(spec)
-    )
+    assert sum(exported[n].size for n, p in networks.parameters(spec).items() if p.trained) == (networks.parameter_count(spec))
     for part, array in peer.arrays().items():
         assert np.abs(exported[part] - array).max() <= 1e-5 * np.abs(array).max(), part
 
@@ -59,7 +57,7 @@ def test_logits_in_training_and_inference(backend, name):
 def test_training_steps_in_float64(backend, name):
     """Two steps of SGD with momentum and weight decay on cross entropy, from the same weights."""
     spec = spec_of(name)
-    weights = convolutional.initial_weights(spec, 3)
+    weights = networks.initial_weights(spec, 3)
     model, peer = backend.build_model(spec, weights, "float64"), Network(spec, weights)
     labels = np.random.RandomState(4).randint(0, CLASSES, 4)
     data = [(images(4, seed), labels) for seed in (5, 6)]

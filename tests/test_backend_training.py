@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from backends.common.networks import convolutional
+from backends.common import networks
 
 SHAPE = (8, 8, 1)
-SPEC = convolutional.get("convnet-4-6", input_shape=SHAPE, classes=5)
+SPEC = networks.get("convnet-4-6", input_shape=SHAPE, classes=5)
 
 
 def batches(count=6, rows=16, seed=0):
@@ -15,11 +15,11 @@ def batches(count=6, rows=16, seed=0):
 
 
 def model(backend, seed=1, dtype="float32"):
-    return backend.build_model(SPEC, convolutional.initial_weights(SPEC, seed), dtype)
+    return backend.build_model(SPEC, networks.initial_weights(SPEC, seed), dtype)
 
 
 def test_weights_go_in_and_come_out(backend):
-    weights = convolutional.initial_weights(SPEC, 3)
+    weights = networks.initial_weights(SPEC, 3)
     exported = backend.export_weights(model(backend, 3, "float64"))
     assert exported.keys() == weights.keys()
     for name, value in weights.items():
@@ -28,7 +28,7 @@ def test_weights_go_in_and_come_out(backend):
 
 def test_network_against_numpy(backend):
     """A plain NumPy forward pass of the evaluation mode, with running statistics that are not trivial."""
-    weights = convolutional.initial_weights(SPEC, 4)
+    weights = networks.initial_weights(SPEC, 4)
     random = np.random.RandomState(5)
     for name in weights:
         if "bn" in name:

@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from backends.common.networks import convolutional
+from backends.common import networks
 from backends.jax import abkd_loss, predict, sgd, train_student
 from backends.jax.training import train
 
@@ -130,8 +130,8 @@ def test_sgd_is_pytorchs():
 
 
 def test_weights_go_out_as_they_came_in(backend):
-    spec = convolutional.get("convnet-3-5", input_shape=(8, 8, 1), classes=10)
-    given = convolutional.initial_weights(spec, 0)
+    spec = networks.get("convnet-3-5", input_shape=(8, 8, 1), classes=10)
+    given = networks.initial_weights(spec, 0)
     exported = backend.export_weights(backend.build_model(spec, given, "float64"))
     assert exported.keys() == given.keys()
     assert all(np.array_equal(exported[name], given[name]) for name in given)

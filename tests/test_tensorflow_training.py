@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from backends.common.networks import convolutional
+from backends.common import networks
 from backends.tensorflow import ABKDLoss, train_student
-from backends.tensorflow.models.convolutional import build_model
+from backends.tensorflow.models import build_model
 from backends.tensorflow.models.weights import export_weights, load_weights
 from backends.tensorflow.training.train import predict
 
@@ -124,13 +124,13 @@ def test_mixed_precision(teacher, policy):
 
 
 def test_students_that_share_a_compiled_step_do_not_share_state(backend):
-    spec = convolutional.get("convnet-4-6", input_shape=(8, 8, 1), classes=4)
+    spec = networks.get("convnet-4-6", input_shape=(8, 8, 1), classes=4)
     images = np.random.RandomState(5).standard_normal((24, 8, 8, 1)).astype(np.float32)
     pairs = [(images[:16], LABELS[:16]), (images[16:], LABELS[16:24])]
 
     def trained(seed):
         model = build_model(spec)
-        load_weights(model, convolutional.initial_weights(spec, seed))
+        load_weights(model, networks.initial_weights(spec, seed))
         result = train_student(None, model, pairs, method="sft", learning_rate=0.1, epochs=2, progress=False)
         return result.step_losses, export_weights(model)
 
@@ -143,10 +143,10 @@ def test_students_that_share_a_compiled_step_do_not_share_state(backend):
 
 def test_predictions_are_those_of_each_model_itself(backend):
     """Models of one architecture share the compiled call, and so does a model whose weights have changed since."""
-    spec = convolutional.get("resnet8", input_shape=(8, 8, 3), classes=4)
+    spec = networks.get("resnet8", input_shape=(8, 8, 3), classes=4)
     models = [build_model(spec) for _ in range(2)]
     for seed, model in enumerate(models):
-        load_weights(model, convolutional.initial_weights(spec, seed))
+        load_weights(model, networks.initial_weights(spec, seed))
     images = random.standard_normal((7, 8, 8, 3)).astype("float32")
     for model in (*models, models[0]):
         np.testing.assert_allclose(predict(model, images, batch_size=3), model(images, training=False), rtol=1e-5, atol=1e-5)
@@ -156,7 +156,7 @@ def test_predictions_are_those_of_each_model_itself(backend):
 
 
 def test_a_frozen_layer_stays_as_it_was(backend):
-    spec = convolutional.get("convnet-4-6", input_shape=(8, 8, 1), classes=4)
+    spec = networks.get("convnet-4-6", input_shape=(8, 8, 1), classes=4)
     model = build_model(spec)
     model.get_layer("stages.0.conv").trainable = False
     before = export_weights(model)
@@ -168,8 +168,8 @@ def test_a_frozen_layer_stays_as_it_was(backend):
 
 
 def test_weights_that_do_not_fit_are_named(backend):
-    spec = convolutional.get("convnet-4", input_shape=(8, 8, 1), classes=4)
-    weights = convolutional.initial_weights(spec, 0)
+    spec = networks.get("convnet-4", input_shape=(8, 8, 1), classes=4)
+    weights = networks.initial_weights(spec, 0)
     weights["linear.extra"] = weights.pop("linear.bias")
     with pytest.raises(ValueError, match=r"missing: linear\.bias; not known: linear\.extra"):
         load_weights(build_model(spec), weights)

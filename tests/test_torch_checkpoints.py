@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from backends.common.networks import convolutional
+from backends.common import networks
 from backends.common.weight_files import read_weights
 from backends.torch import convert
-from backends.torch.models.convolutional import build_model
+from backends.torch.models import build_model
 from backends.torch.models.weights import load_weights
 
-SPEC = convolutional.get("resnet8", input_shape=(32, 32, 3), classes=10)
+SPEC = networks.get("resnet8", input_shape=(32, 32, 3), classes=10)
 
 
 @pytest.fixture
 def model():
     network = build_model(SPEC)
-    load_weights(network, convolutional.initial_weights(SPEC, 0))
+    load_weights(network, networks.initial_weights(SPEC, 0))
     return network
 
 
@@ -38,7 +38,7 @@ def forms(model):
 def test_every_form_is_read(model, tmp_path, form):
     torch.save(list(forms(model).values())[form], tmp_path / "in.pth")
     arrays = convert.read_checkpoint(tmp_path / "in.pth", SPEC)
-    for name, array in convolutional.initial_weights(SPEC, 0).items():
+    for name, array in networks.initial_weights(SPEC, 0).items():
         np.testing.assert_array_equal(arrays[name], array.astype("float32"))
 
 

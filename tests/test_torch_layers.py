@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from backends.common.networks import convolutional
-from backends.torch.models.convolutional import build_model, folded
+from backends.common import networks
+from backends.torch.models import build_model
+from backends.torch.models.folding import folded
 from backends.torch.models.layers import BatchNorm
 
 
@@ -69,7 +70,7 @@ def test_one_value_a_channel_is_an_error(backend):
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
 def test_folded_networks_give_the_same_logits(backend, name, dtype, bound):
     torch.manual_seed(0)
-    model = build_model(convolutional.get(name, input_shape=(32, 32, 3), classes=10)).to(dtype)
+    model = build_model(networks.get(name, input_shape=(32, 32, 3), classes=10)).to(dtype)
     images = torch.randn(4, 3, 32, 32, dtype=dtype)
     with torch.no_grad():
         model(images)  # running statistics of its own

@@ -35,10 +35,10 @@ class EpochBatches:
 
 def train(harness, checkpoint=None, kill_at=None, **changed):
     """Distil by DKD, whose weight changes with the epoch; (result, its weights)."""
-    from backends.common.networks import convolutional
+    from backends.common import networks
 
-    spec = convolutional.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
-    teacher, student = (harness.build_model(spec, convolutional.initial_weights(spec, seed), "float32") for seed in (2, 1))
+    spec = networks.get("convnet-4", input_shape=SHAPE, classes=CLASSES)
+    teacher, student = (harness.build_model(spec, networks.initial_weights(spec, seed), "float32") for seed in (2, 1))
     arguments = {
         "method": "dkd",
         "warm_up_epochs": 2,

@@ -4,16 +4,20 @@ One row a method. The training loss of every method is
 
     hard_weight · CE(student, labels) + factor(epoch) · distill_weight · L(student, teacher, labels; parameters),
 
-where L is a function of each backend's `objectives` or `divergences`. The objectives named `…_loss` hold their factor
-temperature² already; a divergence gets it where the method's definition has it (`temperature_squared`). The factor is
-min(epoch / warm_up_epochs, 1), epochs counted from 1, for methods with a warm-up, else 1. Eq. 7 of the ABKD paper (Wang
-et al., ICML 2025) is the row "abkd".
+where the term L is a function of each backend's `objectives` or `divergences`. The objectives named `…_loss` hold their
+factor temperature² already; a divergence gets it where the method's definition has it (`temperature_squared`). The
+factor is min(epoch / warm_up_epochs, 1), epochs counted from 1, for methods with a warm-up, else 1. Eq. 7 of the ABKD
+paper (Wang et al., ICML 2025) is the row "abkd". A method whose batches have a part beside (other texts, say) adds
+beside_weight times the loss of the method that `beside` names, of that part.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .arguments import check_fraction, check_not_negative, check_number, check_positive, check_temperature
+
+Takes = Literal["logits", "heads", "models"]
 
 
 @dataclass(frozen=True)
@@ -24,31 +28,41 @@ class Method:
         name: what users type.
         title: what tables print.
         source: where it comes from, and its parameters' defaults.
-        function: L, a function of `backends.<backend>.objectives` or of its `divergences`; empty without a teacher.
-        defaults: parameters that a user may set, beside the two weights; None where the user must.
-        fixed: arguments of the function that make it this method.
-        temperature_squared: whether L is the function times temperature².
-        every_row: the objective compares the rows of a batch with each other, so that none may be left out.
+        term: L, a function of each backend's `objectives` or `divergences`; empty without a teacher.
+        defaults: parameters that a user may set, beside the weights; None where the user must.
+        fixed: arguments of the term that make it this method.
+        temperature_squared: whether L is the term times temperature².
+        every_row: the term compares the rows of a batch with each other, so that none may be left out.
+        takes: what the term is of: both networks' logits; what their `heads` returns, (hidden states, output weight);
+            or the networks themselves, with the batch.
+        batches: name of the task's source of batches.
+        tasks: names of the tasks that it is for.
+        beside: the method whose loss is that of the batch's part beside; empty where batches have none.
     """
 
     name: str
     title: str
     source: str
-    function: str = ""
+    term: str = ""
     defaults: Mapping[str, float | None] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
     temperature_squared: bool = False
     every_row: bool = False
+    takes: Takes = "logits"
+    batches: str = "fixed"
+    tasks: tuple[str, ...] = ("classification",)
+    beside: str = ""
 
     @property
     def needs_teacher(self) -> bool:
-        """False for hard labels only."""
-        return bool(self.function)
+        """Whether a teacher's outputs are in its loss, or in that of the part beside."""
+        return bool(self.term) or (bool(self.beside) and get(self.beside).needs_teacher)
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that a user may set."""
-        return (*self.defaults, "distill_weight", "hard_weight") if self.needs_teacher else ("hard_weight",)
+        distilling = (*self.defaults, "distill_weight") if self.term else ()
+        return (*distilling, "hard_weight", *(("beside_weight",) if self.beside else ()))
 
 
 _AB = {"alpha": 0.8, "beta": 0.3}
@@ -184,26 +198,31 @@ class Objective:
 
     Attributes:
         method: its name.
-        function: L's name, see `Method`.
+        term: L's name, see `Method`.
         parameters: L's arguments by name, fixed ones and the temperature included.
         distill_weight: of L, with a factor temperature² where L as the backends compute it lacks it.
         hard_weight: of the cross-entropy with the labels.
         warm_up_epochs: see `factor`.
-        every_row: see `Method`.
+        every_row, takes: see `Method`.
+        beside: what the batch's part beside adds, None where batches have none.
+        beside_weight: of that.
     """
 
     method: str
-    function: str = ""
+    term: str = ""
     parameters: Mapping[str, float] = field(default_factory=dict)
     distill_weight: float = 0.0
     hard_weight: float = 1.0
     warm_up_epochs: float = 0.0
     every_row: bool = False
+    takes: Takes = "logits"
+    beside: "Objective | None" = None
+    beside_weight: float = 1.0
 
     @property
     def needs_teacher(self) -> bool:
-        """False for hard labels only."""
-        return bool(self.function)
+        """Whether a teacher's outputs are in it, or in what the part beside adds."""
+        return bool(self.term) or (self.beside is not None and self.beside.needs_teacher)
 
     def factor(self, epoch: int) -> float:
         """Factor of `distill_weight` in an epoch counted from 0: min((epoch + 1) / warm_up_epochs, 1)."""
@@ -230,7 +249,8 @@ def resolve(
     temperature: float | None = None,
     distill_weight: float | None = None,
     hard_weight: float = 1.0,
-    **own: float,
+    beside_weight: float | None = None,
+    **further: float,
 ) -> Objective:
     """Fill a method's numbers in.
 
@@ -240,31 +260,44 @@ def resolve(
         temperature: softens both distributions, > 0; None takes the method's own (`Method.defaults`).
         distill_weight: weight of the distillation term, 1 where None; a method's factor temperature² comes on top.
         hard_weight: weight of the cross-entropy with the labels.
-        **own: parameters of the method beside these: `get(method).parameters` names them.
+        beside_weight: weight of what the batch's part beside adds, 1 where None.
+        **further: parameters of the method beside these: `get(method).parameters` names them.
 
     Raises:
         ValueError: unknown method, a parameter that the method does not have, one that it lacks, or a bad value.
     """
-    entry = get(method)
-    given = {"alpha": alpha, "beta": beta, "temperature": temperature, "distill_weight": distill_weight, **own}
-    given = {name: value for name, value in given.items() if value is not None}
-    for name, value in given.items():
+    row = get(method)
+    named = {"alpha": alpha, "beta": beta, "temperature": temperature, "distill_weight": distill_weight}
+    named = {**named, "beside_weight": beside_weight, **further}
+    chosen = {name: value for name, value in named.items() if value is not None}
+    for name, value in chosen.items():
         # what the method is anyway may be said: KD's α and β, the temperature 1 of a method without one
-        neutral = entry.fixed.get(name, 1.0 if name == "temperature" else None)
-        if name not in entry.parameters and value != neutral:
-            raise ValueError(f"{name}={value!r}: method {method!r} has no such parameter; it has {', '.join(entry.parameters)}")
-    hard_weight = check_number("hard_weight", hard_weight)
-    if not entry.needs_teacher:
-        return Objective(method, hard_weight=hard_weight)
-    missing = [name for name, value in entry.defaults.items() if value is None and name not in given]
+        neutral = row.fixed.get(name, 1.0 if name == "temperature" else None)
+        if name not in row.parameters and value != neutral:
+            raise ValueError(f"{name}={value!r}: method {method!r} has no such parameter; it has {', '.join(row.parameters)}")
+    weights = {"hard_weight": check_number("hard_weight", hard_weight)}
+    if row.beside:
+        weights["beside_weight"] = check_number("beside_weight", chosen.get("beside_weight", 1.0))
+    beside = resolve(row.beside) if row.beside else None
+    if not row.term:
+        return Objective(method, beside=beside, **weights)
+    missing = [name for name, value in row.defaults.items() if value is None and name not in chosen]
     if missing:
         raise ValueError(f"method={method!r} needs {' and '.join(missing)}; any finite real number is allowed")
-    values = {name: _checked(name, given.get(name, default)) for name, default in entry.defaults.items()}
+    values = {name: _checked(name, chosen.get(name, default)) for name, default in row.defaults.items()}
     warm_up_epochs = values.pop("warm_up_epochs", 0.0)
-    scale = values["temperature"] ** 2 if entry.temperature_squared else 1.0
-    weight = check_number("distill_weight", given.get("distill_weight", 1.0))
-    parameters = {**entry.fixed, **values}
-    return Objective(method, entry.function, parameters, weight * scale, hard_weight, warm_up_epochs, entry.every_row)
+    scale = values["temperature"] ** 2 if row.temperature_squared else 1.0
+    return Objective(
+        method,
+        row.term,
+        {**row.fixed, **values},
+        distill_weight=check_number("distill_weight", chosen.get("distill_weight", 1.0)) * scale,
+        warm_up_epochs=warm_up_epochs,
+        every_row=row.every_row,
+        takes=row.takes,
+        beside=beside,
+        **weights,
+    )
 
 
 # what a parameter must be, where any finite number will not do

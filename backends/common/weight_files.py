@@ -9,30 +9,34 @@ from pathlib import Path
 
 import numpy as np
 
-from .networks.convolutional import ModelSpec, parameters
+from .files import replacing
+from .networks import ModelSpec, parameters
 
 _TYPES = {"F32": "float32", "F64": "float64"}
+_PACKAGE = __package__.rpartition(".")[0]  # what users import it by
 _LISTED = 10  # names that an error message lists of each kind
 
 
-def check_weights(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], what: str = "the model") -> None:
+def check_weights(
+    shapes: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], what: str = "the model"
+) -> None:
     """Check that the arrays at hand are exactly those of a model.
 
     Args:
-        found, wanted: shapes by PyTorch name.
+        shapes, wanted: of the arrays and of the model's parameters, by PyTorch name.
         what: the model, in words.
 
     Raises:
         ValueError: names are missing, names are not known, or shapes differ; the message lists all three.
     """
     wrong = [
-        f"{name} {tuple(found[name])} (needs {tuple(wanted[name])})"
+        f"{name} {tuple(shapes[name])} (needs {tuple(wanted[name])})"
         for name in wanted
-        if name in found and tuple(found[name]) != tuple(wanted[name])
+        if name in shapes and tuple(shapes[name]) != tuple(wanted[name])
     ]
     problems = {
-        "missing": [name for name in wanted if name not in found],
-        "not known": [name for name in found if name not in wanted],
+        "missing": [name for name in wanted if name not in shapes],
+        "not known": [name for name in shapes if name not in wanted],
         "wrong shape": wrong,
     }
     if any(problems.values()):
@@ -60,13 +64,8 @@ def save_weights(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> N
     for name, array in arrays.items():
         if array.dtype.name not in _TYPES.values():
             raise ValueError(f"weight {name!r} has type {array.dtype.name}; convert it to float32 or float64")
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_weights(path: str | os.PathLike, spec: ModelSpec) -> dict[str, np.ndarray]:
@@ -91,7 +90,7 @@ def read_weights(path: str | os.PathLike, spec: ModelSpec) -> dict[str, np.ndarr
         with safe_open(path, framework="numpy") as file:
             parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
-            check_weights(shapes, {name: entry.shape for name, entry in parameters(spec).items()}, _describe(spec))
+            check_weights(shapes, {name: row.shape for name, row in parameters(spec).items()}, spec.description)
             for name, part in parts.items():
                 if part.get_dtype() not in _TYPES:
                     raise ValueError(
@@ -102,10 +101,5 @@ def read_weights(path: str | os.PathLike, spec: ModelSpec) -> dict[str, np.ndarr
     except SafetensorError as error:
         raise ValueError(
             f"path={os.fspath(path)!r} is not a whole safetensors file ({error}); PyTorch checkpoints are converted "
-            "with python -m backends.torch.convert"
+            f"with python -m {_PACKAGE}.torch.convert"
         ) from error
-
-
-def _describe(spec: ModelSpec) -> str:
-    height, width, channels = spec.input_shape
-    return f"{spec.name} (images of {height}×{width}×{channels}, {spec.classes} classes)"

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..common.networks import convolutional
+from ..common import networks
 from ..common.weight_files import check_weights, save_weights
 from .models.weights import COUNTER
 
-_PLACES = ("model", "state_dict")  # where training scripts put the weights beside epoch, optimiser and accuracy
+_KEYS = ("model", "state_dict")  # where training scripts put the weights beside epoch, optimiser and accuracy
 _PARALLEL = "module."  # put before every name by torch.nn.DataParallel
 
 
-def read_checkpoint(path: str | os.PathLike, spec: convolutional.ModelSpec) -> dict[str, np.ndarray]:
+def read_checkpoint(path: str | os.PathLike, spec: networks.ModelSpec) -> dict[str, np.ndarray]:
     """Read the weights of a network from a PyTorch checkpoint, without executing what it may contain.
 
     Args:
@@ -44,11 +44,9 @@ def read_checkpoint(path: str | os.PathLike, spec: convolutional.ModelSpec) -> d
     if state and all(name.startswith(_PARALLEL) for name in state):
         state = {name.removeprefix(_PARALLEL): value for name, value in state.items()}
     state = {name: value for name, value in state.items() if not name.endswith(COUNTER)}
-    wanted = {name: entry.shape for name, entry in convolutional.parameters(spec).items()}
+    wanted = {name: row.shape for name, row in networks.parameters(spec).items()}
     check_weights(
-        {name: tuple(value.shape) for name, value in state.items()},
-        wanted,
-        f"{spec.name} with {spec.classes} classes (file {os.fspath(path)!r})",
+        {name: tuple(value.shape) for name, value in state.items()}, wanted, f"{spec.description} (file {os.fspath(path)!r})"
     )
     return {name: _to_numpy(name, state[name]) for name in wanted}
 
@@ -71,16 +69,16 @@ def _load(path: str | os.PathLike) -> Any:
 
 
 def _state_dictionary(content: Any, path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    for place in _PLACES:
-        if isinstance(content, Mapping) and isinstance(content.get(place), Mapping):
-            content = content[place]
+    for key in _KEYS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
             break
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
     ):
         raise ValueError(
             f"path={os.fspath(path)!r} holds no state dictionary; names with tensors are needed, alone or under "
-            f"{' or '.join(map(repr, _PLACES))}"
+            f"{' or '.join(map(repr, _KEYS))}"
         )
     return dict(content)
 
@@ -94,22 +92,22 @@ def _to_numpy(name: str, tensor: torch.Tensor) -> np.ndarray:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m backends.torch.convert", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", help="a PyTorch checkpoint (.pth, .pt, .tar)")
     parser.add_argument("output", help="the .safetensors file to write")
-    parser.add_argument("--model", required=True, help=f"one of {', '.join(convolutional.CIFAR_NETWORKS)}")
+    parser.add_argument("--model", required=True, help=f"one of {', '.join(networks.CIFAR_NETWORKS)}")
     parser.add_argument("--classes", type=int, default=100, help="number of outputs (100)")
     parser.add_argument("--image-size", type=int, default=32, help="height and width of an image (32)")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        shape = (given.image_size, given.image_size, 3)
-        spec = convolutional.get(given.model, input_shape=shape, classes=given.classes)
-        arrays = read_checkpoint(given.checkpoint, spec)
-        save_weights(given.output, arrays)
+        shape = (options.image_size, options.image_size, 3)
+        spec = networks.get(options.model, input_shape=shape, classes=options.classes)
+        arrays = read_checkpoint(options.checkpoint, spec)
+        save_weights(options.output, arrays)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{given.output}: {len(arrays)} arrays of {spec.name}, {convolutional.parameter_count(spec):,} parameters")
+    print(f"{options.output}: {len(arrays)} arrays of {spec.name}, {networks.parameter_count(spec):,} parameters")
     return 0
 
 

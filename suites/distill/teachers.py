@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.common import weight_files
-from backends.common.networks import convolutional
+from backends.common import networks, weight_files
 from results.records.store import Store
 from suites.distill import cells, defaults
 from suites.distill.cells import Training
@@ -24,10 +23,10 @@ def run(training: Training, context: Context, stop: Stop, report: Report) -> Out
         details = {"data": described(training, data), "recipe": training.recipe.flat()}
         outcome = Outcome("ok", "", metrics, {}, details | {"given": cell.option("teacher_weights")})
     else:
-        model = harness.build_model(network, convolutional.initial_weights(network, cell.seed), cell.dtype)
+        model = harness.build_model(network, networks.initial_weights(network, cell.seed), cell.dtype)
         result, outcome = train(training, context, data, model, None, stop, report)
         final = result.student
-    outcome.details["parameters"] = convolutional.parameter_count(network)
+    outcome.details["parameters"] = networks.parameter_count(network)
     if outcome.status == "ok":
         weight_files.save_weights(context.store.weights_path(training.key), harness.export_weights(final))
         context.teachers.forget(training.key)

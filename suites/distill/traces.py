@@ -4,8 +4,7 @@ import time
 
 import numpy as np
 
-from backends.common import methods
-from backends.common.networks import convolutional
+from backends.common import methods, networks
 from suites.distill.cells import Training
 from suites.distill.recipes import find
 from suites.distill.training import message_of, run_steps, timings
@@ -16,7 +15,7 @@ def run(training: Training, context: Context) -> Outcome:
     """Train for a few steps, and keep losses, outputs and running statistics."""
     cell, task, harness, data = training.cell, training.task, context.harness, training.load()
     teacher, student = (
-        harness.build_model(network, convolutional.initial_weights(network, seed), cell.dtype)
+        harness.build_model(network, networks.initial_weights(network, seed), cell.dtype)
         for network, seed in ((training.teacher, find.TRACE_TEACHER_SEED), (training.student, cell.seed))
     )
     batches = task.batches["fixed"](training.recipe.training, data, cell.seed, cell.dtype, steps=training.recipe.steps)

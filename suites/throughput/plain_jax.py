@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from backends.common.networks.convolutional import ModelSpec
+from backends.common.networks.convolutional import ConvolutionalSpec
 from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import LEARNING_RATE, Problem
 
@@ -39,7 +39,7 @@ class Block(nnx.Module):
 class ResNet(nnx.Module):
     """Residual network for images of 32×32."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ConvolutionalSpec) -> None:
         rngs = nnx.Rngs(0)
         self.conv, self.bn = _conv(3, spec.widths[0], 3, 1, rngs), _norm(spec.widths[0], rngs)
         blocks, channels = [], spec.widths[0]

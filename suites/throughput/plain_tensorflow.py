@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backends.common.networks.convolutional import ModelSpec
+from backends.common.networks.convolutional import ConvolutionalSpec
 from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import LEARNING_RATE, Problem
 
@@ -27,7 +27,7 @@ def _block(x: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:
     return keras.layers.ReLU()(keras.layers.add([out, x]))
 
 
-def resnet(spec: ModelSpec) -> keras.Model:
+def resnet(spec: ConvolutionalSpec) -> keras.Model:
     """Residual network for images of 32×32."""
     inputs = keras.Input(spec.input_shape)
     x = keras.layers.ReLU()(_norm(_conv(inputs, spec.widths[0], 3, 1)))

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from backends.common.networks.convolutional import ModelSpec
+from backends.common.networks.convolutional import ConvolutionalSpec
 from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import LEARNING_RATE, Problem
 
@@ -137,7 +137,7 @@ class _Training:
         self.optimizer.step()
 
 
-def _build(spec: ModelSpec) -> ResNet:
+def _build(spec: ConvolutionalSpec) -> ResNet:
     return ResNet(spec.widths, spec.blocks, spec.classes)
 
 

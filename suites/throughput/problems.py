@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backends.common import methods
-from backends.common.networks.convolutional import ModelSpec
+from backends.common.networks import ModelSpec
 from suites import datasets
 from suites.cell import Cell
 from suites.datasets.dataset import DatasetError

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import backends
-from backends.common.networks import convolutional
+from backends.common import networks
 from reference import divergences
 from suites.datasets.images import ImageDataset
 from suites.running import isolated
@@ -84,7 +84,7 @@ def _check(problem: Problem, plain: Plain) -> float:
     hard = np.mean(np.log(np.exp(wide).sum(1)) - wide[labels, labels])
     wanted = objective["hard_weight"] * hard + objective["distill_weight"] * factor * float(soft)
     error = abs(plain.loss(student, teacher, labels) / wanted - 1)
-    counts = tuple(convolutional.parameter_count(spec) for spec in problem.networks)
+    counts = tuple(networks.parameter_count(spec) for spec in problem.networks)
     if not error <= LOSS_LIMIT or plain.parameters != counts:
         raise RuntimeError(
             f"the plain loops do something else: loss off by {error:.2g} (allowed {LOSS_LIMIT:g}), parameters "
@@ -112,8 +112,7 @@ class _Stretch:
 def _harness_loop(harness: ModuleType, problem: Problem, stream: Iterator[Any]) -> Callable[[], float]:
     """The harness' own training, a round of steps of it; what precedes the first step is not of a step."""
     teacher, student = (
-        harness.build_model(spec, convolutional.initial_weights(spec, seed), "float32")
-        for seed, spec in enumerate(problem.networks)
+        harness.build_model(spec, networks.initial_weights(spec, seed), "float32") for seed, spec in enumerate(problem.networks)
     )
 
     def run() -> float:

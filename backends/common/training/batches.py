@@ -1,25 +1,67 @@
-"""What `train_student` of every backend asks of its batches and learning rate."""
+"""What `train_student` of every backend asks of its batches.
 
-from collections.abc import Callable, Iterable, Iterator
+A batch is (inputs, targets), or (inputs, targets, beside) where the method has a part beside, which is (inputs, targets)
+again; each of them is an array or a nested structure of arrays. Targets of classification are the labels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
-from ..arguments import check_number
+import numpy as np
+
+Batch = tuple[Any, ...]
+
+
+class Batches(Protocol):
+    """Batches that can be asked for those of any epoch, so that a killed training goes on within one."""
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, counted from 0, from batch `start` on: the same each time."""
+
+
+class LiveBatches(Batches, Protocol):
+    """Batches made with the student as it is at that step, one at a time; the loop keeps their state in checkpoints."""
+
+    def begin(self, ask: Callable[..., Any]) -> None:
+        """Take the function that asks the student; called before anything else.
+
+        Args:
+            ask: `train_student`'s `ask` without its first two arguments; by default `ask(inputs)` returns the student's
+                outputs in evaluation mode. It may be called while a batch is made, not later.
+        """
+
+    def after_epoch(self, metrics: Mapping[str, float]) -> None:
+        """Learn how the student did: "train/loss" and what `on_epoch` returned."""
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """All that later batches depend on, as arrays and plain data, after the last batch that was taken."""
+
+    def restore(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
+        """Take over what `state` gave."""
 
 
 class ConvertedBatches:
     """Batches whose pairs go through a function; the functions of this module see the original behind it.
 
     Args:
-        batches: iterable of (inputs, labels).
-        convert: (inputs, labels) → (inputs, labels).
+        batches: iterable of batches.
+        convert: (inputs, targets) → (inputs, targets), of a batch and of its part beside.
     """
 
     def __init__(self, batches: Iterable[Any], convert: Callable[[Any, Any], tuple[Any, Any]]) -> None:
         self.batches, self.convert = batches, convert
 
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        return (self.convert(*batch_pair(batch)) for batch in self.batches)
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.converted, self.batches)
+
+    def converted(self, batch: Any) -> Batch:
+        """One batch, its parts converted."""
+        inputs, targets, *beside = check_batch(batch)
+        return (*self.convert(inputs, targets), *(self.convert(*part) for part in beside))
 
 
 def check_batches(batches: Iterable[Any], epochs: int) -> None:
@@ -32,7 +74,7 @@ def check_batches(batches: Iterable[Any], epochs: int) -> None:
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"epochs={epochs!r} is not allowed; a whole number of at least 1 is")
     batches = _original(batches)
-    if not isinstance(batches, Iterable):
+    if not (isinstance(batches, Iterable) or callable(getattr(batches, "epoch", None))):
         raise TypeError(f"batches is a {type(batches).__name__}; an iterable of (inputs, labels) is needed")
     if isinstance(batches, Iterator) and epochs > 1:
         raise ValueError(
@@ -41,11 +83,25 @@ def check_batches(batches: Iterable[Any], epochs: int) -> None:
         )
 
 
-def batch_pair(batch: Any) -> tuple[Any, Any]:
-    """Return (inputs, labels) of one batch, or raise a ValueError that says what came instead."""
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise ValueError(f"a batch is a {type(batch).__name__}; each must be a pair (inputs, labels)")
-    return batch[0], batch[1]
+def check_batch(batch: Any) -> Batch:
+    """Return a batch as a tuple, or raise a ValueError that says what came instead."""
+    parts = tuple(batch) if isinstance(batch, (tuple, list)) else ()
+    whole = len(parts) == 2 or (len(parts) == 3 and isinstance(parts[2], (tuple, list)) and len(parts[2]) == 2)
+    if not whole:
+        raise ValueError(
+            f"a batch is a {type(batch).__name__}; each must be a pair (inputs, labels), or (inputs, labels, beside) with "
+            "another pair beside"
+        )
+    return parts if len(parts) == 2 else (*parts[:2], tuple(parts[2]))
+
+
+def map_arrays(function: Callable[[Any], Any], structure: Any) -> Any:
+    """A structure of dicts, tuples and lists with the function's values in place of its arrays."""
+    if isinstance(structure, Mapping):
+        return {name: map_arrays(function, value) for name, value in structure.items()}
+    if isinstance(structure, (tuple, list)):
+        return type(structure)(map_arrays(function, value) for value in structure)
+    return function(structure)
 
 
 def batches_per_epoch(batches: Iterable[Any]) -> int | None:
@@ -62,44 +118,27 @@ def knows_epochs(batches: Iterable[Any]) -> bool:
     return isinstance(original, (list, tuple)) or callable(getattr(original, "epoch", None))
 
 
-def epoch_batches(batches: Iterable[Any], epoch: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
-    """Pairs of an epoch from batch `start` on.
+def live_batches(batches: Iterable[Any]) -> LiveBatches | None:
+    """The batches where they are made with the student, else None."""
+    original = _original(batches)
+    return original if callable(getattr(original, "begin", None)) else None
+
+
+def epoch_batches(batches: Iterable[Any], epoch: int, start: int = 0) -> Iterator[Batch]:
+    """Batches of an epoch from batch `start` on.
 
     Batches with a method `epoch(epoch, start)` are asked by it; those that count epochs in an attribute `epoch` have it
     set; of others the first `start` are left out.
     """
     original = _original(batches)
     if callable(getattr(original, "epoch", None)):
-        pairs = original.epoch(epoch, start)
+        chosen = original.epoch(epoch, start)
     else:
         if isinstance(getattr(original, "epoch", None), int):
             original.epoch = epoch  # type: ignore[attr-defined]
-        pairs = islice(original, start, None) if start else iter(original)
-    if isinstance(batches, ConvertedBatches):
-        return (batches.convert(*batch_pair(batch)) for batch in pairs)
-    return map(batch_pair, pairs)
+        chosen = islice(original, start, None) if start else iter(original)
+    return map(batches.converted if isinstance(batches, ConvertedBatches) else check_batch, chosen)
 
 
 def _original(batches: Any) -> Any:
     return batches.batches if isinstance(batches, ConvertedBatches) else batches
-
-
-def rate_schedule(learning_rate: float | Callable[[int], float] | None, optimizer: Any) -> Callable[[int], float] | None:
-    """Return the learning rate as a function of the step, or None where the user's optimizer has its own.
-
-    Raises:
-        ValueError: both or neither of `learning_rate` and `optimizer`, or a rate that is not a positive number.
-    """
-    if (learning_rate is None) == (optimizer is None):
-        raise ValueError(
-            f"learning_rate={learning_rate!r} and optimizer={optimizer!r}: give exactly one of them "
-            "(learning_rate alone means SGD with the arguments momentum and weight_decay)"
-        )
-    if learning_rate is None:
-        return None
-    if callable(learning_rate):
-        return learning_rate
-    rate = check_number("learning_rate", learning_rate)
-    if rate <= 0:
-        raise ValueError(f"learning_rate={learning_rate!r} is not allowed; it must be greater than 0")
-    return lambda step: rate

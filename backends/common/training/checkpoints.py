@@ -1,8 +1,7 @@
 """Checkpoints of a training: one safetensors file that holds all of its state, replaced as a whole.
 
 Arrays are stored by name; everything else is JSON in the file's header, with a digest of the arrays. Nothing in such a
-file can be executed. It is written beside its final place and renamed, so that a training killed at any moment leaves
-the previous checkpoint or the new one.
+file can be executed. A training killed at any moment leaves the previous checkpoint or the new one.
 
 What a result depends on is stored too, in two parts. `settings` decide it by intention (method, numbers, optimizer,
 learning rates, teacher): a resumed training must have the same, anything else is an error. `surroundings` decide its
@@ -12,14 +11,16 @@ result will not be bit for bit that of an uninterrupted one.
 
 import hashlib
 import json
-import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..files import replacing
+from .schedules import Schedule
 
 FORMAT = "abkd-benchmark training 1"
 # NumPy types that the file format has; others (bfloat16 of ml_dtypes) are stored as bytes
@@ -58,12 +59,9 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "settings": checkpoint.settings,
         "surroundings": checkpoint.surroundings,
     }
-    temporary = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _safetensors().numpy.save_file(arrays, temporary, {"training": json.dumps(header, default=_plain)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        _safetensors().numpy.save_file(arrays, temporary, {"training": json.dumps(header, default=_plain)})
 
 
 def read(path: Path) -> Checkpoint | None:
@@ -90,7 +88,7 @@ def read(path: Path) -> Checkpoint | None:
         ) from error
 
 
-def check(path: Path, found: Checkpoint, settings: Mapping[str, Any], surroundings: Mapping[str, str]) -> None:
+def check(path: Path, checkpoint: Checkpoint, settings: Mapping[str, Any], surroundings: Mapping[str, str]) -> None:
     """Compare a checkpoint with the training that is to go on from it.
 
     Raises:
@@ -100,12 +98,12 @@ def check(path: Path, found: Checkpoint, settings: Mapping[str, Any], surroundin
         RuntimeWarning: surroundings differ, so that the result will differ from an uninterrupted run's in rounding.
     """
     plain = json.loads(json.dumps(settings, default=_plain))
-    if different := differences(found.settings, plain):
+    if different := differences(checkpoint.settings, plain):
         raise ValueError(
             f"checkpoint={str(path)!r} belongs to another training: {different}. Delete the file to train from the "
             "start, name another, or go back to the settings that it was made with"
         )
-    if different := differences(found.surroundings, dict(surroundings)):
+    if different := differences(checkpoint.surroundings, dict(surroundings)):
         warnings.warn(
             f"checkpoint={str(path)!r} was made under other conditions: {different}. Training goes on from it; the "
             "result will not be bit for bit that of an uninterrupted run",
@@ -114,12 +112,13 @@ def check(path: Path, found: Checkpoint, settings: Mapping[str, Any], surroundin
         )
 
 
-def rate_samples(rate: Callable[[int], float] | None, steps: int | None) -> dict[str, float]:
-    """The learning rate at the first, second, third, fifth, … (powers of two) and last of `steps`, by step."""
-    if rate is None or not steps:
+def rate_samples(rate: Schedule | None, epochs: int, steps_per_epoch: int | None) -> dict[str, float]:
+    """The learning rate at the first, second, third, fifth, … (powers of two) and last step, by step."""
+    if rate is None or not steps_per_epoch:
         return {}
+    steps = epochs * steps_per_epoch
     chosen = {0, steps - 1, *(1 << k for k in range(steps.bit_length()) if 1 << k < steps)}
-    return {str(step): float(rate(step)) for step in sorted(chosen)}
+    return {str(step): float(rate(step, step // steps_per_epoch, steps_per_epoch)) for step in sorted(chosen)}
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -133,7 +132,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Each entry that differs, as "name: then …, now …"; empty where none does."""
+    """Each value that differs, as "name: then …, now …"; empty where none does."""
     names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
     return "; ".join(f"{name}: then {old.get(name)!r}, now {new.get(name)!r}" for name in names)
 

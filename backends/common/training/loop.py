@@ -14,34 +14,36 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from ..methods import Objective
+from ..methods import METHODS, Objective
 from . import checkpoints
-from .batches import batches_per_epoch, check_batches, epoch_batches, knows_epochs
+from .batches import Batch, LiveBatches, batches_per_epoch, check_batches, epoch_batches, knows_epochs, live_batches
 from .result import TrainingResult
+from .schedules import Schedule
 
 # steps between two looks at the losses
 WINDOW = 50
 IGNORED_LABEL = -100
+_LIVE = "batches/"  # before the names of a source's arrays in a checkpoint
 PRECISIONS = ("float32", "bfloat16")
 
 
 class Run(Protocol):
     """One training's state in a framework's own arrays."""
 
-    def compiles(self, inputs: Any, labels: Any) -> bool:
+    def compiles(self, batch: Batch) -> bool:
         """Whether a step on this batch would trace or compile first."""
 
-    def step(self, inputs: Any, labels: Any, learning_rate: float | None, factor: float) -> Any:
+    def step(self, batch: Batch, learning_rate: float | None, factor: float) -> Any:
         """Update the student on a batch, the distillation term times `factor`; the loss before it, still on its way."""
 
     def read(self, losses: list[Any]) -> list[float]:
         """Wait for losses."""
 
-    def begin_epoch(self) -> None:
-        """Put the student into training mode."""
+    def begin(self) -> None:
+        """Put the student into training mode: a step comes next."""
 
-    def end_epoch(self) -> None:
-        """Bring the caller's student up to date, in evaluation mode."""
+    def settle(self) -> None:
+        """Bring the caller's student up to date, in evaluation mode; possible after any step."""
 
     def export(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All state as arrays and plain data."""
@@ -68,14 +70,15 @@ class StopTraining(Exception):
         self.metrics = metrics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a training is to do, in the words of `train_student`.
 
     Attributes:
         objective: the method with its numbers.
-        batches: iterable of (inputs, labels).
+        batches: iterable of batches, see `batches`.
         rate: learning rate of each step, None where the optimizer has its own.
+        ask: how live batches ask the student, who is up to date by then.
         epochs: passes over the batches.
         progress: whether to show a bar.
         on_epoch: called after each epoch; ends the training by raising `StopTraining`.
@@ -87,7 +90,8 @@ class Plan:
 
     objective: Objective
     batches: Iterable[Any]
-    rate: Callable[[int], float] | None
+    rate: Schedule | None
+    ask: Callable[..., Any]
     epochs: int = 1
     progress: bool = True
     on_epoch: Callable[[int, Any, float], Mapping[str, Any] | None] | None = None
@@ -112,7 +116,8 @@ class Plan:
 def check_teacher(objective: Objective, teacher: Any) -> Any:
     """The teacher where the method uses it, else None; ValueError where it is missing."""
     if objective.needs_teacher and teacher is None:
-        raise ValueError(f"teacher=None, but method {objective.method!r} needs one; method 'sft' does without")
+        without = " and ".join(repr(method.name) for method in METHODS.values() if not method.needs_teacher)
+        raise ValueError(f"teacher=None, but method {objective.method!r} needs one; {without} does without")
     return teacher if objective.needs_teacher else None
 
 
@@ -123,6 +128,14 @@ def check_precision(precision: str) -> str:
     return precision
 
 
+def check_dtype(dtype: str | None, parameters: str) -> None:
+    """ValueError where a training is asked for in another type than that of the student's parameters."""
+    if dtype not in (None, parameters):
+        raise ValueError(
+            f"dtype={dtype!r}, but the student's parameters are {parameters}; build it in {dtype}, or leave dtype out"
+        )
+
+
 def train(run: Run, student: Any, plan: Plan) -> TrainingResult:
     """Train to the end, from the plan's checkpoint where there is one.
 
@@ -130,13 +143,15 @@ def train(run: Run, student: Any, plan: Plan) -> TrainingResult:
         ValueError: batches without a single one, labels that the method cannot leave out, a checkpoint that is damaged
             or belongs to another training.
     """
-    state = _Progress(TrainingResult(student))
+    state = _Progress(TrainingResult(student), live_batches(plan.batches))
     path = None if plan.checkpoint is None else Path(plan.checkpoint)
-    known = batches_per_epoch(plan.batches)
-    settings = _settings(run, plan, known) if path else {}
+    steps_per_epoch = batches_per_epoch(plan.batches)
+    settings = _settings(run, plan, steps_per_epoch) if path else {}
+    if state.live is not None:
+        state.live.begin(_asking(run, plan, state))
     if path is not None:
         state.resume(run, path, settings)
-    total = None if known is None else known * plan.epochs
+    total = None if steps_per_epoch is None else steps_per_epoch * plan.epochs
     with tqdm(
         total=total, initial=state.step, desc=plan.objective.method, unit="step", disable=not plan.progress, leave=False
     ) as bar:
@@ -144,19 +159,29 @@ def train(run: Run, student: Any, plan: Plan) -> TrainingResult:
             while state.epoch < plan.epochs and state.result.status == "ok":
                 _epoch(run, plan, state, bar, path, settings)
         finally:
-            run.end_epoch()  # whatever stops it, the caller's student is as far as training came
+            run.settle()  # whatever stops it, the caller's student is as far as training came
     return state.finish()
+
+
+def _asking(run: Run, plan: Plan, state: "_Progress") -> Callable[..., Any]:
+    """What live batches are given: `plan.ask` of the student as the last step has left it, settled once a step."""
+
+    def ask(*arguments: Any, **named: Any) -> Any:
+        state.settle(run)
+        return plan.ask(*arguments, **named)
+
+    return ask
 
 
 def _epoch(run: Run, plan: Plan, state: "_Progress", bar: tqdm, path: Path | None, settings: dict[str, Any]) -> None:
     """Train the rest of an epoch, report it and keep a checkpoint where one is due."""
-    run.begin_epoch()
     factor, window = plan.objective.factor(state.epoch), _Window(run, state, bar)
-    for inputs, labels in epoch_batches(plan.batches, state.epoch, state.step - state.epoch_start):
+    steps_per_epoch = batches_per_epoch(plan.batches)
+    for batch in epoch_batches(plan.batches, state.epoch, state.step - state.epoch_start):
         if plan.objective.every_row:
-            _check_labels(plan.objective, labels)
-        rate = None if plan.rate is None else plan.rate(state.step + window.waiting)
-        if not window.add(inputs, labels, rate, factor):
+            _check_labels(plan.objective, batch[1])
+        rate = None if plan.rate is None else plan.rate(state.step + window.waiting, state.epoch, steps_per_epoch)
+        if not window.add(batch, rate, factor):
             break
         if path and plan.checkpoint_steps and (state.step + window.waiting) % plan.checkpoint_steps == 0:
             if not window.close():
@@ -169,7 +194,7 @@ def _epoch(run: Run, plan: Plan, state: "_Progress", bar: tqdm, path: Path | Non
     mean = math.fsum(losses) / len(losses)
     state.result.epoch_losses.append(mean)
     bar.set_postfix(epoch=f"{state.epoch + 1}/{plan.epochs}", loss=f"{mean:.4g}")
-    run.end_epoch()
+    state.settle(run)
     if state.result.status == "diverged":
         return
     try:
@@ -177,6 +202,8 @@ def _epoch(run: Run, plan: Plan, state: "_Progress", bar: tqdm, path: Path | Non
     except StopTraining as stop:
         metrics, state.result.status = stop.metrics, "stopped"
     state.result.epoch_metrics.append(None if metrics is None else dict(metrics))
+    if state.live is not None:
+        state.live.after_epoch({"train/loss": mean, **(metrics or {})})
     state.epoch, state.epoch_start = state.epoch + 1, state.step
     if path and (state.epoch % plan.checkpoint_every == 0 or state.epoch == plan.epochs):
         state.save(run, path, settings)
@@ -201,7 +228,9 @@ def _settings(run: Run, plan: Plan, batches: int | None) -> dict[str, Any]:
         "warm_up_epochs": objective.warm_up_epochs,
         "epochs": plan.epochs,
         "batches": batches,
-        "learning_rate": checkpoints.rate_samples(plan.rate, None if batches is None else batches * plan.epochs),
+        "beside": None if objective.beside is None else [objective.beside.method, objective.beside_weight],
+        "learning_rate": checkpoints.rate_samples(plan.rate, plan.epochs, batches),
+        "live": live_batches(plan.batches) is not None or None,
         "fingerprint": plan.fingerprint,
         **run.settings(),
     }
@@ -209,29 +238,51 @@ def _settings(run: Run, plan: Plan, batches: int | None) -> dict[str, Any]:
 
 @dataclass
 class _Progress:
-    """How far a training is; `epoch_start` is the first step of the current epoch."""
+    """How far a training is.
+
+    Attributes:
+        epoch_start: the first step of the current epoch.
+        settled: whether the caller's student is as the last step left it, and in evaluation mode; None before any.
+    """
 
     result: TrainingResult
+    live: LiveBatches | None = None
     losses: list[float] = field(default_factory=list)
     epoch: int = 0
     epoch_start: int = 0
     first_seconds: list[float] = field(default_factory=list)
+    settled: bool | None = None
 
     @property
     def step(self) -> int:
         return len(self.losses)
 
+    def settle(self, run: Run) -> None:
+        """Bring the student up to date, unless no step was made since."""
+        if not self.settled:
+            run.settle()
+            self.settled = True
+
+    def begin(self, run: Run) -> None:
+        """Let a step come next."""
+        if self.settled is not False:
+            run.begin()
+            self.settled = False
+
     def resume(self, run: Run, path: Path, settings: dict[str, Any]) -> None:
         """Go on from the checkpoint at `path`, if there is one."""
-        found = checkpoints.read(path)
-        if found is None:
+        checkpoint = checkpoints.read(path)
+        if checkpoint is None:
             return
-        checkpoints.check(path, found, settings, run.surroundings())
-        arrays, state = dict(found.arrays), found.state
+        checkpoints.check(path, checkpoint, settings, run.surroundings())
+        arrays, state = dict(checkpoint.arrays), checkpoint.state
         self.losses = arrays.pop("step_losses").tolist()
         self.result.step_seconds = arrays.pop("step_seconds").tolist()
         self.result.epoch_losses, self.result.epoch_metrics = state["epoch_losses"], state["epoch_metrics"]
         self.epoch, self.epoch_start, self.result.resumed_at = state["epoch"], state["epoch_start"], self.step
+        if self.live is not None:
+            kept = {name.removeprefix(_LIVE): arrays.pop(name) for name in list(arrays) if name.startswith(_LIVE)}
+            self.live.restore(kept, state["batches"])
         run.restore(arrays, state["run"])
 
     def save(self, run: Run, path: Path, settings: dict[str, Any]) -> None:
@@ -245,6 +296,9 @@ class _Progress:
             "epoch_metrics": self.result.epoch_metrics,
             "run": plain,
         }
+        if self.live is not None:
+            kept, state["batches"] = self.live.state()
+            arrays |= {f"{_LIVE}{name}": array for name, array in kept.items()}
         checkpoints.write(path, checkpoints.Checkpoint(arrays, state, settings, run.surroundings()))
 
     def finish(self) -> TrainingResult:
@@ -271,12 +325,13 @@ class _Window:
         """Number of such steps."""
         return len(self._pending)
 
-    def add(self, inputs: Any, labels: Any, rate: float | None, factor: float) -> bool:
+    def add(self, batch: Batch, rate: float | None, factor: float) -> bool:
         """Make a step; False where a loss that was read back is not finite. Steps that compile are timed alone."""
-        first = self._run.compiles(inputs, labels)
+        first = self._run.compiles(batch)
         if first and not self.close():
             return False
-        self._pending.append(self._run.step(inputs, labels, rate, factor))
+        self._state.begin(self._run)
+        self._pending.append(self._run.step(batch, rate, factor))
         self._bar.update()
         return self.close(first) if first or len(self._pending) >= WINDOW else True
 

@@ -1,4 +1,4 @@
-"""Networks of `backends.common.networks.convolutional` as flax.nnx modules; images are `[batch, height, width, channels]`.
+"""Networks of `common.networks.convolutional` as flax.nnx modules; images are `[batch, height, width, channels]`.
 
 Modules are named as in the published PyTorch checkpoints (camel case included), so that these load by name.
 """
@@ -7,26 +7,29 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ...common.networks.convolutional import ModelSpec, ResidualBlock, residual_blocks
+from ...common.networks.convolutional import ConvolutionalSpec, ResidualBlock, residual_blocks
 from .layers import BatchNorm, convolution, max_pool_2x2, spatial_mean
 
 
-class _Stage(nnx.Module):
+class Stage(nnx.Module):
+    """Convolution, batch normalisation, ReLU."""
+
     def __init__(self, channels: int, width: int, *, rngs: nnx.Rngs, dtype=jnp.float32):
         self.conv = convolution(channels, width, rngs=rngs, dtype=dtype)
         self.bn = BatchNorm(width, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Activations of the same height and width."""
         return nnx.relu(self.bn(self.conv(x)))
 
 
 class ConvNet(nnx.Module):
     """Stages of convolution, batch normalisation, ReLU with 2×2 max-pooling between them; mean over space, linear."""
 
-    def __init__(self, spec: ModelSpec, *, rngs: nnx.Rngs, dtype=jnp.float32):
+    def __init__(self, spec: ConvolutionalSpec, *, rngs: nnx.Rngs, dtype=jnp.float32):
         channels = (spec.input_shape[2], *spec.widths)
         pairs = zip(channels, spec.widths, strict=False)
-        self.stages = nnx.List([_Stage(a, b, rngs=rngs, dtype=dtype) for a, b in pairs])
+        self.stages = nnx.List([Stage(a, b, rngs=rngs, dtype=dtype) for a, b in pairs])
         self.linear = nnx.Linear(spec.widths[-1], spec.classes, param_dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -36,7 +39,7 @@ class ConvNet(nnx.Module):
         return self.linear(spatial_mean(x))
 
 
-class _BasicBlock(nnx.Module):
+class BasicBlock(nnx.Module):
     """Two convolutions, each normalised; the shortcut joins before the last ReLU."""
 
     def __init__(self, block: ResidualBlock, *, rngs: nnx.Rngs, dtype=jnp.float32):
@@ -51,6 +54,7 @@ class _BasicBlock(nnx.Module):
         self.downsample = nnx.List(shortcut)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Activations, at stride 2 of half the height and width."""
         out = nnx.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         for layer in self.downsample:
@@ -61,10 +65,10 @@ class _BasicBlock(nnx.Module):
 class ResNet(nnx.Module):
     """CIFAR ResNet: a convolution, three stages of basic blocks, mean over space, linear."""
 
-    def __init__(self, spec: ModelSpec, *, rngs: nnx.Rngs, dtype=jnp.float32):
+    def __init__(self, spec: ConvolutionalSpec, *, rngs: nnx.Rngs, dtype=jnp.float32):
         self.conv1 = convolution(spec.input_shape[2], spec.widths[0], rngs=rngs, dtype=dtype)
         self.bn1 = BatchNorm(spec.widths[0], dtype=dtype)
-        self.layer1, self.layer2, self.layer3 = _stages(spec, _BasicBlock, rngs, dtype)
+        self.layer1, self.layer2, self.layer3 = _stages(spec, BasicBlock, rngs, dtype)
         self.fc = nnx.Linear(spec.widths[-1], spec.classes, param_dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -76,7 +80,7 @@ class ResNet(nnx.Module):
         return self.fc(spatial_mean(x))
 
 
-class _PreActivationBlock(nnx.Module):
+class PreActivationBlock(nnx.Module):
     """Normalisation and ReLU before each convolution.
 
     Where the shape changes, the shortcut's convolution takes the activated input; otherwise the shortcut is the input.
@@ -93,6 +97,7 @@ class _PreActivationBlock(nnx.Module):
         self.convShortcut = shortcut
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Activations, at stride 2 of half the height and width."""
         active = nnx.relu(self.bn1(x))
         out = nnx.relu(self.bn2(self.conv1(active)))
         return self.conv2(out) + (x if self.convShortcut is None else self.convShortcut(active))
@@ -111,9 +116,9 @@ class _WideStage(nnx.Module):
 class WideResNet(nnx.Module):
     """A convolution, three stages of pre-activation blocks, normalisation, ReLU, mean over space, linear."""
 
-    def __init__(self, spec: ModelSpec, *, rngs: nnx.Rngs, dtype=jnp.float32):
+    def __init__(self, spec: ConvolutionalSpec, *, rngs: nnx.Rngs, dtype=jnp.float32):
         self.conv1 = convolution(spec.input_shape[2], spec.widths[0], rngs=rngs, dtype=dtype)
-        self.block1, self.block2, self.block3 = map(_WideStage, _stages(spec, _PreActivationBlock, rngs, dtype))
+        self.block1, self.block2, self.block3 = map(_WideStage, _stages(spec, PreActivationBlock, rngs, dtype))
         self.bn1 = BatchNorm(spec.widths[-1], dtype=dtype)
         self.fc = nnx.Linear(spec.widths[-1], spec.classes, param_dtype=dtype, rngs=rngs)
 
@@ -123,7 +128,7 @@ class WideResNet(nnx.Module):
         return self.fc(spatial_mean(nnx.relu(self.bn1(x))))
 
 
-def _stages(spec: ModelSpec, module: type[nnx.Module], rngs: nnx.Rngs, dtype) -> list[nnx.List]:
+def _stages(spec: ConvolutionalSpec, module: type[nnx.Module], rngs: nnx.Rngs, dtype) -> list[nnx.List]:
     """The blocks of a residual network, stage by stage."""
     blocks = residual_blocks(spec)
     return [
@@ -138,7 +143,7 @@ class VGG(nnx.Module):
     2×2 max-pooling follows each stage but the last two: the fourth pooling is for images of 64 pixels.
     """
 
-    def __init__(self, spec: ModelSpec, *, rngs: nnx.Rngs, dtype=jnp.float32):
+    def __init__(self, spec: ConvolutionalSpec, *, rngs: nnx.Rngs, dtype=jnp.float32):
         channels, self._pooled = spec.input_shape[2], len(spec.widths) - 2
         for stage, width in enumerate(spec.widths):
             units = []
@@ -157,17 +162,3 @@ class VGG(nnx.Module):
             if i < self._pooled:
                 x = max_pool_2x2(x)
         return self.classifier(spatial_mean(x))
-
-
-FAMILIES = {"convnet": ConvNet, "resnet": ResNet, "wide_resnet": WideResNet, "vgg": VGG}
-
-
-def build_model(spec: ModelSpec, *, dtype=jnp.float32, rngs: nnx.Rngs | None = None) -> nnx.Module:
-    """Build the network that `spec` describes, with flax's own initial weights.
-
-    Args:
-        spec: from `backends.common.networks.convolutional.get`.
-        dtype: of the parameters.
-        rngs: for the initial weights; seed 0 where None. `backends.jax.models.weights.load_weights` replaces them.
-    """
-    return FAMILIES[spec.family](spec, rngs=rngs or nnx.Rngs(0), dtype=dtype)

@@ -17,6 +17,7 @@ class BatchNorm(nnx.Module):
         scale, bias: `[features]`, trained.
         mean, var: `[features]`, running statistics.
         use_running_average: set by `.eval()` and cleared by `.train()`.
+        frozen: whether training too uses the running statistics, which then stay as they are.
     """
 
     def __init__(self, features: int, *, momentum: float = 0.1, epsilon: float = 1e-5, dtype=jnp.float32):
@@ -27,10 +28,11 @@ class BatchNorm(nnx.Module):
         self.momentum = momentum
         self.epsilon = epsilon
         self.use_running_average = False
+        self.frozen = False
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalise `[..., features]`."""
-        if self.use_running_average:
+        if self.use_running_average or self.frozen:
             mean, var = self.mean[...], self.var[...]
         else:
             axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]

@@ -1,6 +1,7 @@
 """Weights of nnx models under PyTorch's names and in PyTorch's layouts.
 
-A module's path is the name; `kernel` and `scale` are PyTorch's `weight`, `mean` and `var` its running statistics.
+A module's path is the name; `kernel`, `scale` and `embedding` are PyTorch's `weight`, `mean` and `var` its running
+statistics.
 """
 
 from collections.abc import Mapping
@@ -9,34 +10,47 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from ...common.networks import frozen_names, parameters
 from ...common.weight_files import check_weights
+from .layers import BatchNorm
 
-_NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-# axes of our kernel in PyTorch's order: convolution HWIO → OIHW, linear [in, out] → [out, in]
-_TO_PYTORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
-_FROM_PYTORCH = {4: (2, 3, 1, 0), 2: (1, 0)}
+_NAMES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "embedding": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+# axes of an array of flax in PyTorch's order: convolution HWIO → OIHW, linear [in, out] → [out, in]
+_TO_PYTORCH = {"convolution": (3, 2, 0, 1), "linear": (1, 0)}
 
 
-def _variables(model: nnx.Module) -> dict[str, tuple[nnx.Variable, bool]]:
-    """Each parameter and running statistic by its PyTorch name, and whether it is a kernel."""
-    found = {}
-    for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))):
-        *modules, leaf = (str(part) for part in path)
-        found[".".join((*modules, _NAMES.get(leaf, leaf)))] = (variable, leaf == "kernel")
-    return found
+class Frozen(nnx.Variable):
+    """A parameter that is not trained."""
+
+
+_KEPT = nnx.Any(nnx.Param, nnx.BatchStat, Frozen)
+
+
+def parameter_names(state: nnx.State) -> list[str]:
+    """PyTorch's name of each array of a state, in its order."""
+    paths = [[str(part) for part in path] for path, _ in nnx.to_flat_state(state)]
+    return [".".join((*modules, _NAMES.get(leaf, leaf))) for *modules, leaf in paths]
 
 
 def export_weights(model: nnx.Module) -> dict[str, np.ndarray]:
     """Return the model's arrays by PyTorch name, convolution `[out, in, height, width]`, linear `[out, in]`."""
+    state, rows = nnx.state(model, _KEPT), parameters(model.spec)
     arrays = {}
-    for name, (variable, is_kernel) in _variables(model).items():
-        array = np.asarray(variable[...])
-        arrays[name] = np.ascontiguousarray(array.transpose(_TO_PYTORCH[array.ndim])) if is_kernel else array
+    for name, (_, variable) in zip(parameter_names(state), nnx.to_flat_state(state), strict=True):
+        array, axes = np.asarray(variable[...]), _TO_PYTORCH.get(rows[name].layout)
+        arrays[name] = array if axes is None else np.ascontiguousarray(array.transpose(axes))
     return arrays
 
 
 def load_weights(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Set the model's arrays, each cast to the type that the model has.
+    """Set the arrays of a model of `build_model`, each cast to the type that the model has.
 
     Args:
         model: changed in place.
@@ -45,18 +59,28 @@ def load_weights(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         ValueError: a name is missing or unknown, or a shape differs.
     """
-    state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
-    variables = _variables(model)
-    wanted = {name: _pytorch_shape(variable.shape, kernel) for name, (variable, kernel) in variables.items()}
-    check_weights({name: np.shape(array) for name, array in arrays.items()}, wanted)
+    state, rows = nnx.state(model, _KEPT), parameters(model.spec)
+    names = parameter_names(state)
+    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    check_weights(shapes, {name: rows[name].shape for name in names})
     flat = []
-    for (path, variable), (name, (_, is_kernel)) in zip(nnx.to_flat_state(state), variables.items(), strict=True):
-        array = np.asarray(arrays[name])
-        if is_kernel:
-            array = array.transpose(_FROM_PYTORCH[array.ndim])
+    for name, (path, variable) in zip(names, nnx.to_flat_state(state), strict=True):
+        array, axes = np.asarray(arrays[name]), _TO_PYTORCH.get(rows[name].layout)
+        if axes is not None:
+            array = array.transpose(np.argsort(axes))
         flat.append((path, variable.replace(jnp.asarray(array, variable.dtype))))
     nnx.update(model, nnx.from_flat_state(flat))
 
 
-def _pytorch_shape(shape: tuple[int, ...], is_kernel: bool) -> tuple[int, ...]:
-    return tuple(shape[axis] for axis in _TO_PYTORCH[len(shape)]) if is_kernel else tuple(shape)
+def freeze(model: nnx.Module) -> None:
+    """Let training leave the arrays alone that `model.spec.frozen` names; a normalisation uses its frozen statistics."""
+    frozen = frozen_names(model.spec)
+    if not frozen:
+        return
+    for path, module in nnx.iter_modules(model):
+        for leaf, variable in list(vars(module).items()):
+            if isinstance(variable, nnx.Variable) and ".".join((*map(str, path), _NAMES.get(leaf, leaf))) in frozen:
+                if isinstance(variable, nnx.Param):
+                    setattr(module, leaf, Frozen(variable[...]))
+                elif isinstance(module, BatchNorm):
+                    module.frozen = True

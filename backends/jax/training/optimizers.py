@@ -1,11 +1,14 @@
-"""Stochastic gradient descent with PyTorch's meaning, as an optax transformation."""
+"""The optimisers of `common.training.optimizers` as optax transformations; optax' own would compile their numbers in."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from ...common.training.optimizers import SGD, AdamW
 
 
 class _SgdState(NamedTuple):
@@ -13,23 +16,83 @@ class _SgdState(NamedTuple):
     buffers: Any
 
 
-def _initial(parameters: Any) -> _SgdState:
+class _AdamWState(NamedTuple):
+    count: jax.Array
+    means: Any
+    squares: Any
+
+
+def hyperparameters(optimizer: SGD | AdamW) -> tuple[float, ...]:
+    """The numbers that `update` of `build_optimizer` takes behind the learning rate."""
+    if isinstance(optimizer, SGD):
+        return optimizer.momentum, optimizer.weight_decay
+    return *optimizer.betas, optimizer.epsilon, optimizer.weight_decay
+
+
+@lru_cache(maxsize=64)
+def build_optimizer(
+    kind: type[SGD] | type[AdamW], nesterov: bool = False, decays: tuple[bool, ...] = ()
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation of one kind, whose `update` takes the vector `numbers`: learning rate and `hyperparameters`.
+
+    Args:
+        kind: the optimizer's class.
+        nesterov: of SGD.
+        decays: of AdamW, whether each parameter has weight decay, in the order of the tree's leaves.
+    """
+    if kind is SGD:
+        return optax.GradientTransformationExtraArgs(_initial_sgd, _sgd_update(nesterov))
+    return optax.GradientTransformationExtraArgs(_initial_adamw, _adamw_update(decays))
+
+
+def _initial_sgd(parameters: Any) -> _SgdState:
     return _SgdState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, parameters))
 
 
-def _update(
-    gradients: Any, state: _SgdState, parameters: Any, *, learning_rate: Any, momentum: Any, weight_decay: Any
-) -> tuple[Any, _SgdState]:
-    def buffer(gradient: jax.Array, old: jax.Array, parameter: jax.Array) -> jax.Array:
-        return jnp.asarray(momentum, old.dtype) * old + gradient + jnp.asarray(weight_decay, old.dtype) * parameter
+def _sgd_update(nesterov: bool) -> Callable[..., tuple[Any, _SgdState]]:
+    def update(gradients: Any, state: _SgdState, parameters: Any, *, numbers: Any) -> tuple[Any, _SgdState]:
+        learning_rate, momentum, weight_decay = numbers
 
-    buffers = jax.tree.map(buffer, gradients, state.buffers, parameters)
-    updates = jax.tree.map(lambda b: -jnp.asarray(learning_rate, b.dtype) * b, buffers)
-    return updates, _SgdState(state.count + 1, buffers)
+        def buffer(gradient: jax.Array, old: jax.Array, parameter: jax.Array) -> jax.Array:
+            return jnp.asarray(momentum, old.dtype) * old + gradient + jnp.asarray(weight_decay, old.dtype) * parameter
+
+        def ahead(gradient: jax.Array, new: jax.Array, parameter: jax.Array) -> jax.Array:
+            decayed = gradient + jnp.asarray(weight_decay, new.dtype) * parameter
+            return decayed + jnp.asarray(momentum, new.dtype) * new
+
+        buffers = jax.tree.map(buffer, gradients, state.buffers, parameters)
+        steps = jax.tree.map(ahead, gradients, buffers, parameters) if nesterov else buffers
+        updates = jax.tree.map(lambda step: -jnp.asarray(learning_rate, step.dtype) * step, steps)
+        return updates, _SgdState(state.count + 1, buffers)
+
+    return update
 
 
-# `update` takes learning_rate, momentum and weight_decay as extra arguments, so that none is compiled in
-SGD = optax.GradientTransformationExtraArgs(_initial, _update)
+def _initial_adamw(parameters: Any) -> _AdamWState:
+    zeros = jax.tree.map(jnp.zeros_like, parameters)
+    return _AdamWState(jnp.zeros((), jnp.int32), zeros, jax.tree.map(jnp.copy, zeros))
+
+
+def _adamw_update(decays: tuple[bool, ...]) -> Callable[..., tuple[Any, _AdamWState]]:
+    def update(gradients: Any, state: _AdamWState, parameters: Any, *, numbers: Any) -> tuple[Any, _AdamWState]:
+        count = state.count + 1
+
+        def changed(gradient: jax.Array, mean: jax.Array, square: jax.Array, parameter: jax.Array, decayed: bool) -> tuple:
+            rate, first, second, epsilon, weight_decay = (jnp.asarray(number, parameter.dtype) for number in numbers)
+            mean = first * mean + (1 - first) * gradient
+            square = second * square + (1 - second) * gradient * gradient
+            time = count.astype(parameter.dtype)
+            deviation = jnp.sqrt(square / (1 - second**time)) + epsilon
+            step = mean / (1 - first**time) / deviation
+            return -rate * (step + weight_decay * parameter if decayed else step), mean, square
+
+        leaves, tree = jax.tree.flatten(parameters)
+        columns = (jax.tree.leaves(part) for part in (gradients, state.means, state.squares))
+        changes = [changed(*row) for row in zip(*columns, leaves, decays, strict=True)]
+        updates, means, squares = (jax.tree.unflatten(tree, column) for column in zip(*changes, strict=True))
+        return updates, _AdamWState(count, means, squares)
+
+    return update
 
 
 def sgd(
@@ -50,6 +113,6 @@ def sgd(
         if parameters is None:
             raise ValueError("parameters=None: sgd needs the parameters; call update(gradients, state, parameters)")
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        return _update(gradients, state, parameters, learning_rate=rate, momentum=momentum, weight_decay=weight_decay)
+        return build_optimizer(SGD).update(gradients, state, parameters, numbers=(rate, momentum, weight_decay))
 
-    return optax.GradientTransformation(_initial, update)
+    return optax.GradientTransformation(_initial_sgd, update)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,22 @@ import numpy as np
 import optax
 from flax import nnx
 
-from ...common.arguments import check_label_shape, check_number, check_shapes
 from ...common.methods import Objective, resolve
 from ...common.training import checkpoints, loop
-from ...common.training.batches import rate_schedule
+from ...common.training.batches import Batch
 from ...common.training.loop import Plan, check_precision, check_teacher
+from ...common.training.optimizers import OPTIMIZERS, SGD, AdamW
 from ...common.training.result import TrainingResult
-from ..losses.rows import compute_type
-from ..losses.training_loss import pack_numbers, training_loss
-from .optimizers import SGD
+from ...common.training.schedules import rate_schedule
+from ..losses.training_loss import operands, training_loss
+from ..models.weights import parameter_names
+from .optimizers import build_optimizer, hyperparameters
 
 
 def train_student(
     teacher: nnx.Module | None,
     student: nnx.Module,
-    batches: Iterable[tuple[Any, Any]],
+    batches: Iterable[Batch],
     *,
     method: str = "abkd",
     alpha: float | None = None,
@@ -34,13 +35,15 @@ def train_student(
     temperature: float | None = None,
     distill_weight: float | None = None,
     hard_weight: float = 1.0,
-    learning_rate: float | Callable[[int], float] | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    beside_weight: float | None = None,
+    learning_rate: float | Callable[..., float] | None = None,
+    optimizer: optax.GradientTransformation | SGD | AdamW | None = None,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     epochs: int = 1,
     progress: bool = True,
     on_epoch: Callable[[int, nnx.Module, float], Mapping[str, Any] | None] | None = None,
+    ask: Callable[..., Any] | None = None,
     precision: str = "float32",
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1,
@@ -51,28 +54,33 @@ def train_student(
     """Train `student` on `batches` with the loss of a distillation method; the module is updated in place.
 
     Args:
-        teacher: called in evaluation mode, never changed; None for method "sft".
+        teacher: called in evaluation mode, never changed; None for methods without one.
         student: any nnx.Module that maps inputs to logits `[..., classes]`; its `nnx.Param`s are trained, its other
             state (batch statistics, dropout's random state) moves along. Left in evaluation mode.
         batches: iterable of (inputs, labels), iterated once an epoch; inputs an array or a pytree of arrays, labels
-            `[...]` integers, −100 for rows that do not count. NumPy or JAX arrays.
-        method: a name in `backends.common.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
+            `[...]` integers, −100 for rows that do not count. NumPy or JAX arrays. `common.training.batches` has more:
+            batches with a part beside, and live ones, which are made with the student as it is.
+        method: a name in `common.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
             temperature² is said there.
-        alpha, beta, temperature, distill_weight, hard_weight: the method's parameters (`backends.common.methods.resolve`);
-            None takes the method's own. "abkd" needs alpha and beta.
-        learning_rate: of SGD with PyTorch's meaning: a number, or a function of the step's number, called on the host.
-        optimizer: an optax transformation instead of `learning_rate`.
+        alpha, beta, temperature, distill_weight, hard_weight, beside_weight: the method's parameters
+            (`common.methods.resolve`); None takes the method's own. "abkd" needs alpha and beta.
+        learning_rate: of SGD with PyTorch's meaning: a number, or a function of the step's number, called on the host,
+            which may also have arguments called epoch and steps_per_epoch.
+        optimizer: an optax transformation instead of `learning_rate`; or, with it, SGD or AdamW of
+            `common.training.optimizers`.
         momentum, weight_decay: of that SGD; not used with `optimizer`.
         epochs: number of passes over `batches`.
         progress: whether a bar shows steps, the last loss and the time left.
         on_epoch: called after each epoch with its number from 0, the student (up to date, in evaluation mode) and the
             epoch's mean loss; a mapping of plain data that it returns is kept in the result's `epoch_metrics` and in
             checkpoints.
+        ask: how live batches ask the student: a function of (student, teacher, …), of which they get the rest;
+            `predict(student, inputs)` where None.
         precision: "float32", which leaves types as they are, or "bfloat16" for the computations of convolutions and
             linear layers; parameters and losses stay float32.
         checkpoint: file to keep the training's state in, and to go on from where it exists: then the result is bit for
             bit that of an uninterrupted run, given the same threads and device
-            (`backends.common.training.checkpoints`), and batches that are the same for the same epoch: a list, or an
+            (`common.training.checkpoints`), and batches that are the same for the same epoch: a list, or an
             object with a method `epoch(epoch, start)`.
         checkpoint_every: epochs between two checkpoints.
         checkpoint_steps: steps between two further ones within an epoch; batches must then know their epochs.
@@ -93,142 +101,142 @@ def train_student(
         temperature=temperature,
         distill_weight=distill_weight,
         hard_weight=hard_weight,
+        beside_weight=beside_weight,
         **parameters,
     )
+    teacher = check_teacher(objective, teacher)
     plan = Plan(
-        objective,
-        batches,
-        rate_schedule(learning_rate, optimizer),
-        epochs,
-        progress,
-        on_epoch,
-        checkpoint,
-        checkpoint_every,
-        checkpoint_steps,
-        fingerprint,
+        objective=objective,
+        batches=batches,
+        rate=rate_schedule(learning_rate, optimizer),
+        ask=partial(ask or _ask, student, teacher),
+        epochs=epochs,
+        progress=progress,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        checkpoint_steps=checkpoint_steps,
+        fingerprint=fingerprint,
     )
-    fixed = (check_number("momentum", momentum), check_number("weight_decay", weight_decay))
-    run = _Run(check_teacher(objective, teacher), student, objective, optimizer, fixed, check_precision(precision))
-    return loop.train(run, student, plan)
+    optimizer = SGD(momentum, weight_decay) if optimizer is None else optimizer
+    return loop.train(_Run(teacher, student, objective, optimizer, check_precision(precision)), student, plan)
+
+
+def _ask(student: nnx.Module, teacher: nnx.Module | None, inputs: Any) -> np.ndarray:
+    return predict(student, inputs)
 
 
 @lru_cache(maxsize=16)
 def _compiled_step(
-    student_parts: tuple, teacher_parts: tuple | None, optimizer: Any, optimizer_parts: Any, loss_parts: tuple
+    student_parts: tuple, teacher_parts: tuple | None, optimizer: Any, optimizer_tree: Any, takes_numbers: bool, loss: Callable
 ) -> Callable:
-    """The training step of one student, teacher, optimiser and objective; α, β and all other numbers are operands."""
+    """The training step of one student, teacher, optimiser and loss; α, β and all other numbers are operands."""
     graph, trained_tree, rest_tree = student_parts
-    loss_function = training_loss(*loss_parts)
 
-    def step(trained, rest, optimizer_state, teacher_state, inputs, labels, numbers, weights, hyperparameters):
-        teacher_logits = None
-        if teacher_parts is not None:
-            teacher_graph, teacher_tree = teacher_parts
-            teacher_logits = nnx.merge(teacher_graph, jax.tree.unflatten(teacher_tree, teacher_state))(inputs)
-
+    def step(trained, rest, optimizer_state, teacher_state, batch, operands, numbers):
         def loss_of(trained_leaves):
-            model = nnx.merge(graph, jax.tree.unflatten(trained_tree, trained_leaves), jax.tree.unflatten(rest_tree, rest))
-            logits = model(inputs)
-            check_label_shape(logits.shape, labels.shape)
-            if teacher_logits is not None:
-                check_shapes(logits.shape, teacher_logits.shape)
-            dtype = compute_type(logits.dtype)
-            loss = loss_function(logits, teacher_logits, labels, numbers[dtype.name], weights.astype(dtype))
-            nnx.pop(model, nnx.Intermediate)
-            return loss, jax.tree.leaves(nnx.split(model, nnx.Param, ...)[2])
+            teacher = None
+            if teacher_parts is not None:
+                teacher_graph, teacher_tree = teacher_parts
+                teacher = nnx.merge(teacher_graph, jax.tree.unflatten(teacher_tree, teacher_state))
+            student = nnx.merge(graph, jax.tree.unflatten(trained_tree, trained_leaves), jax.tree.unflatten(rest_tree, rest))
+            value = loss(student, teacher, batch, operands)
+            nnx.pop(student, nnx.Intermediate)
+            return value, jax.tree.leaves(nnx.split(student, nnx.Param, ...)[2])
 
-        (loss, new_rest), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+        (value, new_rest), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
         parameters, gradients = jax.tree.unflatten(trained_tree, trained), jax.tree.unflatten(trained_tree, gradients)
-        state = jax.tree.unflatten(optimizer_parts, optimizer_state)
-        extra = {} if optimizer is not SGD else dict(zip(_HYPERPARAMETERS, hyperparameters, strict=True))
+        state = jax.tree.unflatten(optimizer_tree, optimizer_state)
+        extra = {"numbers": numbers} if takes_numbers else {}
         updates, state = optimizer.update(gradients, state, parameters, **extra)
-        return (jax.tree.leaves(optax.apply_updates(parameters, updates)), new_rest, jax.tree.leaves(state), loss)
+        return (jax.tree.leaves(optax.apply_updates(parameters, updates)), new_rest, jax.tree.leaves(state), value)
 
     return jax.jit(step, donate_argnums=(0, 1, 2))
 
 
-_HYPERPARAMETERS = ("learning_rate", "momentum", "weight_decay")
-
-
 class _Run:
-    """A training run's arrays as flat lists, which a compiled step takes in microseconds."""
+    """A training's state: arrays as flat lists, which a compiled step takes in microseconds."""
 
-    def __init__(self, teacher, student, objective: Objective, optimizer, fixed: tuple[float, float], precision: str):
-        self.student, self.fixed, self.precision = student, fixed, precision
+    def __init__(
+        self,
+        teacher: nnx.Module | None,
+        student: nnx.Module,
+        objective: Objective,
+        optimizer: optax.GradientTransformation | SGD | AdamW,
+        precision: str,
+    ) -> None:
+        self._teacher, self._student, self._objective, self._precision = teacher, student, objective, precision
+        self._type = "float64" if jax.config.jax_enable_x64 else "float32"
         student.train()
         graph, trained, rest = nnx.split(_computing_in(student, precision), nnx.Param, ...)
         trained, rest = jax.tree.map(jnp.copy, (trained, rest))  # the step donates; the caller's arrays stay
-        self.trained, self.trained_tree = jax.tree.flatten(trained)
-        self.rest, self.rest_tree = jax.tree.flatten(rest)
-        if not self.trained:
+        self._trained, self._trained_tree = jax.tree.flatten(trained)
+        self._rest, self._rest_tree = jax.tree.flatten(rest)
+        if not self._trained:
             raise ValueError("student has no nnx.Param, so there is nothing to train; wrap its weights in nnx.Param")
-        self.optimizer = SGD if optimizer is None else optimizer
-        self.optimizer_state, optimizer_tree = jax.tree.flatten(self.optimizer.init(trained))
-        self.optimizer_state = [jnp.copy(leaf) for leaf in self.optimizer_state]  # states may share an array
-        self.teacher_state, teacher_parts = None, None
+        # an optax transformation is a pair of functions: only the shape of its state can be told
+        self._description, self._hyperparameters = "optax", ()
+        described = isinstance(optimizer, OPTIMIZERS)
+        if described:
+            self._description, self._hyperparameters = str(optimizer), hyperparameters(optimizer)
+            decays = optimizer.decays(parameter_names(trained)) if isinstance(optimizer, AdamW) else ()
+            optimizer = build_optimizer(type(optimizer), getattr(optimizer, "nesterov", False), decays)
+        self._optimizer_state, optimizer_tree = jax.tree.flatten(optimizer.init(trained))
+        self._optimizer_state = [jnp.copy(leaf) for leaf in self._optimizer_state]  # states may share an array
+        self._teacher_state, teacher_parts = None, None
         if teacher is not None:
             teacher = _computing_in(nnx.clone(teacher), precision)
             teacher.eval()
             teacher_graph, state = nnx.split(teacher)
-            self.teacher_state, teacher_tree = jax.tree.flatten(state)
+            self._teacher_state, teacher_tree = jax.tree.flatten(state)
             teacher_parts = (teacher_graph, teacher_tree)
-        self.step_function = _compiled_step(
-            (graph, self.trained_tree, self.rest_tree),
-            teacher_parts,
-            self.optimizer,
-            optimizer_tree,
-            (objective.function, tuple(objective.parameters)),
-        )
-        types = ("float32", "float64") if jax.config.jax_enable_x64 else ("float32",)
-        self.numbers = {name: pack_numbers(objective, np.dtype(name)) for name in types}
-        self.weights = (objective.distill_weight, objective.hard_weight)
-        self.number_type = types[-1]
-        self.signatures = set()
+        student_parts = (graph, self._trained_tree, self._rest_tree)
+        loss = training_loss(objective)
+        self._function = _compiled_step(student_parts, teacher_parts, optimizer, optimizer_tree, described, loss)
+        self._operands, self._traced = {}, set()
 
-    def compiles(self, inputs: Any, labels: Any) -> bool:
-        leaves = jax.tree.leaves((inputs, labels))
+    def compiles(self, batch: Batch) -> bool:
+        leaves = jax.tree.leaves(batch)
         signature = tuple((np.shape(leaf), str(getattr(leaf, "dtype", type(leaf)))) for leaf in leaves)
-        fresh = signature not in self.signatures
-        self.signatures.add(signature)
+        fresh = signature not in self._traced
+        self._traced.add(signature)
         return fresh
 
-    def step(self, inputs: Any, labels: Any, learning_rate: float | None, factor: float) -> jax.Array:
+    def step(self, batch: Batch, learning_rate: float | None, factor: float) -> jax.Array:
         rate = 0.0 if learning_rate is None else learning_rate
-        hyperparameters = np.array((rate, *self.fixed), self.number_type)
-        weights = np.array((factor * self.weights[0], self.weights[1]), self.number_type)
-        self.trained, self.rest, self.optimizer_state, loss = self.step_function(
-            self.trained,
-            self.rest,
-            self.optimizer_state,
-            self.teacher_state,
-            inputs,
-            labels,
-            self.numbers,
-            weights,
-            hyperparameters,
+        if factor not in self._operands:
+            self._operands = {factor: operands(self._objective, self._type, factor)}
+        self._trained, self._rest, self._optimizer_state, loss = self._function(
+            self._trained,
+            self._rest,
+            self._optimizer_state,
+            self._teacher_state,
+            batch,
+            self._operands[factor],
+            np.array((rate, *self._hyperparameters), self._type),
         )
         return loss
 
     def read(self, losses: list[jax.Array]) -> list[float]:
         return [float(loss) for loss in jax.device_get(losses)]
 
-    def begin_epoch(self) -> None:
+    def begin(self) -> None:
         """Nothing: the compiled step is in training mode."""
 
-    def end_epoch(self) -> None:
+    def settle(self) -> None:
         """Bring the caller's module up to date, in evaluation mode, with copies that no later step donates."""
-        arrays = (self.trained, self.rest)
+        arrays = (self._trained, self._rest)
         if any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in jax.tree.leaves(arrays)):
             return  # a step was interrupted after it had taken the arrays: the module keeps its last state
         trained, rest = jax.tree.map(jnp.copy, arrays)
-        nnx.update(self.student, jax.tree.unflatten(self.trained_tree, trained), jax.tree.unflatten(self.rest_tree, rest))
-        self.student.eval()
+        nnx.update(self._student, jax.tree.unflatten(self._trained_tree, trained), jax.tree.unflatten(self._rest_tree, rest))
+        self._student.eval()
 
     def _parts(self) -> dict[str, list[Any]]:
-        return {"trained": self.trained, "rest": self.rest, "optimizer": self.optimizer_state}
+        return {"trained": self._trained, "rest": self._rest, "optimizer": self._optimizer_state}
 
     def export(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        leaves = {f"{part}/{i}": leaf for part, found in self._parts().items() for i, leaf in enumerate(found)}
+        leaves = {f"{part}/{i}": leaf for part, arrays in self._parts().items() for i, leaf in enumerate(arrays)}
         return {name: np.asarray(_plain_array(leaf)) for name, leaf in leaves.items()}, {}
 
     def restore(self, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> None:
@@ -236,12 +244,11 @@ class _Run:
             leaves[:] = [_like(arrays[f"{part}/{i}"], leaf) for i, leaf in enumerate(leaves)]
 
     def settings(self) -> dict[str, Any]:
-        teacher = {str(i): np.asarray(_plain_array(leaf)) for i, leaf in enumerate(self.teacher_state or ())}
+        teacher = {str(i): np.asarray(_plain_array(leaf)) for i, leaf in enumerate(self._teacher_state or ())}
         shapes = {part: [[str(x.dtype), *x.shape] for x in leaves] for part, leaves in self._parts().items()}
         return {
-            # an optax transformation is a pair of functions: only the shape of its state can be told
-            "optimizer": f"SGD {self.fixed}" if self.optimizer is SGD else "optax",
-            "precision": self.precision,
+            "optimizer": self._description,
+            "precision": self._precision,
             "student": shapes,
             "teacher": checkpoints.digest(teacher),
         }

@@ -1,18 +1,19 @@
-"""Networks of `backends.common.networks.convolutional` as Keras models; images are `[batch, height, width, channels]`.
+"""Networks of `common.networks.convolutional` as Keras models; images are `[batch, height, width, channels]`.
 
 Layers carry the names that PyTorch's modules have in the published checkpoints, so that these load by name.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import keras
 import tensorflow as tf
 
-from ...common.networks.convolutional import ModelSpec, ResidualBlock, residual_blocks
+from ...common.networks.convolutional import ConvolutionalSpec, ResidualBlock, residual_blocks
 from .layers import BatchNorm, convolution
 
 
-def _convnet(inputs: tf.Tensor, spec: ModelSpec, dtype: str) -> tf.Tensor:
+def _convnet(inputs: tf.Tensor, spec: ConvolutionalSpec, dtype: str) -> tf.Tensor:
     """Stages of 3×3 convolution, batch normalisation and ReLU, 2×2 max-pooling between; mean over space, linear."""
     x = inputs
     for i, width in enumerate(spec.widths):
@@ -37,7 +38,7 @@ def _basic_block(x: tf.Tensor, block: ResidualBlock, dtype: str) -> tf.Tensor:
     return _relu(keras.layers.Add(name=f"{prefix}.add", dtype=dtype)([out, x]), f"{prefix}.relu2", dtype)
 
 
-def _resnet(inputs: tf.Tensor, spec: ModelSpec, dtype: str) -> tf.Tensor:
+def _resnet(inputs: tf.Tensor, spec: ConvolutionalSpec, dtype: str) -> tf.Tensor:
     """CIFAR ResNet: a convolution, three stages of basic blocks, mean over space, linear."""
     x = convolution(inputs, spec.widths[0], name="conv1", dtype=dtype)
     x = _relu(BatchNorm(name="bn1", dtype=dtype)(x), "relu", dtype)
@@ -61,7 +62,7 @@ def _pre_activation_block(x: tf.Tensor, block: ResidualBlock, dtype: str) -> tf.
     return keras.layers.Add(name=f"{prefix}.add", dtype=dtype)([out, x])
 
 
-def _wide_resnet(inputs: tf.Tensor, spec: ModelSpec, dtype: str) -> tf.Tensor:
+def _wide_resnet(inputs: tf.Tensor, spec: ConvolutionalSpec, dtype: str) -> tf.Tensor:
     """A convolution, three stages of pre-activation blocks, normalisation, ReLU, mean over space, linear."""
     x = convolution(inputs, spec.widths[0], name="conv1", dtype=dtype)
     for block in residual_blocks(spec):
@@ -69,7 +70,7 @@ def _wide_resnet(inputs: tf.Tensor, spec: ModelSpec, dtype: str) -> tf.Tensor:
     return _head(_relu(BatchNorm(name="bn1", dtype=dtype)(x), "relu", dtype), spec, "fc", dtype)
 
 
-def _vgg(inputs: tf.Tensor, spec: ModelSpec, dtype: str) -> tf.Tensor:
+def _vgg(inputs: tf.Tensor, spec: ConvolutionalSpec, dtype: str) -> tf.Tensor:
     """Stages of convolution with bias, batch normalisation and ReLU; mean over space, linear.
 
     2×2 max-pooling follows each stage but the last two: the fourth pooling is for images of 64 pixels.
@@ -89,29 +90,23 @@ def _relu(x: tf.Tensor, name: str, dtype: str) -> tf.Tensor:
     return keras.layers.ReLU(name=name, dtype=dtype)(x)
 
 
-def _head(x: tf.Tensor, spec: ModelSpec, name: str, dtype: str) -> tf.Tensor:
+def _head(x: tf.Tensor, spec: ConvolutionalSpec, name: str, dtype: str) -> tf.Tensor:
     """Mean over height and width, then a linear layer: logits `[batch, classes]`."""
     x = keras.layers.GlobalAveragePooling2D(name="mean", dtype=dtype)(x)
     return keras.layers.Dense(spec.classes, name=name, dtype=dtype)(x)
 
 
-FAMILIES: dict[str, Callable[[tf.Tensor, ModelSpec, str], tf.Tensor]] = {
-    "convnet": _convnet,
-    "resnet": _resnet,
-    "wide_resnet": _wide_resnet,
-    "vgg": _vgg,
-}
-
-
-def build_model(spec: ModelSpec, *, dtype: str = "float32") -> keras.Model:
-    """Build a Keras model: images `[batch, height, width, channels]` to logits `[batch, classes]`.
-
-    Args:
-        spec: from `backends.common.networks.convolutional.get`.
-        dtype: "float32", "float64", or a Keras policy such as "mixed_bfloat16".
-    """
+def _model(
+    layers: Callable[[tf.Tensor, ConvolutionalSpec, str], tf.Tensor], spec: ConvolutionalSpec, dtype: str
+) -> keras.Model:
     inputs = keras.Input(spec.input_shape, dtype=keras.DTypePolicy(dtype).variable_dtype)
-    model = keras.Model(inputs, FAMILIES[spec.family](inputs, spec, dtype), name=spec.name)
-    model.dtype_policy = keras.DTypePolicy(dtype)  # or Keras would cast float64 images to float32 on the way in
-    model.architecture = (spec, dtype)  # models that share it share compiled training steps
-    return model
+    return keras.Model(inputs, layers(inputs, spec, dtype), name=spec.name)
+
+
+# by family: images `[batch, height, width, channels]` to logits `[batch, classes]`
+BUILDERS = {
+    "convnet": partial(_model, _convnet),
+    "resnet": partial(_model, _resnet),
+    "wide_resnet": partial(_model, _wide_resnet),
+    "vgg": partial(_model, _vgg),
+}

@@ -15,12 +15,16 @@ class BatchNorm(keras.layers.Layer):
     Args:
         momentum: weight of the new batch in the running statistics.
         epsilon: added to the variance.
+
+    Attributes:
+        frozen: whether training too uses the running statistics, which then stay as they are.
     """
 
     def __init__(self, momentum: float = 0.1, epsilon: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
+        self.frozen = False
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create scale, shift and running statistics, `[channels]` each."""
@@ -35,7 +39,7 @@ class BatchNorm(keras.layers.Layer):
         scale, shift, old_mean, old_variance = (
             tf.convert_to_tensor(v) for v in (self.scale, self.shift, self.mean, self.variance)
         )
-        if not training:
+        if not training or self.frozen:
             return _normalise(inputs, scale, shift, old_mean, old_variance, self.epsilon)
         outputs, mean, variance = _normalise_batch(inputs, scale, shift, self.epsilon)
         count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)

@@ -5,17 +5,32 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from ...common.networks import frozen_names, parameters
 from ...common.weight_files import check_weights
+from .layers import BatchNorm
 
 # PyTorch's name of each of a layer's weights
-NAMES = {
+_NAMES = {
     "kernel": "weight",
+    "embeddings": "weight",
     "bias": "bias",
     "scale": "weight",
+    "gamma": "weight",
     "shift": "bias",
+    "beta": "bias",
     "mean": "running_mean",
     "variance": "running_var",
 }
+# axes of a Keras array in PyTorch's order: convolution HWIO → OIHW, linear [in, out] → [out, in]
+_TO_PYTORCH = {"convolution": (3, 2, 0, 1), "linear": (1, 0)}
+
+
+def parameter_name(model: keras.Model, variable: keras.Variable) -> str:
+    """PyTorch's name of a model's variable: the names of the layers that it lies in, and its own."""
+    *layers, leaf = variable.path.split("/")
+    if layers and layers[0] == model.name:  # models that are no graph of layers put their own name before
+        layers = layers[1:]
+    return ".".join((*layers, _NAMES.get(leaf, leaf)))
 
 
 def load_weights(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
@@ -28,29 +43,34 @@ def load_weights(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         ValueError: arrays are missing, left over, or of another shape.
     """
-    variables = _variables(model)
-    wanted = {name: _torch_shape(variable.shape) for name, variable in variables.items()}
-    check_weights({name: np.shape(array) for name, array in arrays.items()}, wanted, model.name)
+    variables, rows = _variables(model), parameters(model.architecture[0])
+    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    check_weights(shapes, {name: rows[name].shape for name in variables}, model.name)
     for name, variable in variables.items():
-        variable.assign(_to_keras(np.asarray(arrays[name])))
+        array, axes = np.asarray(arrays[name]), _TO_PYTORCH.get(rows[name].layout)
+        variable.assign(array if axes is None else array.transpose(np.argsort(axes)))
 
 
 def export_weights(model: keras.Model) -> dict[str, np.ndarray]:
     """Return every weight and running statistic of a model of `build_model`, in PyTorch's names and layouts."""
-    return {name: _to_torch(variable.numpy()) for name, variable in _variables(model).items()}
+    rows, arrays = parameters(model.architecture[0]), {}
+    for name, variable in _variables(model).items():
+        array, axes = variable.numpy(), _TO_PYTORCH.get(rows[name].layout)
+        arrays[name] = np.ascontiguousarray(array if axes is None else array.transpose(axes))
+    return arrays
+
+
+def freeze(model: keras.Model) -> None:
+    """Let training leave the arrays alone that the model's `frozen` names; a normalisation uses its frozen statistics."""
+    variables = _variables(model)
+    frozen = {id(variables[name]) for name in frozen_names(model.architecture[0])}
+    for layer in model._flatten_layers():
+        for variable in layer.weights:
+            if id(variable) in frozen and variable.trainable:
+                variable.trainable = False
+        if isinstance(layer, BatchNorm):
+            layer.frozen = id(layer.mean) in frozen or id(layer.variance) in frozen
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    return {f"{layer.name}.{NAMES[v.name]}": v for layer in model.layers for v in layer.weights}
-
-
-def _to_keras(array: np.ndarray) -> np.ndarray:
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
-
-
-def _to_torch(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T)
-
-
-def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(shape[axis] for axis in (3, 2, 0, 1)) if len(shape) == 4 else tuple(shape[::-1])
+    return {parameter_name(model, variable): variable for variable in model.weights}

@@ -1,28 +1,34 @@
-"""Stochastic gradient descent with PyTorch's meaning, and Keras optimizers behind the same functions."""
+"""The optimisers of `common.training.optimizers` by hand, and Keras' own, behind the same functions.
+
+Keras' SGD multiplies the learning rate into the velocity and keeps it in float32, and its AdamW has epsilon within the bias
+correction: all of these change the path.
+"""
 
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from ...common.training.optimizers import SGD, AdamW
 
-class SGD:
-    """v ← momentum·v + g + weight_decay·p;  p ← p − learning_rate·v, as `torch.optim.SGD`.
 
-    Keras' SGD multiplies the learning rate into the velocity and keeps it in float32; both change the path.
+def build_optimizer(optimizer: SGD | AdamW, names: Sequence[str]) -> "SgdUpdates | AdamWUpdates":
+    """The updates that `optimizer` describes, of variables with these names."""
+    return SgdUpdates(optimizer) if isinstance(optimizer, SGD) else AdamWUpdates(optimizer, optimizer.decays(names))
 
-    Args:
-        momentum: 0 for plain gradient descent.
-        weight_decay: coupled (added to the gradient).
-    """
 
-    def __init__(self, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
-        self.momentum = momentum
-        self.weight_decay = weight_decay
+class SgdUpdates:
+    """Stochastic gradient descent; its state is one velocity a weight."""
+
+    variables = ()  # state beside that of `state`
+
+    def __init__(self, numbers: SGD) -> None:
+        self._numbers = numbers
+        self.signature, self.description = numbers, str(numbers)
 
     def state(self, variables: Sequence[keras.Variable]) -> list[tf.Variable]:
         """Fresh velocities, all zero."""
-        return [tf.Variable(tf.zeros(v.shape, v.dtype), trainable=False) for v in variables]
+        return _zeros_like(variables)
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss to differentiate: the loss itself."""
@@ -35,38 +41,79 @@ class SGD:
         gradients: Sequence[tf.Tensor],
         learning_rate: tf.Tensor,
     ) -> None:
-        """Update `variables` and `state` (velocities) in place.
+        """Update `variables` and `state` in place.
 
         Args:
             variables: the trained weights.
-            state: one velocity a weight.
+            state: as `state` made it.
             gradients: one per weight.
             learning_rate: float64 scalar, rounded only to the weights' type.
         """
         for variable, velocity, gradient in zip(variables, state, gradients, strict=True):
-            if self.weight_decay:
-                gradient = gradient + tf.constant(self.weight_decay, variable.dtype) * variable
-            new = tf.constant(self.momentum, variable.dtype) * velocity + gradient
+            momentum = tf.constant(self._numbers.momentum, variable.dtype)
+            if self._numbers.weight_decay:
+                gradient = gradient + tf.constant(self._numbers.weight_decay, variable.dtype) * variable
+            new = momentum * velocity + gradient
             velocity.assign(new)
-            variable.assign_sub(tf.cast(learning_rate, variable.dtype) * new)
-
-    @property
-    def signature(self) -> tuple[float, float]:
-        """What a compiled step depends on."""
-        return self.momentum, self.weight_decay
-
-    @property
-    def description(self) -> str:
-        """What a resumed training must share."""
-        return f"SGD momentum={self.momentum} weight_decay={self.weight_decay}"
-
-    @property
-    def variables(self) -> tuple[()]:
-        """State beside that of `state`: none."""
-        return ()
+            step = gradient + momentum * new if self._numbers.nesterov else new
+            variable.assign_sub(tf.cast(learning_rate, variable.dtype) * step)
 
 
-class KerasOptimizer:
+class AdamWUpdates:
+    """AdamW; its state is the number of steps, then each weight's mean gradient, then each one's mean square.
+
+    Args:
+        numbers: the optimiser.
+        decays: whether each weight has weight decay.
+    """
+
+    variables = ()  # state beside that of `state`
+
+    def __init__(self, numbers: AdamW, decays: Sequence[bool]) -> None:
+        self._numbers, self._decays = numbers, tuple(decays)
+        self.signature, self.description = (numbers, self._decays), str(numbers)
+
+    def state(self, variables: Sequence[keras.Variable]) -> list[tf.Variable]:
+        """Fresh state, all zero."""
+        steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+        return [steps, *_zeros_like(variables), *_zeros_like(variables)]
+
+    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
+        """The loss to differentiate: the loss itself."""
+        return loss
+
+    def apply(
+        self,
+        variables: Sequence[tf.Variable],
+        state: Sequence[tf.Variable],
+        gradients: Sequence[tf.Tensor],
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """Update `variables` and `state` in place, see `SgdUpdates.apply`."""
+        steps, count = state[0], len(variables)
+        time = steps + 1
+        steps.assign(time)
+        columns = (variables, state[1 : 1 + count], state[1 + count :], gradients, self._decays)
+        for variable, mean, square, gradient, decayed in zip(*columns, strict=True):
+            dtype = variable.dtype
+            rate, exponent = tf.cast(learning_rate, dtype), tf.cast(time, dtype)
+            first, second = (tf.constant(beta, dtype) for beta in self._numbers.betas)
+            new_mean = first * mean + (1 - first) * gradient
+            new_square = second * square + (1 - second) * gradient * gradient
+            mean.assign(new_mean)
+            square.assign(new_square)
+            deviation = tf.sqrt(new_square / (1 - second**exponent)) + tf.constant(self._numbers.epsilon, dtype)
+            step = new_mean / (1 - first**exponent) / deviation
+            if decayed:
+                step += tf.constant(self._numbers.weight_decay, dtype) * variable
+            variable.assign_sub(rate * step)
+
+
+def _zeros_like(variables: Sequence[keras.Variable]) -> list[tf.Variable]:
+    return [tf.Variable(tf.zeros(v.shape, v.dtype), trainable=False) for v in variables]
+
+
+class KerasUpdates:
     """A Keras optimizer of the user's; it keeps its own state and learning rate.
 
     Args:

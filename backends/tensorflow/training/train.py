@@ -5,7 +5,8 @@ of the step, and the models are called statelessly. Nothing of a student stays i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,19 @@ import numpy as np
 import tensorflow as tf
 
 from ...common.methods import Objective, resolve
+from ...common.terms import labels_of
 from ...common.training import checkpoints, loop
-from ...common.training.batches import rate_schedule
+from ...common.training.batches import Batch
 from ...common.training.loop import Plan, check_precision, check_teacher
+from ...common.training.optimizers import OPTIMIZERS, SGD, AdamW
 from ...common.training.result import TrainingResult
-from ..losses.training_loss import pack_numbers, signature, training_loss
-from ..models.convolutional import build_model
-from .optimizers import SGD, KerasOptimizer
+from ...common.training.schedules import rate_schedule
+from ..losses.training_loss import Operands, operands, signature, training_loss
+from ..models import build_model
+from ..models.weights import parameter_name
+from .optimizers import AdamWUpdates, KerasUpdates, SgdUpdates, build_optimizer
 
+Updates = SgdUpdates | AdamWUpdates | KerasUpdates
 _shared_steps: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
 _shared_calls: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
 
@@ -29,7 +35,7 @@ _shared_calls: dict[Any, tf.types.experimental.PolymorphicFunction] = {}
 def train_student(
     teacher: keras.Model | None,
     student: keras.Model,
-    batches: Iterable[tuple[Any, Any]],
+    batches: Iterable[Batch],
     *,
     method: str = "abkd",
     alpha: float | None = None,
@@ -37,13 +43,15 @@ def train_student(
     temperature: float | None = None,
     distill_weight: float | None = None,
     hard_weight: float = 1.0,
-    learning_rate: float | Callable[[int], float] | None = None,
-    optimizer: keras.optimizers.Optimizer | None = None,
+    beside_weight: float | None = None,
+    learning_rate: float | Callable[..., float] | None = None,
+    optimizer: keras.optimizers.Optimizer | SGD | AdamW | None = None,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     epochs: int = 1,
     progress: bool = True,
     on_epoch: Callable[[int, keras.Model, float], Mapping[str, Any] | None] | None = None,
+    ask: Callable[..., Any] | None = None,
     precision: str = "float32",
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1,
@@ -54,27 +62,31 @@ def train_student(
     """Train `student` on labels and on the teacher's outputs.
 
     Args:
-        teacher: returns logits `[..., C]`; called with training=False, a constant. None for method "sft".
+        teacher: returns logits `[..., C]`; called with training=False, a constant. None for methods without one.
         student: the same outputs; trained in place. Losses of its own (regularisers) are added.
         batches: (inputs, labels) pairs, gone through once an epoch: a `tf.data.Dataset` or any iterable; labels
-            `[...]`, −100 leaves a row out.
-        method: a name in `backends.common.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
+            `[...]`, −100 leaves a row out. `common.training.batches` has more: batches with a part beside, and live ones,
+            which are made with the student as it is.
+        method: a name in `common.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
             temperature² is said there.
-        alpha, beta, temperature, distill_weight, hard_weight: the method's parameters (`backends.common.methods.resolve`);
-            None takes the method's own. "abkd" needs alpha and beta.
+        alpha, beta, temperature, distill_weight, hard_weight, beside_weight: the method's parameters
+            (`common.methods.resolve`); None takes the method's own. "abkd" needs alpha and beta.
         learning_rate: for SGD with `momentum` and `weight_decay` (PyTorch's meaning); a number, or a function of
-            the step.
-        optimizer: instead of `learning_rate`, a Keras optimizer.
+            the step, which may also have arguments called epoch and steps_per_epoch.
+        optimizer: instead of `learning_rate`, a Keras optimizer; or, with it, SGD or AdamW of
+            `common.training.optimizers`.
         momentum, weight_decay: of that SGD; not used with `optimizer`.
         epochs: passes over `batches`.
         progress: show a bar with the loss and the time left.
         on_epoch: called after each epoch with (epoch, student, mean loss); a mapping of plain data that it returns is
             kept in the result's `epoch_metrics` and in checkpoints.
+        ask: how live batches ask the student: a function of (student, teacher, …), of which they get the rest;
+            `predict(student, inputs)` where None.
         precision: "float32", which leaves types as they are, or "bfloat16" for the computations of convolutions and
             dense layers; weights and losses stay float32.
         checkpoint: file to keep the training's state in, and to go on from where it exists: then the result is bit for
             bit that of an uninterrupted run, given the same threads and device
-            (`backends.common.training.checkpoints`), and batches that are the same for the same epoch: a list, or an
+            (`common.training.checkpoints`), and batches that are the same for the same epoch: a list, or an
             object with a method `epoch(epoch, start)`.
         checkpoint_every: epochs between two checkpoints.
         checkpoint_steps: steps between two further ones within an epoch; batches must then know their epochs.
@@ -97,23 +109,29 @@ def train_student(
         temperature=temperature,
         distill_weight=distill_weight,
         hard_weight=hard_weight,
+        beside_weight=beside_weight,
         **parameters,
     )
+    teacher = check_teacher(objective, teacher)
     plan = Plan(
-        objective,
-        batches,
-        rate_schedule(learning_rate, optimizer),
-        epochs,
-        progress,
-        on_epoch,
-        checkpoint,
-        checkpoint_every,
-        checkpoint_steps,
-        fingerprint,
+        objective=objective,
+        batches=batches,
+        rate=rate_schedule(learning_rate, optimizer),
+        ask=partial(ask or _ask, student, teacher),
+        epochs=epochs,
+        progress=progress,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        checkpoint_steps=checkpoint_steps,
+        fingerprint=fingerprint,
     )
-    updates = SGD(momentum, weight_decay) if optimizer is None else KerasOptimizer(optimizer)
-    run = _Run(check_teacher(objective, teacher), student, objective, updates, check_precision(precision))
-    return loop.train(run, student, plan)
+    optimizer = SGD(momentum, weight_decay) if optimizer is None else optimizer
+    return loop.train(_Run(teacher, student, objective, optimizer, check_precision(precision)), student, plan)
+
+
+def _ask(student: keras.Model, teacher: keras.Model | None, inputs: Any) -> tf.Tensor:
+    return predict(student, inputs)
 
 
 class _Run:
@@ -124,50 +142,52 @@ class _Run:
         teacher: keras.Model | None,
         student: keras.Model,
         objective: Objective,
-        updates: SGD | KerasOptimizer,
+        optimizer: keras.optimizers.Optimizer | SGD | AdamW,
         precision: str,
     ) -> None:
-        self._teacher, self._student, self._updates, self._objective = teacher, student, updates, objective
-        self._precision = precision
-        self._weights = np.array([objective.distill_weight, objective.hard_weight])
+        self._teacher, self._student, self._objective, self._precision = teacher, student, objective, precision
+        self._optimizer = optimizer
         self._arguments: tuple[Any, ...] | None = None
+        self._operands: dict[float, Operands] = {}
         self._traced: set[Any] = set()
         if all(model.built for model in (student, teacher) if model is not None):
             self._prepare()
 
-    def compiles(self, inputs: Any, labels: Any) -> bool:
-        return _specification(*_tensors(inputs, labels)) not in self._traced
+    def compiles(self, batch: Batch) -> bool:
+        return _specification(_tensors(batch)) not in self._traced
 
-    def step(self, inputs: Any, labels: Any, learning_rate: float | None, factor: float) -> tf.Tensor:
-        inputs, labels = _tensors(inputs, labels)
-        if not labels.dtype.is_integer:
-            raise TypeError(f"labels has type {labels.dtype.name}; class indices must be integers")
+    def step(self, batch: Batch, learning_rate: float | None, factor: float) -> tf.Tensor:
+        batch = _tensors(batch)
+        if not all(tensor.dtype.is_integer for tensor in _labels(batch)):
+            raise TypeError(f"labels has type {batch[1].dtype.name}; class indices must be integers")
         if self._arguments is None:
             for model in (self._student, self._teacher):
                 if model is not None and not model.built:
-                    model(inputs, training=False)
+                    model(batch[0], training=False)
             self._prepare()
-        scalars = (
-            tf.constant([factor * self._weights[0], self._weights[1]], tf.float64),
-            tf.constant(0.0 if learning_rate is None else learning_rate, tf.float64),
-        )
-        key = _specification(inputs, labels)
+        if factor not in self._operands:
+            self._operands = {factor: operands(self._objective, "float64", factor)}
+        numbers = self._operands[factor], tf.constant(0.0 if learning_rate is None else learning_rate, tf.float64)
+        key = _specification(batch)
         if key not in self._traced:  # one trace for every batch size
-            self._function.get_concrete_function(*self._arguments, *scalars, *key.structure)
+            self._function.get_concrete_function(*self._arguments, *numbers, key.structure)
             self._traced.add(key)
-        return self._function(*self._arguments, *scalars, inputs, labels)
+        return self._function(*self._arguments, *numbers, batch)
 
     def _prepare(self) -> None:
         """Collect what the compiled step takes as arguments, and the step itself, shared where it can be."""
         student, teacher, objective = self._student, self._teacher, self._objective
+        self._updates: Updates = KerasUpdates(self._optimizer)
+        if isinstance(self._optimizer, OPTIMIZERS):
+            names = [parameter_name(student, variable) for variable in student.trainable_variables]
+            self._updates = build_optimizer(self._optimizer, names)
         teacher_variables = () if teacher is None else (*teacher.trainable_variables, *teacher.non_trainable_variables)
-        self._velocities = self._updates.state(student.trainable_variables)
+        self._optimizer_state = self._updates.state(student.trainable_variables)
         self._arguments = (
             [v.value for v in student.trainable_variables],
             [v.value for v in student.non_trainable_variables],
             [v.value for v in teacher_variables],
-            self._velocities,
-            pack_numbers(objective),
+            self._optimizer_state,
         )
         shared = getattr(student, "architecture", None), getattr(teacher, "architecture", None)
         whole = all(layer.trainable for m in (student, teacher) if m is not None for layer in m.layers)
@@ -184,10 +204,10 @@ class _Run:
     def read(self, losses: list[tf.Tensor]) -> list[float]:
         return tf.stack(losses).numpy().astype(np.float64).tolist()
 
-    def begin_epoch(self) -> None:
+    def begin(self) -> None:
         """Nothing: the compiled step is in training mode."""
 
-    def end_epoch(self) -> None:
+    def settle(self) -> None:
         """Nothing: the student's variables are its own."""
 
     def _variables(self) -> dict[str, Any]:
@@ -195,7 +215,7 @@ class _Run:
         groups = {
             "trained": self._student.trainable_variables,
             "kept": self._student.non_trainable_variables,
-            "optimizer": [*self._velocities, *self._updates.variables],
+            "optimizer": [*self._optimizer_state, *self._updates.variables],
         }
         return {f"{group}/{i}": v for group, variables in groups.items() for i, v in enumerate(variables)}
 
@@ -241,19 +261,43 @@ class _Specification(tuple):
     structure: Any
 
 
-def _specification(inputs: Any, labels: tf.Tensor) -> _Specification:
-    structure = tf.nest.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), (inputs, labels))
+def _specification(batch: Batch) -> _Specification:
+    structure = tf.nest.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), batch)
     key = _Specification((str(structure),))
     key.structure = structure
     return key
 
 
-def _tensors(inputs: Any, labels: Any) -> tuple[Any, tf.Tensor]:
-    return tf.nest.map_structure(tf.convert_to_tensor, inputs), tf.convert_to_tensor(labels)
+def _tensors(batch: Batch) -> Batch:
+    return tf.nest.map_structure(tf.convert_to_tensor, batch)
+
+
+def _labels(batch: Batch) -> list[tf.Tensor]:
+    """The labels of a batch and of its part beside."""
+    return [labels_of(targets) for _, targets in (batch[:2], *batch[2:])]
+
+
+class _Called:
+    """A network with variables of others in place of its own, as the loss calls it."""
+
+    def __init__(self, model: keras.Model, training: bool, values: Iterable[tuple[keras.Variable, tf.Tensor]] = ()) -> None:
+        self._model, self._training, self._values = model, training, list(values)
+
+    def __call__(self, inputs: Any) -> tf.Tensor:
+        # not `stateless_call`, which goes past `__call__` and what that does to types and arguments
+        with self._scope():
+            return self._model(inputs, training=self._training)
+
+    def heads(self, inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        with self._scope():
+            return self._model.heads(inputs, training=self._training)
+
+    def _scope(self) -> AbstractContextManager:
+        return keras.StatelessScope(self._values) if self._values else nullcontext()
 
 
 def _compile_step(
-    teacher: keras.Model | None, student: keras.Model, updates: SGD | KerasOptimizer, objective: Objective, precision: str
+    teacher: keras.Model | None, student: keras.Model, updates: Updates, objective: Objective, precision: str
 ) -> tf.types.experimental.PolymorphicFunction:
     """Compile one update of any student with the structure of `student`; the models' own weights are not used."""
     loss_of = training_loss(objective)
@@ -263,19 +307,16 @@ def _compile_step(
         kept: list,
         teacher_variables: list,
         state: list,
-        numbers: tf.Tensor,
-        weights: tf.Tensor,
+        operands: Operands,
         learning_rate: tf.Tensor,
-        inputs: Any,
-        labels: tf.Tensor,
+        batch: Batch,
     ) -> tf.Tensor:
         values = [tf.convert_to_tensor(v) for v in trained]
-        teacher_logits = None
+        teaching = None
         if teacher is not None:
             variables = (*teacher.trainable_variables, *teacher.non_trainable_variables)
             teacher_values = [tf.convert_to_tensor(v) for v in teacher_variables]
-            with keras.StatelessScope(zip(variables, teacher_values, strict=True)):
-                teacher_logits = teacher(inputs, training=False)
+            teaching = _Called(teacher, False, zip(variables, teacher_values, strict=True))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             kept_values = [tf.convert_to_tensor(v) for v in kept]
@@ -283,13 +324,11 @@ def _compile_step(
                 *zip(student.trainable_variables, values, strict=True),
                 *zip(student.non_trainable_variables, kept_values, strict=True),
             ]
-            # not `stateless_call`, which goes past `__call__` and what that does to types and arguments
             with keras.StatelessScope(mapping, collect_losses=True) as scope:
-                logits = student(inputs, training=True)
-                own_losses = student.losses
-            loss = loss_of(logits, teacher_logits, labels, numbers, weights)
-            for own in own_losses:
-                loss += tf.cast(own, loss.dtype)
+                loss = loss_of(_Called(student, True), teaching, batch, operands)
+                student_losses = student.losses
+            for further in student_losses:
+                loss += tf.cast(further, loss.dtype)
             scaled = updates.scale_loss(loss)
         gradients = tape.gradient(scaled, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         updates.apply(trained, state, gradients, learning_rate)

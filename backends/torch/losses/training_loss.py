@@ -1,61 +1,142 @@
-"""The training loss of a method (`backends.common.methods`) as a function of both networks' logits and the labels."""
+"""The training loss of a method (`common.methods`) as a function of both networks, a batch and the method's numbers."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
 
 from ...common.arguments import check_label_shape
 from ...common.methods import Objective
+from ...common.terms import TermSignature, check_parts, labels_of
+from ...common.training.batches import Batch
 from .. import divergences, objectives
 from ..objectives import cross_entropy
+from .differentiable import evaluate
 
 IGNORED_LABEL = -100
-Logits = torch.Tensor
+_AB = "ab_divergence"
+
+# terms beside those of `objectives` and `divergences`, by name; a plug-in may add its own
+TERMS: dict[str, Callable[..., torch.Tensor]] = {}
 
 
-def training_loss(objective: Objective) -> Callable[[Logits, Logits | None, torch.Tensor, float], torch.Tensor]:
-    """Return (student_logits, teacher_logits, labels, factor) → hard_weight · CE + factor · distill_weight · L.
+class Operands(NamedTuple):
+    """All numbers of a loss: a change of them compiles nothing again.
 
-    Logits are `[..., C]`, labels `[...]`; rows whose label is −100 count in neither term. The loss is float64 for
-    float64 students, else float32. A term that weighs nothing is not computed.
+    Attributes:
+        numbers: the term's parameters by name.
+        weights: of the term, the epoch's factor in it, and of the cross-entropy.
+        beside: those of the batch's part beside, None where it has none.
+        beside_weight: of that part's loss.
     """
-    term = distillation_term(objective) if objective.needs_teacher and objective.distill_weight else None
 
-    def loss(student: Logits, teacher: Logits | None, labels: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
-        check_label_shape(student.shape, labels.shape)
-        mask = _selection(labels)
-        total = None
-        if objective.hard_weight != 0:
-            total = objective.hard_weight * _cross_entropy(student, labels, mask)
-        if term is not None and factor != 0:
-            distilled = factor * objective.distill_weight * term(student, teacher, labels, mask)
-            total = distilled if total is None else total + distilled
-        return student.sum() * 0.0 if total is None else total
+    numbers: Mapping[str, float]
+    weights: tuple[float, float]
+    beside: "Operands | None" = None
+    beside_weight: float = 0.0
+
+
+def operands(objective: Objective, dtype: torch.dtype, factor: float = 1.0) -> Operands:
+    """The numbers of an objective for losses in `dtype` (here all types share them).
+
+    Args:
+        objective: the method with its numbers.
+        dtype: of the losses.
+        factor: of the distillation terms, `Objective.factor` of the epoch.
+    """
+    beside = None if objective.beside is None else operands(objective.beside, dtype, factor)
+    weights = (factor * objective.distill_weight, objective.hard_weight)
+    return Operands(objective.parameters, weights, beside, objective.beside_weight)
+
+
+def training_loss(objective: Objective) -> Callable[[Any, Any, Batch, Operands], torch.Tensor]:
+    """Return (student, teacher, batch, operands) → hard_weight · CE + factor · distill_weight · L, and the part beside.
+
+    The networks are callables from a batch's inputs to logits `[..., C]`; for methods that take heads, their `heads` gives
+    hidden states `[..., D]` and the output weight `[C, D]`. The teacher is asked first, without gradients; it may be None
+    where the method has no term. Labels are `[...]`; rows whose label is −100 count in neither term. The loss is float64
+    for float64 students, else float32. A term that weighs nothing is not computed.
+
+    Raises:
+        ValueError: a batch has a part beside and the method has none, or the other way round.
+    """
+    main = _part(objective)
+    beside = None if objective.beside is None else _part(objective.beside)
+
+    def loss(student: Any, teacher: Any, batch: Batch, operands: Operands) -> torch.Tensor:
+        check_parts(objective, batch)
+        total = main(student, teacher, batch[:2], operands)
+        if beside is not None:
+            total = total + operands.beside_weight * beside(student, teacher, batch[2], operands.beside)
+        return total
 
     return loss
 
 
-def distillation_term(objective: Objective) -> Callable[[Logits, Logits, torch.Tensor, Any], torch.Tensor]:
-    """Return (student_logits, teacher_logits, labels, mask) → L, the mean over the rows that the mask selects."""
-    function = getattr(objectives if objective.function in objectives.__all__ else divergences, objective.function)
-    accepted, parameters = inspect.signature(function).parameters, dict(objective.parameters)
-    if "labels" in accepted:
-        return lambda student, teacher, labels, mask: function(student, teacher, labels, **parameters)
-    if "mask" in accepted or any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
-        return lambda student, teacher, labels, mask: function(student, teacher, mask=mask, **parameters)
+def _part(objective: Objective) -> Callable[[Any, Any, Batch, Operands], torch.Tensor]:
+    """`training_loss` of a pair (inputs, targets)."""
+    term = distillation_term(objective) if objective.term and objective.distill_weight else None
+    needs_logits = objective.takes != "models" or objective.hard_weight != 0 or term is None
 
-    def without_mask(student: Logits, teacher: Logits, labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        if mask is None:
-            return function(student, teacher, **parameters)
+    def loss(student: Any, teacher: Any, batch: Batch, operands: Operands) -> torch.Tensor:
+        (inputs, targets), (distill_weight, hard_weight) = batch, operands.weights
+        teacher_outputs = student_outputs = mask = total = None
+        if term is not None and objective.takes != "models":
+            with torch.inference_mode():
+                teacher_outputs = _outputs(teacher, inputs, objective.takes)
+        if needs_logits:
+            student_outputs = _outputs(student, inputs, objective.takes)
+            logits = _logits(student_outputs)
+            check_label_shape(logits.shape, labels_of(targets).shape)
+            mask = _selection(labels_of(targets))
+        if hard_weight != 0:
+            total = hard_weight * _cross_entropy(logits, labels_of(targets), mask)
+        if term is not None and distill_weight != 0:
+            networks = (student, teacher) if objective.takes == "models" else (*student_outputs, *teacher_outputs)
+            distilled = distill_weight * term(networks, batch, mask, operands.numbers)
+            total = distilled if total is None else total + distilled
+        return logits.sum() * 0.0 if total is None else total
+
+    return loss
+
+
+def distillation_term(objective: Objective) -> Callable[[tuple, Batch, Any, Mapping[str, float]], torch.Tensor]:
+    """Return (what the term takes, batch, mask, numbers) → L, the mean over the rows that the mask selects.
+
+    The term is called with what it takes, the student's first: logits and logits; hidden states and output weight, twice;
+    or model and model. `TermSignature` says what else it may ask for.
+    """
+    if objective.term == _AB:
+        return _ab_term
+    module = objectives if objective.term in objectives.__all__ else divergences
+    function = TERMS.get(objective.term) or getattr(module, objective.term)
+    signature = TermSignature.of(function)
+
+    def term(networks: tuple, batch: Batch, mask: torch.Tensor | None, numbers: Mapping[str, float]) -> torch.Tensor:
+        if mask is None or signature.leaves_rows_out or objective.takes != "logits":
+            return function(*networks, **signature.arguments(batch, mask), **numbers)
         # equal logits add exactly nothing to such an objective's mean over all rows
-        student, teacher = (torch.where(mask[..., None], logits, 0.0) for logits in (student, teacher))
-        value = function(student, teacher, **parameters)
+        networks = tuple(torch.where(mask[..., None], logits, 0.0) for logits in networks)
+        value = function(*networks, **signature.arguments(batch, None), **numbers)
         return value * (mask.numel() / mask.sum().clamp(min=1).to(value.dtype))
 
-    return without_mask
+    return term
+
+
+def _ab_term(networks: tuple, batch: Batch, mask: torch.Tensor | None, numbers: Mapping[str, float]) -> torch.Tensor:
+    """The α-β-divergence, whose numbers were checked when the method was resolved."""
+    parameters = (numbers["alpha"], numbers["beta"])
+    return evaluate(_AB, parameters, *networks, temperature=numbers["temperature"], mask=mask)
+
+
+def _outputs(model: Any, inputs: Any, takes: str) -> tuple[torch.Tensor, ...]:
+    """(logits,), or (hidden states, output weight) of a model asked for its heads."""
+    return model.heads(inputs) if takes == "heads" else (model(inputs),)
+
+
+def _logits(outputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    return outputs[0] if len(outputs) == 1 else outputs[0] @ outputs[1].mT
 
 
 def _selection(labels: torch.Tensor) -> torch.Tensor | None:
@@ -64,7 +145,7 @@ def _selection(labels: torch.Tensor) -> torch.Tensor | None:
     return None if labels.device.type == "cpu" and bool(mask.all()) else mask
 
 
-def _cross_entropy(logits: Logits, labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     if mask is not None:
         return cross_entropy(logits, labels, mask)
     wide = logits if logits.dtype == torch.float64 else logits.float()

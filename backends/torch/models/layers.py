@@ -24,10 +24,18 @@ class BatchNorm(nn.BatchNorm2d):
 
     Args:
         width: number of channels.
+
+    Attributes:
+        frozen: whether training too uses the running statistics, which then stay as they are.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__(width, eps=1e-5, momentum=0.1)
+        self.frozen = False
+
+    def train(self, mode: bool = True) -> "BatchNorm":
+        """Set the mode; a frozen layer stays in evaluation mode."""
+        return super().train(mode and not self.frozen)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise `[batch, channels, height, width]`."""

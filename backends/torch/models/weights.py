@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...common.networks import ModelSpec, frozen_names
 from ...common.weight_files import check_weights
+from .layers import BatchNorm
 
 COUNTER = "num_batches_tracked"  # PyTorch's own bookkeeping, which no other backend has
 
@@ -29,3 +31,13 @@ def export_weights(model: nn.Module) -> dict[str, np.ndarray]:
     return {
         name: value.detach().cpu().numpy().copy() for name, value in model.state_dict().items() if not name.endswith(COUNTER)
     }
+
+
+def freeze(model: nn.Module, spec: ModelSpec) -> None:
+    """Let training leave the arrays alone that `spec.frozen` names; a normalisation uses its frozen statistics."""
+    frozen = frozen_names(spec)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    for path, module in model.named_modules():
+        if isinstance(module, BatchNorm):
+            module.frozen = bool(frozen & {f"{path}.running_mean", f"{path}.running_var"})

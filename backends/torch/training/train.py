@@ -1,7 +1,7 @@
 """Train a student against a teacher: for models and data loaders of the user's own, and for the harness itself."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,20 @@ from torch import nn
 
 from ...common.methods import Objective, resolve
 from ...common.training import checkpoints, loop
-from ...common.training.batches import rate_schedule
+from ...common.training.batches import Batch, map_arrays
 from ...common.training.loop import Plan, check_precision, check_teacher
+from ...common.training.optimizers import OPTIMIZERS, SGD, AdamW
 from ...common.training.result import TrainingResult
-from ..losses.training_loss import training_loss
-from ..models.convolutional import folded
-from .optimizers import export_optimizer, restore_optimizer, sgd
+from ...common.training.schedules import rate_schedule
+from ..losses.training_loss import operands, training_loss
+from ..models.folding import folded
+from .optimizers import build_optimizer, export_optimizer, restore_optimizer
 
 
 def train_student(
     teacher: nn.Module | None,
     student: nn.Module,
-    batches: Iterable[tuple[Any, Any]],
+    batches: Iterable[Batch],
     *,
     method: str = "abkd",
     alpha: float | None = None,
@@ -30,13 +32,15 @@ def train_student(
     temperature: float | None = None,
     distill_weight: float | None = None,
     hard_weight: float = 1.0,
-    learning_rate: float | Callable[[int], float] | None = None,
-    optimizer: torch.optim.Optimizer | None = None,
+    beside_weight: float | None = None,
+    learning_rate: float | Callable[..., float] | None = None,
+    optimizer: torch.optim.Optimizer | SGD | AdamW | None = None,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     epochs: int = 1,
     progress: bool = True,
     on_epoch: Callable[[int, nn.Module, float], Mapping[str, Any] | None] | None = None,
+    ask: Callable[..., Any] | None = None,
     precision: str = "float32",
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1,
@@ -47,25 +51,30 @@ def train_student(
     """Train `student` on labels and on the teacher's outputs.
 
     Args:
-        teacher: returns logits `[..., C]`; used in evaluation mode, without gradients. None for method "sft".
+        teacher: returns logits `[..., C]`; used in evaluation mode, without gradients. None for methods without one.
         student: the same outputs; trained in place.
         batches: (inputs, labels) pairs, gone through once an epoch; labels `[...]`, −100 leaves a row out. Arrays of
-            NumPy are converted; everything is moved to the student's device.
-        method: a name in `backends.common.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
+            NumPy are converted; everything is moved to the student's device. `common.training.batches` has more:
+            batches with a part beside, and live ones, which are made with the student as it is.
+        method: a name in `common.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
             temperature² is said there.
-        alpha, beta, temperature, distill_weight, hard_weight: the method's parameters (`backends.common.methods.resolve`);
-            None takes the method's own. "abkd" needs alpha and beta.
-        learning_rate: for SGD with `momentum` and `weight_decay`; a number, or a function of the step.
-        optimizer: instead of `learning_rate`, an optimizer over the student's parameters.
+        alpha, beta, temperature, distill_weight, hard_weight, beside_weight: the method's parameters
+            (`common.methods.resolve`); None takes the method's own. "abkd" needs alpha and beta.
+        learning_rate: for SGD with `momentum` and `weight_decay`; a number, or a function of the step, which may also
+            have arguments called epoch and steps_per_epoch.
+        optimizer: instead of `learning_rate`, an optimizer over the student's parameters; or, with it, SGD or AdamW of
+            `common.training.optimizers`.
         momentum, weight_decay: of that SGD; not used with `optimizer`.
         epochs: passes over `batches`.
         progress: show a bar with the loss and the time left.
         on_epoch: called after each epoch with (epoch, student, mean loss); a mapping of plain data that it returns is
             kept in the result's `epoch_metrics` and in checkpoints.
+        ask: how live batches ask the student: a function of (student, teacher, …), of which they get the rest;
+            `predict(student, inputs)` where None.
         precision: "float32", which leaves types as they are, or "bfloat16" for autocast; losses stay float32.
         checkpoint: file to keep the training's state in, and to go on from where it exists: then the result is bit for
             bit that of an uninterrupted run, given the same threads and device
-            (`backends.common.training.checkpoints`), and batches that are the same for the same epoch: a list, or an
+            (`common.training.checkpoints`), and batches that are the same for the same epoch: a list, or an
             object with a method `epoch(epoch, start)`.
         checkpoint_every: epochs between two checkpoints.
         checkpoint_steps: steps between two further ones within an epoch; batches must then know their epochs.
@@ -88,23 +97,29 @@ def train_student(
         temperature=temperature,
         distill_weight=distill_weight,
         hard_weight=hard_weight,
+        beside_weight=beside_weight,
         **parameters,
     )
+    teacher = check_teacher(objective, teacher)
     plan = Plan(
-        objective,
-        batches,
-        rate_schedule(learning_rate, optimizer),
-        epochs,
-        progress,
-        on_epoch,
-        checkpoint,
-        checkpoint_every,
-        checkpoint_steps,
-        fingerprint,
+        objective=objective,
+        batches=batches,
+        rate=rate_schedule(learning_rate, optimizer),
+        ask=partial(ask or _ask, student, teacher),
+        epochs=epochs,
+        progress=progress,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        checkpoint_steps=checkpoint_steps,
+        fingerprint=fingerprint,
     )
-    optimizer = optimizer or sgd(student.parameters(), momentum=momentum, weight_decay=weight_decay)
-    run = _Run(check_teacher(objective, teacher), student, objective, optimizer, check_precision(precision))
-    return loop.train(run, student, plan)
+    optimizer = SGD(momentum, weight_decay) if optimizer is None else optimizer
+    return loop.train(_Run(teacher, student, objective, optimizer, check_precision(precision)), student, plan)
+
+
+def _ask(student: nn.Module, teacher: nn.Module | None, inputs: torch.Tensor) -> torch.Tensor:
+    return predict(student, inputs)
 
 
 class _Run:
@@ -115,50 +130,46 @@ class _Run:
         teacher: nn.Module | None,
         student: nn.Module,
         objective: Objective,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | SGD | AdamW,
         precision: str,
     ) -> None:
-        self._teacher, self._student, self._optimizer, self._precision = teacher, student, optimizer, precision
+        self._teacher, self._student, self._objective, self._precision = teacher, student, objective, precision
+        described = isinstance(optimizer, OPTIMIZERS)
+        self._optimizer = build_optimizer(optimizer, student.named_parameters()) if described else optimizer
         self._device = next(student.parameters()).device
-        self._loss = training_loss(objective)
+        self._loss, self._operands = training_loss(objective), {}
         self._started = False
-        self._teaching = None  # what answers: the teacher in evaluation mode, as it is when training starts
-        if teacher is not None:
+        self._learning, self._teaching = student, None
+        if teacher is not None:  # what answers: the teacher in evaluation mode, as it is when training starts
             self._teaching = folded(teacher.eval()) if precision == "float32" else teacher.eval()
+        if precision == "bfloat16":
+            self._learning = _Autocast(student, self._device)
+            self._teaching = None if teacher is None else _Autocast(self._teaching, self._device)
 
-    def compiles(self, inputs: Any, labels: Any) -> bool:
+    def compiles(self, batch: Batch) -> bool:
         first, self._started = not self._started, True
         return first
 
-    def step(self, inputs: Any, labels: Any, learning_rate: float | None, factor: float) -> torch.Tensor:
-        inputs, labels = _to_device(inputs, self._device), _to_device(labels, self._device)
+    def step(self, batch: Batch, learning_rate: float | None, factor: float) -> torch.Tensor:
+        batch = _to_device(batch, self._device)
         if learning_rate is not None:
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate
         self._optimizer.zero_grad(set_to_none=True)
-        teacher_logits = None
-        with self._autocast():
-            if self._teaching is not None:
-                with torch.inference_mode():
-                    teacher_logits = self._teaching(inputs)
-            student_logits = self._student(inputs)
-        loss = self._loss(student_logits, teacher_logits, labels, factor)
+        if factor not in self._operands:
+            self._operands = {factor: operands(self._objective, torch.float64, factor)}
+        loss = self._loss(self._learning, self._teaching, batch, self._operands[factor])
         loss.backward()
         self._optimizer.step()
         return loss.detach()
 
-    def _autocast(self) -> AbstractContextManager:
-        if self._precision == "float32":
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=torch.bfloat16)
-
     def read(self, losses: list[torch.Tensor]) -> list[float]:
         return torch.stack(losses).double().tolist()
 
-    def begin_epoch(self) -> None:
+    def begin(self) -> None:
         self._student.train()
 
-    def end_epoch(self) -> None:
+    def settle(self) -> None:
         self._student.eval()
 
     def export(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -201,6 +212,24 @@ class _Run:
         return {"framework": f"torch {torch.__version__}", "device": device, "threads": str(torch.get_num_threads())}
 
 
+class _Autocast:
+    """A network that computes in bfloat16 where that is safe; losses of its outputs stay outside."""
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self._model, self._device = model, device
+
+    def __call__(self, inputs: Any) -> torch.Tensor:
+        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+            return self._model(inputs)
+
+    def heads(self, inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+            return self._model.heads(inputs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
 def _numbers(optimizer: torch.optim.Optimizer) -> str:
     """The optimizer's settings but for the learning rate, which changes as it goes."""
     return str({name: value for name, value in sorted(optimizer.defaults.items()) if name != "lr"})
@@ -217,15 +246,14 @@ def _to_tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     return tensor.view(dtype) if dtype == torch.bfloat16 else tensor
 
 
-def _to_device(value: Any, device: torch.device) -> Any:
+def _to_device(structure: Any, device: torch.device) -> Any:
     """Tensors and NumPy arrays, also inside tuples, lists and dicts, on the device."""
-    if isinstance(value, dict):
-        return {name: _to_device(item, device) for name, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(_to_device(item, device) for item in value)
-    if isinstance(value, np.ndarray):
-        value = torch.from_numpy(value)
-    return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+
+    def moved(value: Any) -> Any:
+        value = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+
+    return map_arrays(moved, structure)
 
 
 @torch.no_grad()

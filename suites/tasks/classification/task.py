@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from backends.common.networks import convolutional
+from backends.common import networks
 from suites.datasets.images import ImageDataset
 from suites.tasks.classification import evaluation
 from suites.tasks.classification.batches import training_batches
 from suites.tasks.task import Task
 
 
-def network(name: str, facts: Mapping[str, Any]) -> convolutional.ModelSpec:
+def network(name: str, facts: Mapping[str, Any]) -> networks.ModelSpec:
     """Specification of a network for images of a data set."""
-    return convolutional.get(name, input_shape=facts["input_shape"], classes=facts["classes"])
+    return networks.get(name, input_shape=facts["input_shape"], classes=facts["classes"])
 
 
 def first_inputs(data: ImageDataset, count: int) -> np.ndarray:
