@@ -35,6 +35,7 @@ IRRELEVANT = {
     "suites/datasets/places.py": "where files lie",
     "suites/tasks/__init__.py": "the table of tasks; the one that is used is followed from its own functions",
     "suites/datasets/__init__.py": "the table of data sets; the one that is used is followed from its own `load`",
+    "suites/distill/suite.py": "asks the module of a cell's role, from which the key starts",
     "suites/distill/cells.py": "which cells there are; recipe, data, networks and teacher are in the key by value",
     "suites/distill/recipes/*.py": "numbers, in the key by value",
     "suites/distill/networks.py": "networks by name, in the key by their specifications",
@@ -132,8 +133,9 @@ def irrelevant(path: Path) -> str:
 
 
 def name_of(path: Path) -> str:
-    """A file as keys name it: its path in the clone, or its own name where it lies elsewhere."""
-    return path.relative_to(CLONE).as_posix() if path.is_relative_to(CLONE) else path.name
+    """A file as keys name it: its path in the clone, or its folder and name where it lies elsewhere."""
+    inside = path.is_relative_to(CLONE)
+    return path.relative_to(CLONE).as_posix() if inside else f"{path.parent.name}/{path.name}"
 
 
 def _entry(entry: str) -> list[Path]:
