@@ -13,11 +13,11 @@ from reference import presets
 from results import command_line
 from results.records.store import Store
 from suites.cell import DTYPES, SCALES
-from suites.distill import cells, teachers
+from suites.checks import check, check_choice
+from suites.distill import defaults, teachers
 from suites.distill.recipes import find
-from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Selection, check, check_choice
+from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Range, Selection
 from suites.sweep import options as sweep_options
-from suites.sweep.space import Range
 
 # small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
@@ -153,11 +153,11 @@ def _list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     """Parser of a list with commas."""
 
     def parse(text: str) -> tuple[Any, ...]:
-        words = [word.strip() for word in text.split(",") if word.strip()]
-        if not words:
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        if not items:
             raise argparse.ArgumentTypeError(f"{text!r} holds no value; write one, or several with commas")
         try:
-            return tuple(dict.fromkeys(kind(word) for word in words))
+            return tuple(dict.fromkeys(kind(item) for item in items))
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, such as 0.8 or 0.5,0.8") from error
 
@@ -225,7 +225,7 @@ def select(options: argparse.Namespace) -> Selection:
         sweep_options.check_axes(selection)
     if options.teacher_of is not None:
         selection = replace(selection, teacher_weights=_teacher_of(options, selection))
-    cells.file_name(selection.teacher_weights)
+    defaults.file_name(selection.teacher_weights)
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1")
     return selection
@@ -245,11 +245,11 @@ def installed_backend() -> str:
     Raises:
         ValueError: there is none, or there are several.
     """
-    found = [name for name in backends.BACKENDS if importlib.util.find_spec(name) is not None]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    installed = [name for name in backends.BACKENDS if importlib.util.find_spec(name) is not None]
+    if len(installed) == 1:
+        return installed[0]
+    if not installed:
         raise ValueError(
             f"no backend is installed; run `nox -s {backends.BACKENDS[0]}` (or {', '.join(backends.BACKENDS[1:])})"
         )
-    raise ValueError(f"backend is not given and several are installed; choose one of {', '.join(found)} with --backend")
+    raise ValueError(f"backend is not given and several are installed; choose one of {', '.join(installed)} with --backend")

@@ -17,7 +17,7 @@ class Cell:
         suite: "agreement", "loss" or "distill".
         backend: a name in `backends.BACKENDS`.
         pair: "teacher:student", the teacher alone where only a teacher is trained, None where nothing is trained.
-        dataset: a name in `suites.datasets.DATASETS`, or None.
+        dataset: a name in `suites.datasets.TABLE`, or None.
         method: a name in `backends.common.methods.METHODS`, "teacher", or None.
         options: sorted (name, value) pairs: alpha, beta, temperature, weights; divergence, rows, classes.
         scale: a name in `SCALES`; "trace" for the first steps of a training that are compared between backends.
@@ -56,6 +56,11 @@ class Cell:
         return described | dict(self.options)
 
     @property
+    def data_scale(self) -> str:
+        """Scale of its data: what backends are compared on step by step is small."""
+        return "smoke" if self.scale == "trace" else self.scale
+
+    @property
     def label(self) -> str:
         """One short line for people, without backend, suite and device."""
         words = [self.group]
@@ -70,13 +75,14 @@ class Cell:
     @property
     def group(self) -> str:
         """The label without seed and dtype: cells that a plan counts together."""
-        given = dict(self.options)
+        options = dict(self.options)
         words = ["trace"] if self.scale == "trace" else []
-        words += [str(word) for word in (self.pair, self.method, given.get("divergence"), given.get("implementation")) if word]
-        if "rows" in given:
-            words.append(f"{given['rows']}×{given['classes']}")
-        if "alpha" in given:
-            words.append(f"({given['alpha']:g}, {given['beta']:g})")
+        names = (self.pair, self.method, options.get("divergence"), options.get("implementation"))
+        words += [str(name) for name in names if name]
+        if "rows" in options:
+            words.append(f"{options['rows']}×{options['classes']}")
+        if "alpha" in options:
+            words.append(f"({options['alpha']:g}, {options['beta']:g})")
         if self.precision != "float32":
             words.append(self.precision)
         return " ".join(words)

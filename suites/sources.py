@@ -27,9 +27,15 @@ IRRELEVANT = {
     "suites/cell.py": "a cell is in its key as it is",
     "suites/suite.py": "what a suite is given and hands back; nothing is computed",
     "suites/keys.py": "makes keys",
+    "suites/running/measuring.py": "notes how a cell ended",
     "suites/sources.py": "makes keys",
     "suites/selection.py": "what the user asked for; what names mean is in the key by value",
+    "suites/datasets/dataset.py": "what a row of the table of data sets is",
+    "suites/datasets/digests.py": "a digest of the data is in the key by value",
+    "suites/datasets/places.py": "where files lie",
+    "suites/tasks/__init__.py": "the table of tasks; the one that is used is followed from its own functions",
     "suites/datasets/__init__.py": "the table of data sets; the one that is used is followed from its own `load`",
+    "suites/distill/suite.py": "asks the module of a cell's role, from which the key starts",
     "suites/distill/cells.py": "which cells there are; recipe, data, networks and teacher are in the key by value",
     "suites/distill/recipes/*.py": "numbers, in the key by value",
     "suites/distill/networks.py": "networks by name, in the key by their specifications",
@@ -47,6 +53,7 @@ TABLES = (
     "reference/combinations.py",
     "reference/mixtures.py",
     "reference/exact/catalogue.py",
+    "results/metrics.py",
     "suites/loss/implementations.py",
 )
 PACKAGES = ("backends", "reference", "results", "suites")
@@ -126,8 +133,9 @@ def irrelevant(path: Path) -> str:
 
 
 def name_of(path: Path) -> str:
-    """A file as keys name it: its path in the clone, or its own name where it lies elsewhere."""
-    return path.relative_to(CLONE).as_posix() if path.is_relative_to(CLONE) else path.name
+    """A file as keys name it: its path in the clone, or its folder and name where it lies elsewhere."""
+    inside = path.is_relative_to(CLONE)
+    return path.relative_to(CLONE).as_posix() if inside else f"{path.parent.name}/{path.name}"
 
 
 def _entry(entry: str) -> list[Path]:
@@ -289,7 +297,7 @@ def _statements(node: ast.stmt, is_table: bool, reading: _Reading) -> Iterator[S
     names = _defined(node)
     if _is_text(node) or (names and "__all__" in names):
         return
-    rows = {id(row): name for row in ast.walk(node) if (name := _row_name(row))} if is_table and names else {}
+    rows = {id(row): name for row, name in _rows(node)} if is_table and names else {}
     for row in ast.walk(node) if rows else ():
         if id(row) in rows:
             yield _statement(row, frozenset((repr(rows[id(row)]),)), {}, reading)  # rows are looked up by strings
@@ -344,13 +352,17 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _row_name(node: ast.AST) -> str | None:
-    """The name of a row: a call of a class whose argument `name`, or first one, is a string."""
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id[0].isupper()):
-        return None
-    named = [keyword.value for keyword in node.keywords if keyword.arg == "name"] or node.args
-    first = named[0] if named else None
-    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
+def _rows(table: ast.stmt) -> Iterator[tuple[ast.AST, str]]:
+    """Rows with their names: calls of a class by their key in a dict, or else by their argument `name`, or first one."""
+    named = {}
+    for node in ast.walk(table):
+        if isinstance(node, ast.Dict):
+            named |= {id(value): key for key, value in zip(node.keys, node.values, strict=True)}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id[0].isupper():
+            arguments = [keyword.value for keyword in node.keywords if keyword.arg == "name"] or node.args or [None]
+            name = named.get(id(node), arguments[0])
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield node, name.value
 
 
 def _defined(node: ast.stmt) -> frozenset[str] | None:

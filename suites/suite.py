@@ -95,6 +95,7 @@ class Context:
         accept_other_code: whether records of the same cell, recipe and data count though other code has computed them.
         keep_students: whether the weights of a finished student are kept.
         teachers: those that have been loaded.
+        trainings: what has been looked up for cells of the suite "distill" (`suites.distill.cells.resolve`).
     """
 
     backend: str
@@ -110,6 +111,7 @@ class Context:
     accept_other_code: bool = False
     keep_students: bool = False
     teachers: Teachers = field(default_factory=Teachers)
+    trainings: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

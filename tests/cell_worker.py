@@ -9,10 +9,9 @@ import signal
 import sys
 from dataclasses import replace
 
-from suites import datasets, registry
+from suites import datasets, registry, tasks
 from suites.cell import Cell
-from suites.datasets.dataset import Split
-from suites.distill import training
+from suites.datasets.images import Split
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Value
 from suites.plan import PlannedCell
@@ -26,14 +25,16 @@ def shorten(set_item, set_attribute):
     """Recipes of three epochs of three batches, by functions that patch."""
     full = find.RECIPES["cifar100"]
     short = {"small": dict(full.students["small"]) | {"epochs": Value(EPOCHS), "batch_size": Value(IMAGES // STEPS)}}
-    set_item(find.RECIPES, "cifar100", replace(full, students=short, teachers=short, robustness=False))
+    set_item(find.RECIPES, "cifar100", replace(full, students=short, teachers=short))
     whole = datasets.load("cifar100", "smoke")
 
     def first(split):
         return Split(split.images[:IMAGES], split.labels[:IMAGES])
 
-    few = replace(whole, train=first(whole.train), test=first(whole.test))
-    set_attribute(datasets, "load", lambda name, scale="smoke": few)
+    few = replace(whole, corruptions=False, train=first(whole.train), test=first(whole.test))
+    set_attribute(datasets, "load", lambda name, scale="smoke", seed=None: few)
+    set_attribute(datasets, "digest", lambda name, scale, seed=None: few.digest)
+    set_attribute(datasets, "check_presence", lambda name, scale: None)
 
 
 class KillingBatches:
@@ -56,15 +57,16 @@ class KillingBatches:
         raise AssertionError("a training that can ask for an epoch must do so")
 
 
-def counted(set_attribute, kill_at=None):
+def counted(set_item, kill_at=None):
     """Let trainings take `KillingBatches`; the list of those that were made."""
-    made, make = [], training.training_batches
+    sources = tasks.TASKS["classification"].batches
+    made, make = [], sources["fixed"]
 
     def wrapped(*arguments, **named):
         made.append(KillingBatches(make(*arguments, **named), kill_at))
         return made[-1]
 
-    set_attribute(training, "training_batches", wrapped)
+    set_item(sources, "fixed", wrapped)
     return made
 
 
@@ -100,5 +102,5 @@ if __name__ == "__main__":
     chosen = backends.load(name)
     chosen.set_up(threads=1, device="cpu")
     shorten(dict.__setitem__, setattr)
-    counted(setattr, int(kill_at))
+    counted(dict.__setitem__, int(kill_at))
     run(student_cell(chosen), context_of(chosen, Store(place)))

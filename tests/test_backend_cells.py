@@ -57,11 +57,11 @@ def test_killed_and_run_again_gives_the_record_of_an_uninterrupted_run(backend, 
         check=False,
     )
     assert ended.returncode == -signal.SIGKILL
-    kept = checkpoint.path_of(cells.own_key(cell, context), context)
+    kept = checkpoint.path_of(cells.resolve(cell, context).key, context)
     assert kept.is_file() and len(context.store.records()) == 1
     assert_the_plan_says_what_becomes_of_it(cell, context)
 
-    made = cell_worker.counted(monkeypatch.setattr)
+    made = cell_worker.counted(monkeypatch.setitem)
     again = cell_worker.run(cell, context)
     assert made[-1].asked == total - step // cell_worker.STEPS * cell_worker.STEPS  # on from the last epoch's end
     assert not kept.exists() and not list(kept.parent.iterdir())

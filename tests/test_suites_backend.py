@@ -3,15 +3,18 @@
 import io
 import json
 import mmap
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reference.catalogue import DIVERGENCES
+from results.places import CLONE
 from results.records import step_losses
 from results.records.store import Store
-from suites import registry
+from suites import registry, sources
 from suites.agreement import comparison, samples
 from suites.cell import Cell, options
 from suites.distill import cells
@@ -131,7 +134,7 @@ def test_a_trace_holds_the_first_steps(context):
     trace = next(c for c in cells.cells(selection, context) if c.scale == "trace" and c.dtype == "float64")
     details = json.loads(run(trace, context).to_json())["details"]["trace"]
     assert len(details["losses"]) == find.TRACE_STEPS and np.isfinite(details["losses"]).all()
-    assert np.shape(details["logits"]) == (find.TRACE_IMAGES, 10)
+    assert np.shape(details["logits"]) == (find.TRACE_EXAMPLES, 10)
     assert any(name.endswith("running_mean") for name in details["statistics"])
 
 
@@ -175,3 +178,41 @@ def test_peak_memory_counts_what_was_there_for_a_moment(backend):
     with mmap.mmap(-1, 80_000_000) as fresh:  # an allocator might take it from what it holds already
         fresh.write(bytes(80_000_000))
     assert machine.peak_bytes() - before > 75e6
+
+
+def executed(run):
+    """(file, outermost function or class) of all code of this project that a call runs, in this thread."""
+    found = set()
+
+    def note(frame, event, argument):
+        if event == "call" and frame.f_code.co_filename.startswith(str(CLONE)) and "<" not in frame.f_code.co_name:
+            found.add((frame.f_code.co_filename, frame.f_code.co_qualname.split(".")[0]))
+
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def test_all_code_that_a_cell_runs_is_in_its_key(context, short):
+    selection = Selection(suites=("distill",), backend=context.backend, methods=("jsd", "abdkd"), seeds=1)
+    agreement = [
+        Cell("agreement", backend=context.backend, options=options(divergence=name), dtype="float64")
+        for name in ("squared_hellinger", "total_variation")
+    ]
+    for cell in [*agreement, *cells.cells(selection, context)]:
+        suite = SUITES[cell.suite]
+        code = suite.code(cell)
+        words = [word for word in (cell.method, cell.option("divergence"), "teacher") if word]
+        mentioned = sources._mentioned(
+            tuple(str(CLONE / name) for name in code), cell.backend, frozenset(words).union(map(repr, words))
+        )
+        for path, name in executed(lambda suite=suite, cell=cell: measuring.measure(suite, cell, context)):
+            source = sources.read(Path(path))
+            if sources.irrelevant(Path(path)) or source.name.startswith("tests/"):
+                continue
+            where = f"{source.name}, {name}: runs in {cell.suite} {cell.label} and is not in its key"
+            assert source.name in code, where
+            assert not source.is_table or not source.defines(name) or name in mentioned, where

@@ -1,17 +1,16 @@
 """Training batches: what image i is made into depends on seed, epoch and i alone, wherever and however it is asked for."""
 
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suites.datasets.dataset import ImageDataset, Normalisation, Split
+from suites.datasets.images import ImageDataset, Normalisation, Split
 from suites.distill.reporting import Reported
 from suites.streams import raw_stream
+from suites.tasks.classification import evaluation
 from suites.tasks.classification.augmentation import Augmentation, Draws
-from suites.tasks.classification.batches import Batches, epoch_order, evaluation_batches, prefetched
+from suites.tasks.classification.batches import Batches, epoch_order, training_batches
 
 SIZES = st.integers(3, 9)
 
@@ -80,10 +79,10 @@ def test_an_image_is_the_same_at_every_batch_size(seed, epoch, sizes):
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**32), epoch=st.integers(0, 500), start=st.integers(0, 5), prefetch=st.booleans())
-def test_an_epoch_taken_up_in_the_middle_goes_on_as_it_would_have(seed, epoch, start, prefetch):
+@given(seed=st.integers(0, 2**32), epoch=st.integers(0, 500), start=st.integers(0, 5))
+def test_an_epoch_taken_up_in_the_middle_goes_on_as_it_would_have(seed, epoch, start):
     whole = list(Batches(_dataset(), 4, seed, augmentation=Augmentation(1, True)).epoch(epoch))
-    batches = Batches(_dataset(), 4, seed, augmentation=Augmentation(1, True), prefetch=prefetch)
+    batches = Batches(_dataset(), 4, seed, augmentation=Augmentation(1, True))
     batches.resume(epoch, start)
     rest = list(batches)
     assert len(whole) == 5 and len(rest) == 5 - start
@@ -148,64 +147,44 @@ def test_normalisation_is_pixel_minus_mean_over_std(dtype):
     found = data.normalisation(data.train.images, dtype)
     assert found.dtype == dtype
     assert np.abs(found - exact).max() <= 2 * np.finfo(dtype).eps * np.abs(exact).max()
-    planes = data.normalisation.channels_first(data.train.images, dtype)
-    assert planes.flags.c_contiguous and np.array_equal(planes.transpose(0, 2, 3, 1), found)
 
 
-def test_channels_first_batches_are_the_same_numbers():
+class _Linear:
+    """A harness whose logits depend on the images alone, and that notes how many it gets at once."""
+
+    def __init__(self):
+        self.asked = []
+
+    def predict(self, network, inputs, batch_size):
+        self.asked.append(len(inputs))
+        return inputs.reshape(len(inputs), -1) * network
+
+
+@pytest.mark.parametrize(("count", "parts"), [(7, [7]), (13, [13]), (29, [24, 5]), (26, [26]), (28, [28]), (60, [24, 36 - 12])])
+def test_evaluation_goes_through_all_images_in_order_and_never_ends_with_less_than_a_batch(monkeypatch, count, parts):
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 4)
+    monkeypatch.setattr(evaluation, "PART", 24)
+    whole, harness = _dataset(count), _Linear()
+    data = ImageDataset("made", "here", whole.train, whole.train, whole.class_names, whole.normalisation)
+    found = evaluation.predict(harness, 2.0, data)
+    assert np.array_equal(found, 2 * data.normalisation(data.test.images).reshape(count, -1))
+    assert sum(harness.asked) == count and harness.asked[:1] == parts[:1] and all(n > 4 for n in harness.asked)
+    others = evaluation.predict(harness, 1.0, data, 255 - data.test.images)
+    assert np.array_equal(others, data.normalisation(255 - data.test.images).reshape(count, -1))
+
+
+def test_batches_of_a_training_are_augmented_as_its_recipe_says():
     data = _dataset()
-    kinds = [Batches(data, 5, 0, augmentation=Augmentation(1, True), layout=layout) for layout in ("NHWC", "NCHW")]
-    for (last, _), (first, _) in zip(*kinds, strict=True):
-        assert first.shape == (5, 3, 6, 5) and np.array_equal(first.transpose(0, 2, 3, 1), last)
-
-
-def test_evaluation_goes_through_all_images_in_order():
-    data = _dataset()
-    batches = list(evaluation_batches(data, 4))
-    assert [len(labels) for _, labels in batches] == [4, 4, 2]
-    assert np.array_equal(np.concatenate([images for images, _ in batches]), data.test_images)
-    assert np.array_equal(np.concatenate([labels for _, labels in batches]), data.test.labels)
-    ((other, _),) = evaluation_batches(data, 10, images=255 - data.test.images)
-    assert np.array_equal(other, data.normalisation(255 - data.test.images))
-    with pytest.raises(ValueError, match="uint8"):
-        evaluation_batches(data, 4, images=data.test_images)
-    with pytest.raises(ValueError, match="split='dev'"):
-        evaluation_batches(data, 4, split="dev")
+    plain, cropped = (training_batches({"batch_size": 5, **numbers}, data, 3) for numbers in ({}, {"pad": 2, "flip": True}))
+    assert plain.augmentation is None and cropped.augmentation == Augmentation(2, True)
+    assert len(training_batches({"batch_size": 5}, data, 3, steps=2)) == 2
 
 
 def test_what_is_not_allowed_is_named():
-    with pytest.raises(ValueError, match="layout='CHW'"):
-        Batches(_dataset(), 4, 0, layout="CHW")
     with pytest.raises(ValueError, match="start=6 must be 0 to 5"):
         Batches(_dataset(), 4, 0).epoch(0, 6)
     with pytest.raises(ValueError, match="batch_size=24"):
         Batches(_dataset(), 24, 0)
-
-
-def _threads():
-    return [thread for thread in threading.enumerate() if thread.name == "batches"]
-
-
-def test_prefetching_gives_the_same_items_and_its_thread_ends():
-    assert list(prefetched(range(20))) == list(range(20)) and not _threads()
-    dropped = prefetched(iter(range(10**9)))
-    assert [next(dropped), next(dropped)] == [0, 1] and _threads()
-    dropped.close()
-    assert not _threads()
-    prefetched(range(3))  # never begun: no thread
-    assert not _threads()
-
-
-def test_an_error_while_prefetching_reaches_the_caller():
-    def broken():
-        yield 1
-        raise OSError("the disk is gone")
-
-    items = prefetched(broken())
-    assert next(items) == 1
-    with pytest.raises(OSError, match="the disk is gone"):
-        next(items)
-    assert not _threads()
 
 
 def test_draws_of_some_rows():

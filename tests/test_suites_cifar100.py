@@ -11,7 +11,8 @@ from suites import datasets
 from suites.datasets import cifar100, cifar_layout, places
 from suites.datasets.cifar100 import Subset
 from suites.datasets.cifar_layout import Contents
-from suites.datasets.dataset import INCOMPLETE, NOT_THERE, THERE, DatasetError, DatasetMissing, ImageDataset
+from suites.datasets.dataset import INCOMPLETE, NOT_THERE, THERE, DatasetError, DatasetMissing
+from suites.datasets.images import ImageDataset
 from suites.datasets.places import data_folder
 
 TINY = Contents(classes=4, train=5, test=2, next_step="Get it again")
@@ -179,7 +180,7 @@ def test_loading_what_is_not_there_says_how_to_get_it(own_cache):
 
 def test_the_table_has_the_papers_seventeen_data_sets():
     assert len(datasets.TABLE) == 18 and all(row.name == name and row.get for name, row in datasets.TABLE.items())
-    assert set(datasets.DATASETS) == {"digits", "cifar100"}
+    assert datasets.built() == ("digits", "cifar100")
 
 
 @pytest.mark.skipif(

@@ -13,7 +13,7 @@ import backends
 from results.records import environment, step_losses
 from results.records.store import Store
 from suites import __main__ as command
-from suites import keys
+from suites import keys, sources
 from suites.cell import Cell
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Value
@@ -327,3 +327,49 @@ def test_a_long_cell_says_how_much_time_it_still_takes(monkeypatch):
     lines = output.getvalue().splitlines()
     assert lines[0] == "distill kd seed 0: 40% done"  # the first word comes before there is a pace
     assert lines[1:] == [f"distill kd seed 0: {share}% done, about {100 - share} s left of this cell" for share in (50, 60, 70)]
+
+
+@pytest.fixture
+def other_code(monkeypatch):
+    """Call it, and a file that computes results is another one from then on."""
+    code = sources.code
+
+    def change(name="backends/torch/losses/rows.py"):
+        monkeypatch.setattr(sources, "code", lambda *arguments: code(*arguments) | {name: "another digest"})
+
+    return change
+
+
+def test_the_plan_says_why_finished_cells_no_longer_count(tmp_path, capsys, other_code):
+    assert run(tmp_path, *SMALL) == 0
+    record = Store(tmp_path).records()[0]
+    assert record.details["decided"]["code"]["backends/torch/losses/rows.py"]
+    other_code()
+    assert run(tmp_path, *SMALL, "--plan") == 0
+    printed = capsys.readouterr().out
+    assert "teacher and 8 more: finished by other code: backends/torch/losses/rows.py changed" in printed
+    for record in Store(tmp_path).records():
+        del record.details["decided"]
+        Store(tmp_path).write(record)
+    assert run(tmp_path, *SMALL, "--plan") == 0
+    assert "teacher and 8 more: finished by an earlier version" in capsys.readouterr().out
+
+
+def test_finished_cells_of_other_code_count_for_those_who_accept_it(tmp_path, capsys, other_code):
+    assert run(tmp_path, *SMALL) == 0
+    done, before = fake_harness.trainings, results(tmp_path)
+    other_code()
+    assert run(tmp_path, *SMALL, "--accept-other-code") == 0
+    assert fake_harness.trainings == done and results(tmp_path) == before
+    assert "nothing to run; 9 were finished before" in capsys.readouterr().out
+    # more students learn from the teacher that there is
+    assert run(tmp_path, *SMALL[:5], "--seeds", "2:3", "--no-mlflow", "--accept-other-code") == 0
+    assert fake_harness.trainings == done + 2 and {r.status for r in Store(tmp_path).records()} == {"ok"}
+    # another recipe is not other code
+    digits = find.RECIPES["digits"]
+    with pytest.MonkeyPatch.context() as patch:
+        longer = {"smoke": digits.students["smoke"] | {"epochs": Value(3)}}
+        patch.setitem(find.RECIPES, "digits", replace(digits, students=longer))
+        assert run(tmp_path, *SMALL, "--accept-other-code", "--plan") == 0
+    assert "finished with another recipe, other data or settings" in capsys.readouterr().out
+    assert run(tmp_path, *SMALL) == 0 and fake_harness.trainings == done + 2 + 9

@@ -23,7 +23,7 @@ def test_digits_are_stratified_halves_of_real_images():
     inputs = data.normalisation(data.train.images)
     assert inputs.dtype == np.float32 and np.array_equal(inputs, data.train.images / 8 - 1)
     assert inputs.min() == -1 and inputs.max() == 1
-    counts = np.bincount(data.train_labels), np.bincount(data.test_labels)
+    counts = np.bincount(data.train.labels), np.bincount(data.test.labels)
     assert np.abs(counts[0] - counts[1]).max() <= 1
     # other halves would be another benchmark
     assert data.digest == datasets.load("digits").digest and len(data.digest) == 32
@@ -77,7 +77,7 @@ def test_calibration_error_of_a_calibrated_classifier_is_small_and_of_a_sure_one
 
 
 def test_learning_rate_rises_then_falls_to_zero():
-    recipe = find.student_recipe("digits", "smoke", "digits-teacher:digits-student", "kd", {})
+    recipe = find.student_recipe("digits", "smoke", "digits-teacher:digits-student", "kd", {}).training
     rate = learning_rate(recipe, steps_per_epoch=14)
     total = recipe["epochs"] * 14
     values = [rate(step) for step in range(total)]
@@ -86,7 +86,7 @@ def test_learning_rate_rises_then_falls_to_zero():
 
 
 def test_learning_rate_falls_at_the_milestones():
-    recipe = find.student_recipe("cifar100", "paper", "resnet56:resnet20", "abkd", {})
+    recipe = find.student_recipe("cifar100", "paper", "resnet56:resnet20", "abkd", {}).training
     rate = learning_rate(recipe, steps_per_epoch=781)
     found = [rate(epoch * 781) for epoch in (0, 149, 150, 179, 180, 209, 210, 239)]
     assert found == pytest.approx([0.05, 0.05, 0.005, 0.005, 5e-4, 5e-4, 5e-5, 5e-5])
@@ -108,7 +108,7 @@ def test_recipes_of_a_pair_differ_where_the_papers_say_so():
 def test_dkds_warm_up_takes_the_same_share_of_a_shorter_training():
     def epochs(dataset, scale):
         recipe = find.student_recipe(dataset, scale, "resnet56:resnet20", "abdkd", {})
-        return recipe["warm_up_epochs"] / recipe["epochs"]
+        return recipe.method["warm_up_epochs"] / recipe.training["epochs"]
 
     share = pytest.approx(20 / 240)
     assert [epochs("cifar100", scale) for scale in ("smoke", "small", "paper")] == [share] * 3
@@ -121,7 +121,7 @@ def test_dkds_warm_up_takes_the_same_share_of_a_shorter_training():
     )
     assert (trace.option("warm_up_epochs"), student.option("warm_up_epochs")) == (20, 1.25)
     for cell in (trace, student):
-        assert "command line" not in cells.cell_recipe(cell).sources().values()
+        assert "command line" not in cells.resolve(cell, _context()).recipe.sources().values()
 
 
 def test_every_number_of_every_recipe_has_a_source():
@@ -139,8 +139,7 @@ def _context(**description):
 
 
 def _key(cell, context=None):
-    context = context or _context()
-    return keys.result_key(cell, cells.key_material(cell, context), cells.code(cell), context.description)
+    return cells.resolve(cell, context or _context()).key
 
 
 def test_key_changes_with_all_that_decides_the_result_and_with_nothing_else():

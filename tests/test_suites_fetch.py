@@ -235,12 +235,12 @@ def test_fetch_downloads_and_reads_what_it_got_and_does_so_once(server, tmp_path
         TABLE["cifar100"],
         presence=lambda place: cifar_layout.presence(place / folder.name, contents),
         fetch=functools.partial(fetch_archive, archive),
-        load=lambda scale, place: cifar100._read(place / folder.name, contents, "made here"),
+        load=lambda scale, seed: cifar100._read(folder, contents, "made here"),
     )
     assert "is there now, in" in __main__.fetch(row, tmp_path, None)
     assert "was there already, in" in __main__.fetch(row, tmp_path, None) and len(server["asked"]) == 1
     (folder / "train").write_bytes((folder / "train").read_bytes()[:100])
-    assert "6 training and 3 test images" in __main__.fetch(row, tmp_path, None)  # incomplete: fetched again
+    assert "3 classes, 6 train, 3 test" in __main__.fetch(row, tmp_path, None)  # incomplete: fetched again
 
 
 def test_fetch_without_a_network_ends_with_one_line(tmp_path, monkeypatch, capsys):

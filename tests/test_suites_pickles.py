@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suites.datasets import pickles
 from suites.datasets.dataset import DatasetError, DatasetMissing
 from suites.datasets.pickles import read_pickle
 
@@ -166,3 +167,18 @@ def test_a_huge_file_is_not_even_read(tmp_path):
         file.truncate(2**40)
     with pytest.raises(DatasetError, match="1,099,511,627,776 bytes; at most"):
         read_pickle(path)
+
+
+def test_bytes_that_one_string_is_turned_into_again_and_again_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickles, "LARGEST_FILE", 10_000)
+    head, array = b"\x80\x02]", python2_pickle({"data": np.zeros((40, 60), np.uint8)})
+    state = array[array.index(b"cnumpy") : -2]
+    begin, text = state[: state.rindex(b"\x89") + 1], state[state.rindex(b"\x89") + 1 : -2]
+    first = begin + text + b"q\x01tba"
+    again = begin + b"h\x01tba"
+    assert len(_read(tmp_path, head + first + again * 2 + b".")) == 3
+    with pytest.raises(DatasetError, match="it unpacks to more than 10,000 bytes"):
+        _read(tmp_path, head + first + again * 4 + b".")
+    with pytest.raises(DatasetError, match="it unpacks to more than 10,000 bytes"):
+        encoded = b"c_codecs\nencode\nh\x01X\x06\x00\x00\x00latin1\x86Ra"
+        _read(tmp_path, head + b"X\xe8\x03\x00\x00" + b"x" * 1000 + b"q\x01a" + encoded * 11 + b".")

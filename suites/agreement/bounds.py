@@ -63,8 +63,8 @@ def regions(parameters: Mapping[str, float], spread: str, random: bool = False) 
         random: whether the rows are random ones; "moderate" speaks of the grid alone.
     """
     positive = all(value >= 0 for value in parameters.values())
-    found = ("positive",) if positive and spread in ("1", "10", "100", "near") else ()
-    return (*found, "moderate") if spread in ("1", "10", "near") and not random else found
+    inside = ("positive",) if positive and spread in ("1", "10", "100", "near") else ()
+    return (*inside, "moderate") if spread in ("1", "10", "near") and not random else inside
 
 
 def value_errors(got: np.ndarray, want: np.ndarray, dtype: str) -> np.ndarray:

@@ -63,23 +63,23 @@ class Comparison:
             return
         allowed = np.min(limits, axis=0) if limits else np.array([np.inf, np.inf])
         excess = np.where(np.isnan(errors), np.inf, errors / allowed if limits else 0.0)
-        row, kind = (int(place) for place in np.unravel_index(np.argmax(excess), excess.shape))
+        row, kind = (int(position) for position in np.unravel_index(np.argmax(excess), excess.shape))
         if broken[row] and not np.isnan(values[row]):
             kind = 1  # the value is a number, so it is the gradient that is not
-        found, wanted, place = values[row], sample.value[row], None
+        got, want, position = values[row], sample.value[row], None
         if kind == 1:
-            found, wanted, place = self._worst_entry(sample, gradient[row], row)
+            got, want, position = self._worst_entry(sample, gradient[row], row)
         self.rows.append(
             sample.description
             | {
                 "row": row,
                 "quantity": ("value", "gradient")[kind],
-                "got": float(found),
-                "want": float(wanted),
+                "got": float(got),
+                "want": float(want),
                 "relative_difference": float(errors[row, kind]),
                 "allowed": float(allowed[kind]),
                 "excess": float(excess[row, kind]),
-                **_input(sample, row, place),
+                **_input(sample, row, position),
             }
         )
 
@@ -88,16 +88,16 @@ class Comparison:
         """Got, want and class of the entry of a row's gradient that is farthest off; want is NaN where unknown."""
         known = dict(zip(sample.index[row].tolist(), sample.entries[row].tolist(), strict=True))
         if np.isnan(gradient).any():
-            places = np.flatnonzero(np.isnan(gradient))
-            place = int(next((p for p in places if int(p) in known), places[0]))
+            positions = np.flatnonzero(np.isnan(gradient))
+            position = int(next((p for p in positions if int(p) in known), positions[0]))
         else:
             with np.errstate(invalid="ignore"):
-                place = max(known, key=lambda p: np.nan_to_num(abs(gradient[p] - known[p])))
-        return float(gradient[place]), known.get(place, float("nan")), place
+                position = max(known, key=lambda p: np.nan_to_num(abs(gradient[p] - known[p])))
+        return float(gradient[position]), known.get(position, float("nan")), position
 
     def violations(self) -> list[str]:
         """What is over its bound: one line each."""
-        found = []
+        violations = []
         for (region, random), parts in self.errors.items():
             errors = np.concatenate(parts)
             bound = bounds.REGIONS[region][self.dtype]
@@ -106,18 +106,18 @@ class Comparison:
                 over_usual, over_always = (int(np.sum(~(errors[:, column] <= limit))) for limit in (usual, always))
                 where = f"{quantity} of {'random' if random else 'golden'} rows ({region})"
                 if over_always:
-                    found.append(
+                    violations.append(
                         f"{where}: {over_always} of {len(errors)} rows over {always:g}, "
                         f"the worst {_worst(errors[:, column]):.2g}"
                     )
                 elif over_usual > (1 - bounds.USUAL_SHARE) * len(errors):
-                    found.append(
+                    violations.append(
                         f"{where}: {over_usual} of {len(errors)} rows over {usual:g}, allowed are {1 - bounds.USUAL_SHARE:.1%}"
                     )
         broken = sum(cell["not_a_number"] for cell in self.cells if not cell["regions"])
         if broken:
-            found.append(f"{broken} rows outside the bounded regions are not a number")
-        return found
+            violations.append(f"{broken} rows outside the bounded regions are not a number")
+        return violations
 
     def worst_rows(self) -> list[dict[str, Any]]:
         """The rows nearest to their bounds or farthest beyond, the worst first."""
@@ -125,13 +125,13 @@ class Comparison:
 
     def metrics(self) -> dict[str, float]:
         """Largest errors of golden and random rows in the bounded regions."""
-        found = {}
+        errors = {}
         for column, quantity in enumerate(("value", "gradient")):
             for random, suffix in ((False, ""), (True, "_random")):
                 parts = [part for (_, is_random), group in self.errors.items() if is_random == random for part in group]
                 if parts:
-                    found[f"agreement/{quantity}_error{suffix}"] = _worst(np.concatenate(parts)[:, column])
-        return found
+                    errors[f"agreement/{quantity}_error{suffix}"] = _worst(np.concatenate(parts)[:, column])
+        return errors
 
 
 def compare(
@@ -150,12 +150,12 @@ def _worst(errors: np.ndarray) -> float:
     return float(np.max(errors)) if len(errors) else 0.0
 
 
-def _input(sample: Sample, row: int, place: int | None) -> dict[str, Any]:
+def _input(sample: Sample, row: int, position: int | None) -> dict[str, Any]:
     """The logits of a row where there are few, or those of the class that is wrong."""
     student, teacher = sample.student[row], sample.teacher[row]
-    found = {} if place is None else {"class": place}
+    described = {} if position is None else {"class": position}
     if len(student) <= 10:
-        return found | {"student_logits": [float(x) for x in student], "teacher_logits": [float(x) for x in teacher]}
-    if place is None:
-        return found
-    return found | {"student_logit": float(student[place]), "teacher_logit": float(teacher[place])}
+        return described | {"student_logits": [float(x) for x in student], "teacher_logits": [float(x) for x in teacher]}
+    if position is None:
+        return described
+    return described | {"student_logit": float(student[position]), "teacher_logit": float(teacher[position])}

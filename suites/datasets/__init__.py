@@ -4,35 +4,77 @@
 """
 
 from functools import lru_cache
+from typing import Any
 
-from suites.datasets import cifar100, digits, others
-from suites.datasets.dataset import Dataset, ImageDataset
+from suites.datasets import cifar100, digests, digits, others
+from suites.datasets.dataset import THERE, Dataset, DatasetMissing
+from suites.datasets.places import data_folder
 
 # every data set of the paper, in its order, after the one that is in every installation
 TABLE: dict[str, Dataset] = {
     row.name: row for row in (digits.DATASET, *others.DATASETS[:5], cifar100.DATASET, *others.DATASETS[5:])
 }
-# those that can be loaded
-DATASETS: dict[str, Dataset] = {name: row for name, row in TABLE.items() if row.load is not None}
-DATASETS_TO_COME = tuple(name for name, row in TABLE.items() if row.load is None)
+
+
+def built() -> tuple[str, ...]:
+    """Names of those that can be loaded."""
+    return tuple(name for name, row in TABLE.items() if row.load is not None)
+
+
+def get(name: str) -> Dataset:
+    """The row of a data set that can be loaded.
+
+    Raises:
+        ValueError: there is none of this name; the message lists the known ones.
+    """
+    if name not in TABLE or TABLE[name].load is None:
+        state = "built yet; built so far:" if name in TABLE else "known; choose one of"
+        raise ValueError(f"dataset={name!r} is not {state} {', '.join(built())}")
+    return TABLE[name]
 
 
 # the largest has 184 MB: what a command uses stays, what many tests use does not pile up
 @lru_cache(maxsize=4)
-def load(name: str, scale: str = "smoke") -> ImageDataset:
-    """Load a data set.
+def load(name: str, scale: str = "smoke", seed: int | None = None) -> Any:
+    """Load a data set: `Data` of the type that its task has.
 
     Args:
-        name: a name in `DATASETS`.
+        name: one of `built()`.
         scale: "smoke", "small" or "paper": a stand-in, a subset, or all of it, where the data set makes that difference.
+        seed: of the draw of its training part, where the data set draws one.
 
     Raises:
         ValueError: the name or the scale is not known; the message lists the known ones.
         suites.datasets.dataset.DatasetMissing: it is not on this machine; the message says how to get it.
         suites.datasets.dataset.DatasetError: it is damaged.
     """
-    if name in DATASETS_TO_COME:
-        raise ValueError(f"dataset={name!r} is not built yet; built so far: {', '.join(DATASETS)}")
-    if name not in DATASETS:
-        raise ValueError(f"dataset={name!r} is not known; choose one of {', '.join(DATASETS)}")
-    return DATASETS[name].load(scale)
+    return get(name).load(scale, seed)
+
+
+def digest(name: str, scale: str, seed: int | None = None) -> str:
+    """Digest of what `load` reads: of the data set's files, which are not loaded for it, or of embedded content.
+
+    Raises:
+        As `load`.
+    """
+    row = get(name)
+    if row.digest is not None:
+        return row.digest(scale)
+    files = row.files(scale)
+    return digests.of_files(files) if files else load(name, scale, seed).digest
+
+
+def check_presence(name: str, scale: str) -> None:
+    """Look whether the files that a data set is read from are there.
+
+    Raises:
+        ValueError: the name or the scale is not known.
+        suites.datasets.dataset.DatasetMissing: they are not; the message says how to get them.
+    """
+    row = get(name)
+    if row.files(scale):
+        presence = row.presence(data_folder())
+        missing = [str(path) for path in row.files(scale) if not path.is_file()]
+        if presence.state != THERE or missing:
+            detail = f"no file {missing[0]}" if presence.state == THERE else presence.detail
+            raise DatasetMissing(f"{row.title} is not there ({detail}). To get it: {row.get}")

@@ -51,12 +51,10 @@ def fetch(row: Dataset, folder: Path, url: str | None) -> str:
     there = row.presence(folder).state == THERE
     if not there:
         row.fetch(folder, url, sys.stderr.isatty())
-    data = row.load("paper", folder)
+    data = row.load("paper", None)
     word = "was there already" if there else "is there now"
-    return (
-        f"{row.title} {word}, in {folder}: {len(data.train):,} training and {len(data.test):,} test images, "
-        f"{data.classes} classes, digest {data.digest}"
-    )
+    counts = ", ".join(f"{count:,} {name}" for name, count in data.described().items())
+    return f"{row.title} {word}, in {folder}: {counts}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

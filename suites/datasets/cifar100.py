@@ -7,14 +7,16 @@ its layout and read by the same code.
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from suites.datasets import cifar_layout
-from suites.datasets.cifar_layout import FOLDER, SIDE, Contents
-from suites.datasets.dataset import THERE, Dataset, DatasetError, ImageDataset, Normalisation, Presence, Split
+from suites.datasets import cifar_layout, digests
+from suites.datasets.cifar_layout import CHANNELS, FOLDER, SIDE, Contents
+from suites.datasets.dataset import THERE, Dataset, DatasetError, Presence
 from suites.datasets.digits import LARGEST_PIXEL, load_digits
 from suites.datasets.download import Archive, fetch_archive
+from suites.datasets.images import ImageDataset, Normalisation, Split
 from suites.datasets.places import data_folder, stand_in_folder
 
 # address and checksum as its homepage gives them, https://www.cs.toronto.edu/~kriz/cifar.html
@@ -84,26 +86,52 @@ class Subset:
 SMALL = Subset(classes=20, train_images=250, test_images=100)
 SCALES = ("smoke", "small", "paper")
 # images of each digit in the stand-in, in either part; every digit has them
-STAND_IN_IMAGES = 80
+STAND_IN_IMAGES, STAND_IN_CLASSES = 80, 10
+STAND_IN = f"{FOLDER}-{STAND_IN_IMAGES}"
 
 
-def load_cifar100(scale: str = "paper", folder: Path | None = None) -> ImageDataset:
+def facts(scale: str) -> dict[str, Any]:
+    """Shape of an image and number of classes, the stand-in's at the scale "smoke"."""
+    classes = {"smoke": STAND_IN_CLASSES, "small": SMALL.classes, "paper": CONTENTS.classes}[_checked(scale)]
+    return {"input_shape": (SIDE, SIDE, CHANNELS), "classes": classes}
+
+
+def files(scale: str) -> tuple[Path, ...]:
+    """The official files; none at the scale "smoke", whose images are embedded."""
+    if _checked(scale) == "smoke":
+        return ()
+    return tuple(data_folder() / FOLDER / name for name in ("train", "test", "meta"))
+
+
+def digest(scale: str) -> str:
+    """Digest of the official files; of the images themselves where they are the stand-in's, which is made anew at will."""
+    if _checked(scale) != "smoke":
+        return digests.of_files(files(scale))
+    made = stand_in_folder() / STAND_IN / "train"
+    return digests.kept(made, lambda: _stand_in().digest) if made.is_file() else _stand_in().digest
+
+
+def _checked(scale: str) -> str:
+    if scale not in SCALES:
+        raise ValueError(f"scale={scale!r} is not known; choose one of {', '.join(SCALES)}")
+    return scale
+
+
+def load_cifar100(scale: str = "paper", seed: int | None = None) -> ImageDataset:
     """Load CIFAR-100, checked.
 
     Args:
         scale: "paper" for all of it, "small" for the subset `SMALL`, "smoke" for the stand-in.
-        folder: the data folder; $ABKD_DATA or the user's cache where it is None.
+        seed: changes nothing: no part of it is drawn.
 
     Raises:
         ValueError: unknown scale.
         DatasetMissing: it is not there.
         DatasetError: a file is damaged.
     """
-    if scale not in SCALES:
-        raise ValueError(f"scale={scale!r} is not known; choose one of {', '.join(SCALES)}")
-    if scale == "smoke":
+    if _checked(scale) == "smoke":
         return _stand_in()
-    data = _read((folder or data_folder()) / FOLDER, CONTENTS, "CIFAR-100 (Krizhevsky, 2009), official layout")
+    data = _read(data_folder() / FOLDER, CONTENTS, "CIFAR-100 (Krizhevsky, 2009), official layout")
     return SMALL.of(data) if scale == "small" else data
 
 
@@ -115,13 +143,15 @@ def _read(folder: Path, contents: Contents, source: str) -> ImageDataset:
         test=cifar_layout.read_split(folder, "test", contents),
         class_names=cifar_layout.read_names(folder, contents),
         normalisation=NORMALISATION,
+        corruptions=True,
     )
 
 
 def _stand_in() -> ImageDataset:
     """Digits in CIFAR-100's layout, written once to the user's cache."""
-    folder = stand_in_folder() / f"{FOLDER}-{STAND_IN_IMAGES}"
-    contents = Contents(classes=10, train=STAND_IN_IMAGES, test=STAND_IN_IMAGES, next_step=f"Delete {folder}; it is made anew")
+    folder = stand_in_folder() / STAND_IN
+    next_step = f"Delete {folder}; it is made anew"
+    contents = Contents(STAND_IN_CLASSES, STAND_IN_IMAGES, STAND_IN_IMAGES, next_step)
     if cifar_layout.presence(folder, contents).state != THERE:
         digits = load_digits()
         splits = {name: _as_cifar(part) for name, part in (("train", digits.train), ("test", digits.test))}
@@ -138,7 +168,7 @@ def _stand_in() -> ImageDataset:
 
 def _as_cifar(part: Split) -> tuple[np.ndarray, np.ndarray]:
     """The first images of each digit, each pixel enlarged to a square, grey in all channels."""
-    rows = np.sort(np.concatenate([np.flatnonzero(part.labels == d)[:STAND_IN_IMAGES] for d in range(10)]))
+    rows = np.sort(np.concatenate([np.flatnonzero(part.labels == d)[:STAND_IN_IMAGES] for d in range(STAND_IN_CLASSES)]))
     small = np.round(part.images[rows] * (255 / LARGEST_PIXEL)).astype(np.uint8)
     factor = SIDE // small.shape[1]
     return small.repeat(factor, axis=1).repeat(factor, axis=2).repeat(3, axis=3), part.labels[rows]
@@ -155,6 +185,9 @@ DATASET = Dataset(
     task="classification",
     get=f"nox -s data -- fetch cifar100; or unpack {ARCHIVE.name} there",
     presence=presence,
+    facts=facts,
     load=load_cifar100,
+    files=files,
+    digest=digest,
     fetch=partial(fetch_archive, ARCHIVE),
 )

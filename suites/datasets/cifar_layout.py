@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from suites.datasets.dataset import INCOMPLETE, NOT_THERE, THERE, DatasetError, Presence, Split
+from suites.datasets.dataset import INCOMPLETE, NOT_THERE, THERE, DatasetError, Presence
+from suites.datasets.images import Split
 from suites.datasets.pickles import read_pickle
 
 FOLDER = "cifar-100-python"

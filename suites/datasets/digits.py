@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from suites.datasets.dataset import Dataset, ImageDataset, Normalisation, Split
+from suites.datasets.dataset import Dataset
+from suites.datasets.images import ImageDataset, Normalisation, Split
 
 # pixels count 0 to 16 dark points of a 4 × 4 block (UCI, "Optical Recognition of Handwritten Digits")
 LARGEST_PIXEL = 16
 
 
-def load_digits(scale: str = "smoke") -> ImageDataset:
+def load_digits(scale: str = "smoke", seed: int | None = None) -> ImageDataset:
     """Load the digits in stratified halves from seed 0: 898 training and 899 test images, the same at every scale.
 
     Normalised, pixels lie in [−1, 1] (pixel / 8 − 1), which every float type holds exactly.
@@ -36,5 +37,6 @@ DATASET = Dataset(
     title="Handwritten digits (scikit-learn)",
     task="classification",
     get="nothing to do: it comes with scikit-learn",
+    facts=lambda scale: {"input_shape": (8, 8, 1), "classes": 10},
     load=load_digits,
 )

@@ -22,31 +22,22 @@ def find(files: tuple[str, ...], folder: Path) -> Presence:
     return Presence(THERE, str(folder / files[0]))
 
 
-def _instructions(name: str, title: str, task: str, *files: str) -> Dataset:
+def _instructions(name: str, title: str, *files: str) -> Dataset:
     get = MINILLM.format(", ".join(files))
-    return Dataset(name=name, title=title, task=task, get=get, presence=partial(find, files))
+    return Dataset(name=name, title=title, task="language", get=get, presence=partial(find, files))
 
 
 def _images(name: str, title: str, *files: str) -> Dataset:
     get = COOP.format(", ".join(files))
-    return Dataset(name=name, title=title, task="base-to-new classification", get=get, presence=partial(find, files))
+    return Dataset(name=name, title=title, task="base-to-new", get=get, presence=partial(find, files))
 
-
-_EVALUATION = "instructions, evaluation"
 
 DATASETS = (
-    _instructions(
-        "dolly",
-        "Dolly (databricks-dolly-15k)",
-        "instructions, training and evaluation",
-        "dolly/train.jsonl",
-        "dolly/dev.jsonl",
-        "dolly/valid.jsonl",
-    ),
-    _instructions("self-instruct", "Self-Instruct", _EVALUATION, "self-inst/valid.jsonl"),
-    _instructions("vicuna", "Vicuna", _EVALUATION, "vicuna/valid.jsonl"),
-    _instructions("s-ni", "S-NI (Super-NaturalInstructions, 11 tokens and more)", _EVALUATION, "sinst/11_/valid.jsonl"),
-    _instructions("unni", "UnNI (Unnatural Instructions, 11 tokens and more)", _EVALUATION, "uinst/11_/valid.jsonl"),
+    _instructions("dolly", "Dolly (databricks-dolly-15k)", "dolly/train.jsonl", "dolly/dev.jsonl", "dolly/valid.jsonl"),
+    _instructions("self-instruct", "Self-Instruct", "self-inst/valid.jsonl"),
+    _instructions("vicuna", "Vicuna", "vicuna/valid.jsonl"),
+    _instructions("s-ni", "S-NI (Super-NaturalInstructions, 11 tokens and more)", "sinst/11_/valid.jsonl"),
+    _instructions("unni", "UnNI (Unnatural Instructions, 11 tokens and more)", "uinst/11_/valid.jsonl"),
     _images("imagenet", "ImageNet", "imagenet/images", "imagenet/classnames.txt"),
     _images("caltech101", "Caltech101", "caltech-101/101_ObjectCategories", "caltech-101/split_zhou_Caltech101.json"),
     _images("oxford-pets", "OxfordPets", "oxford_pets/images", "oxford_pets/split_zhou_OxfordPets.json"),

@@ -1,17 +1,16 @@
 """Read a pickle that holds plain data and NumPy arrays, without running anything that it names.
 
-Unpickling an untrusted file runs whatever the file asks for. Here the pickle is only a language: the standard library
-splits it into instructions (`pickletools.genops`, which runs none), and the small machine below carries out those that
-build lists, dicts, numbers, strings and arrays. It has no way to import or to call anything; the four names that occur
-in an array's pickle are plain words to it.
+Unpickling an untrusted file runs whatever the file asks for. Here the standard library's unpickler knows the instructions
+of plain data alone, and the four names that occur in an array's pickle are words to it. It is the unpickler written in
+Python: the one in C lets nobody choose its instructions.
 """
 
+import io
 import math
-import pickletools
-from collections.abc import Callable
+import pickle
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,14 +42,13 @@ def read_pickle(path: Path) -> Any:
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}. Check its owner and rights") from error
     try:
-        return _Machine().run(content)
+        return _Reader(content).load()
     except _RefusedError as error:
         reason = str(error)
-    # what `genops` and a stack that the instructions do not fit can raise
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-        reason = f"truncated or damaged ({' '.join(str(error).split())[:200]})"
+    except Exception as error:  # an unpickler may raise anything where a file's instructions do not fit each other
+        reason = f"truncated or damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     raise DatasetError(
-        f"{path} ({size:,} bytes) is no pickle of plain data and NumPy arrays: {reason}. Nothing in it was run. " + _NEXT_STEP
+        f"{path} ({size:,} bytes) is no pickle of plain data and NumPy arrays: {reason}. Nothing in it was run. {_NEXT_STEP}"
     )
 
 
@@ -59,7 +57,7 @@ class _RefusedError(Exception):
 
 
 class _Name(Enum):
-    """The names that an array's pickle contains. To the machine they are words."""
+    """The names that an array's pickle contains. Here they are words, and nothing that can be called."""
 
     RECONSTRUCT = "numpy array constructor"
     ARRAY = "numpy.ndarray"
@@ -103,61 +101,80 @@ class _Array:
         _, shape, kind, column_major, raw = state
         if not (isinstance(shape, tuple) and len(shape) <= 4 and all(type(n) is int and n >= 0 for n in shape)):
             raise _RefusedError("an array's shape is not up to four sizes")
-        raw = raw.encode("latin1") if isinstance(raw, str) else raw  # a str where Python 2 wrote it
         if not isinstance(raw, bytes) or len(raw) != math.prod(shape) * kind.dtype.itemsize:
-            found = f"{len(raw):,} bytes" if isinstance(raw, bytes) else type(raw).__name__
-            raise _RefusedError(f"an array of shape {shape} and type {kind.dtype} comes with {found}")
+            content = f"{len(raw):,} bytes" if isinstance(raw, bytes) else type(raw).__name__
+            raise _RefusedError(f"an array of shape {shape} and type {kind.dtype} comes with {content}")
         self.array = np.frombuffer(raw, kind.dtype).reshape(shape, order="F" if column_major else "C")
 
 
-class _Machine:
-    """Stack, marks and memory of the pickle language, for the instructions that build plain data."""
+# the instructions that plain data and arrays are made of
+_INSTRUCTIONS = [
+    getattr(pickle, name)
+    for name in (
+        *("PROTO", "FRAME", "STOP", "MARK", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"),
+        *("NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+    )
+]
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memory: dict[int, Any] = {}
+
+class _Reader(pickle._Unpickler):
+    """The standard library's unpickler for the instructions of plain data, with limits on what they make."""
+
+    dispatch: ClassVar = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _INSTRUCTIONS}
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin1")
         self.encoded = 0
 
-    def run(self, content: bytes) -> Any:
-        """Carry out a pickle's instructions; returns what it holds."""
-        for opcode, argument, position in pickletools.genops(content):
-            name = opcode.name
-            if name in _PUSHING:
-                self.stack.append(argument)
-            elif name in _STORING:
-                self.memory[argument] = self.stack[-1]
-            elif name in _FETCHING:
-                self.stack.append(self.memory[argument])
-            elif name in _OTHERS:
-                _OTHERS[name](self, argument)
-            elif name not in _SKIPPED:
-                raise _RefusedError(f"the instruction {name} at byte {position} is not allowed")
-        return _finished(self.stack.pop())
+    def load(self) -> Any:
+        """What the pickle holds."""
+        return _finished(super().load())
 
-    def since_mark(self) -> list[Any]:
-        """Take what lies above the last mark."""
-        start = self.marks.pop()
-        taken = self.stack[start:]
-        del self.stack[start:]
-        return taken
+    def find_class(self, module: str, name: str) -> Any:
+        """One of the names that arrays need."""
+        if (module, name) not in _NAMES:
+            raise _RefusedError(f"it asks for {f'{module}.{name}'[:100]}, which no array needs")
+        return _NAMES[module, name]
 
-    def last(self, count: int) -> list[Any]:
-        """Take the last `count` values."""
-        if len(self.stack) < count:
-            raise IndexError("an instruction lacks its values")
-        taken = self.stack[-count:]
-        del self.stack[-count:]
-        return taken
+    def encode(self, text: Any) -> bytes:
+        """Text that stands for bytes; one string may be named again and again, so what it makes is counted."""
+        if not isinstance(text, str):
+            raise _RefusedError("it encodes something that is no text")
+        self.encoded += len(text)
+        if self.encoded > LARGEST_FILE:
+            raise _RefusedError(f"it unpacks to more than {LARGEST_FILE:,} bytes")
+        return text.encode("latin1")
 
-    def extend(self, values: list[Any]) -> None:
-        """Append values to the list on top."""
-        if not isinstance(self.stack[-1], list):
-            raise _RefusedError(f"it appends to a {type(self.stack[-1]).__name__}")
-        self.stack[-1].extend(values)
+    def reduce(self) -> None:
+        """What would be a call: begin an array, name a type, or turn text into bytes."""
+        called, arguments = self.stack[-2:]
+        if not isinstance(called, _Name) or not isinstance(arguments, tuple) or not arguments:
+            raise _RefusedError("it calls something that no array needs")
+        del self.stack[-1]
+        if called is _Name.RECONSTRUCT:
+            self.stack[-1] = _Array()
+        elif called is _Name.TYPE:
+            self.stack[-1] = _Type(arguments[0])
+        elif called is _Name.ENCODE and arguments[1:] in ((), ("latin1",)):
+            self.stack[-1] = self.encode(arguments[0])
+        else:
+            raise _RefusedError(f"it calls {called.value} as no array needs it")
 
-    def update(self, values: list[Any]) -> None:
-        """Set keys and values, in turns, of the dict on top."""
+    def build(self) -> None:
+        """Give an array or a type its state; an array's bytes are a `str` where Python 2 wrote them."""
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], (_Array, _Type)):
+            raise _RefusedError(f"it alters a {type(self.stack[-1]).__name__}")
+        if isinstance(self.stack[-1], _Array) and isinstance(state, tuple) and isinstance(state[-1], str):
+            state = (*state[:-1], self.encode(state[-1]))
+        self.stack[-1].build(state)
+
+    def set_items(self, values: list[Any]) -> None:
+        """Set keys and values, in turns, of the dict on top. Other keys may take for ever to hash."""
         if not isinstance(self.stack[-1], dict):
             raise _RefusedError(f"it sets entries of a {type(self.stack[-1]).__name__}")
         keys = [key.decode("latin1") if isinstance(key, bytes) else key for key in values[::2]]
@@ -165,36 +182,25 @@ class _Machine:
             raise _RefusedError("a key is neither a string nor a number")
         self.stack[-1].update(zip(keys, map(_finished, values[1::2]), strict=True))
 
-    def name(self, module: Any, name: Any) -> None:
-        """Push one of the names that arrays need."""
-        if not (isinstance(module, str) and isinstance(name, str)) or (module, name) not in _NAMES:
-            asked = f"{module}.{name}"[:100] if isinstance(module, str) and isinstance(name, str) else "no name"
-            raise _RefusedError(f"it asks for {asked}, which no array needs")
-        self.stack.append(_NAMES[module, name])
+    def set_item(self) -> None:
+        """One key and its value."""
+        values = self.stack[-2:]
+        del self.stack[-2:]
+        self.set_items(values)
 
-    def reduce(self) -> None:
-        """What would be a call: begin an array, name a type, or turn text into bytes."""
-        called, arguments = self.last(2)
-        if not isinstance(called, _Name) or not isinstance(arguments, tuple) or not arguments:
-            raise _RefusedError("it calls something that no array needs")
-        if called is _Name.RECONSTRUCT:
-            self.stack.append(_Array())
-        elif called is _Name.TYPE:
-            self.stack.append(_Type(arguments[0]))
-        elif called is _Name.ENCODE and isinstance(arguments[0], str) and arguments[1:] in ((), ("latin1",)):
-            self.encoded += len(arguments[0])
-            if self.encoded > LARGEST_FILE:
-                raise _RefusedError(f"it unpacks to more than {LARGEST_FILE:,} bytes")
-            self.stack.append(arguments[0].encode("latin1"))
-        else:
-            raise _RefusedError(f"it calls {called.value} as no array needs it")
+    def dictionary(self) -> None:
+        """A dict of all that lies above the last mark."""
+        values = self.pop_mark()
+        self.stack.append({})
+        self.set_items(values)
 
-    def build(self) -> None:
-        """Give an array or a type its state."""
-        state = self.stack.pop()
-        if not isinstance(self.stack[-1], (_Array, _Type)):
-            raise _RefusedError(f"it alters a {type(self.stack[-1]).__name__}")
-        self.stack[-1].build(state)
+    dispatch |= {
+        pickle.REDUCE[0]: reduce,
+        pickle.BUILD[0]: build,
+        pickle.SETITEM[0]: set_item,
+        pickle.SETITEMS[0]: lambda self: self.set_items(self.pop_mark()),
+        pickle.DICT[0]: dictionary,
+    }
 
 
 def _finished(value: Any) -> Any:
@@ -206,59 +212,3 @@ def _finished(value: Any) -> Any:
     if isinstance(value, (_Type, _Name)):
         raise _RefusedError("a type or a name stands where data is expected")
     return value
-
-
-def _dict_of(values: list[Any], machine: _Machine) -> None:
-    machine.stack.append({})
-    machine.update(values)
-
-
-_SKIPPED = frozenset(("PROTO", "FRAME", "STOP"))
-_PUSHING = frozenset(
-    (
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "UNICODE",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-    )
-)
-_STORING = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
-_FETCHING = frozenset(("GET", "BINGET", "LONG_BINGET"))
-_OTHERS: dict[str, Callable[[_Machine, Any], None]] = {
-    "MARK": lambda m, _: m.marks.append(len(m.stack)),
-    "NONE": lambda m, _: m.stack.append(None),
-    "NEWTRUE": lambda m, _: m.stack.append(True),
-    "NEWFALSE": lambda m, _: m.stack.append(False),
-    "EMPTY_LIST": lambda m, _: m.stack.append([]),
-    "EMPTY_TUPLE": lambda m, _: m.stack.append(()),
-    "EMPTY_DICT": lambda m, _: m.stack.append({}),
-    "LIST": lambda m, _: m.stack.append(m.since_mark()),
-    "TUPLE": lambda m, _: m.stack.append(tuple(m.since_mark())),
-    "DICT": lambda m, _: _dict_of(m.since_mark(), m),
-    "TUPLE1": lambda m, _: m.stack.append(tuple(m.last(1))),
-    "TUPLE2": lambda m, _: m.stack.append(tuple(m.last(2))),
-    "TUPLE3": lambda m, _: m.stack.append(tuple(m.last(3))),
-    "APPEND": lambda m, _: m.extend(m.last(1)),
-    "APPENDS": lambda m, _: m.extend(m.since_mark()),
-    "SETITEM": lambda m, _: m.update(m.last(2)),
-    "SETITEMS": lambda m, _: m.update(m.since_mark()),
-    "MEMOIZE": lambda m, _: m.memory.update({len(m.memory): m.stack[-1]}),
-    "GLOBAL": lambda m, argument: m.name(*argument.split(" ", 1)),
-    "STACK_GLOBAL": lambda m, _: m.name(*m.last(2)),
-    "REDUCE": lambda m, _: m.reduce(),
-    "BUILD": lambda m, _: m.build(),
-}

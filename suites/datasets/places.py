@@ -15,3 +15,8 @@ def data_folder() -> Path:
 def stand_in_folder() -> Path:
     """The folder of the stand-ins that the smoke scale makes from embedded data; safe to delete."""
     return cache_folder() / "stand-in"
+
+
+def digest_folder() -> Path:
+    """The folder of the digests of data files, kept so that no file is read twice for one; safe to delete."""
+    return cache_folder() / "digests"

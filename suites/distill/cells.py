@@ -1,58 +1,60 @@
-"""The cells of a distillation: teachers, students, and short traces that backends are compared on."""
+"""The cells of a distillation: teachers, students, and short traces that backends are compared on.
 
-import hashlib
-from dataclasses import replace
+A cell is resolved once, into a `Training`: planning, keys, running and checkpoints read all that was looked up from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from backends.common import methods
-from suites import datasets, keys, sources
+from suites import datasets, keys, sources, tasks
 from suites.cell import Cell, options
 from suites.datasets.dataset import DatasetError
+from suites.distill import defaults, networks
 from suites.distill.recipes import find
-from suites.distill.recipes.recipe import Recipe, Value
-from suites.selection import Selection, data_scale, model_spec
+from suites.distill.recipes.recipe import Numbers, Recipe, Value
+from suites.selection import Selection
 from suites.suite import Context
+from suites.tasks.task import Task
 
 TEACHER = "teacher"
 # types that networks are trained in; the narrower ones exist for logits only
 TRAINED_DTYPES = ("float32", "float64")
+# where the data are not there, in place of their digest: the cell cannot run, and its record says why
+MISSING = "missing"
 
 
 def cells(selection: Selection, context: Context) -> list[Cell]:
     """Cells of a selection: for each pair its teacher, the traces, then the students, seed by seed."""
-    found: dict[Cell, None] = {}
-    for (dataset, pair), dtype in product(selection.trainings, selection.dtypes or ("float32",)):
-        shared = {"backend": context.backend, "pair": pair, "dataset": dataset, "device": context.device}
-        names = selection.methods_of(dataset)
-        chosen = [(m, entry) for m in names for entry in method_options(selection, dataset, pair, m)]
-        seeds = range(selection.first_seed, selection.first_seed + selection.seeds_of(dataset))
+    chosen: dict[Cell, None] = {}
+    for (dataset, pair), dtype in product(defaults.trainings(selection), selection.dtypes or ("float32",)):
+        common = Cell("distill", context.backend, pair, dataset, scale=selection.scale, dtype=dtype, device=context.device)
+        names = defaults.methods_of(selection, dataset)
+        settings = [(name, numbers) for name in names for numbers in defaults.method_options(selection, dataset, pair, name)]
         students = [
-            Cell("distill", method=method, options=entry, scale=selection.scale, seed=seed, dtype=dtype, **shared)
-            for seed, (method, entry) in product(seeds, chosen)
+            replace(common, method=method, options=numbers, seed=seed)
+            for seed, (method, numbers) in product(defaults.seeds_of(selection, dataset), settings)
         ]
-        traces = [
-            Cell(
-                "distill",
-                method=m,
-                options=_trace_options(selection, dataset, pair, m),
-                scale="trace",
-                seed=0,
-                dtype=trace_dtype,
-                **shared,
-            )
-            for m, trace_dtype in product(_traced(dataset, names), TRAINED_DTYPES)
-        ]
-        found.setdefault(teacher_cell(students[0]))
-        found.update(dict.fromkeys(traces + _variants(students, selection)))
-    return list(found)
+        chosen.setdefault(teacher_cell(students[0]))
+        chosen.update(dict.fromkeys(_traces(common, names, selection) + _variants(students, selection)))
+    return list(chosen)
 
 
-def _trace_options(selection: Selection, dataset: str, pair: str, method: str) -> tuple[tuple[str, Any], ...]:
-    """Options of the trace of a method: the first ones, with a teacher of its own, which nobody trained."""
-    first = method_options(selection, dataset, pair, method, "trace")[0]
-    return tuple(entry for entry in first if entry[0] != "teacher_weights")
+def _traces(common: Cell, names: tuple[str, ...], selection: Selection) -> list[Cell]:
+    """Trainings whose first steps backends are compared on: each method with its first options, in each type.
+
+    Their teacher was never trained, so no given weights belong to them. Where one method stands for all it has a teacher.
+    """
+    if not find.RECIPES[common.dataset].traces_every_method:
+        names = next(((name,) for name in names if methods.get(name).needs_teacher), names[:1])
+    traces = []
+    for name, dtype in product(dict.fromkeys(names), TRAINED_DTYPES):
+        first = defaults.method_options(replace(selection, teacher_weights=None), common.dataset, common.pair, name, "trace")[0]
+        traces.append(replace(common, method=name, options=first, scale="trace", seed=0, dtype=dtype))
+    return traces
 
 
 def _variants(students: list[Cell], selection: Selection) -> list[Cell]:
@@ -64,63 +66,12 @@ def _variants(students: list[Cell], selection: Selection) -> list[Cell]:
     ]
 
 
-def _traced(dataset: str, chosen: tuple[str, ...]) -> tuple[str, ...]:
-    """Methods whose first steps are compared between backends: all on the digits, one of large networks."""
-    if dataset == "digits":
-        return tuple(dict.fromkeys(chosen))
-    return next(((name,) for name in chosen if methods.get(name).needs_teacher), chosen[:1])
-
-
-def method_options(
-    selection: Selection, dataset: str, pair: str, method: str, scale: str | None = None
-) -> list[tuple[tuple[str, Any], ...]]:
-    """Options of a method's cells: every combination of the values that the user gave, or the recipe's.
-
-    Args:
-        selection: what the user gave.
-        dataset, pair, method: of the cells.
-        scale: "trace" for a trace; the selection's without one.
-    """
-    has = methods.get(method).parameters
-    recipe = find.method_values(dataset, pair, method, scale or selection.scale)
-    own = {name: recipe[name].value for name in has if name in recipe}
-    points: list[dict[str, float]] = [{}]
-    if "alpha" in has:
-        # α and β are chosen together: presets are points, not a product of two lists
-        alphas, betas = selection.alphas or (own["alpha"],), selection.betas or (own["beta"],)
-        chosen = selection.points if selection.presets else product(alphas, betas)
-        points = [{"alpha": alpha, "beta": beta} for alpha, beta in chosen]
-    values = {name: selection.given.get(name, (value,)) for name, value in own.items() if name not in ("alpha", "beta")} | {
-        name: numbers for name, numbers in selection.given.items() if name in has
-    }
-    return [
-        options(**point, **dict(zip(values, combination, strict=True)), teacher_weights=file_name(selection.teacher_weights))
-        for point, combination in product(points, list(product(*values.values())))
-    ]
-
-
-def file_name(path: str | None) -> str | None:
-    """How a cell names a file of given weights: its name and a digest of its content, so that its key changes with it.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    if path is None:
-        return None
-    try:
-        content = Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise ValueError(f"teacher_weights {path!r} cannot be read ({error.strerror}); name a .safetensors file") from error
-    return f"{Path(path).name} {hashlib.sha256(content).hexdigest()[:16]}"
-
-
 def teacher_cell(cell: Cell) -> Cell:
     """The cell that trains the teacher of a student's cell; the same one for all students of a data set."""
-    teacher = cell.pair.partition(":")[0]
     return Cell(
         "distill",
         backend=cell.backend,
-        pair=teacher,
+        pair=cell.pair.partition(":")[0],
         dataset=cell.dataset,
         method=TEACHER,
         scale=cell.scale,
@@ -131,57 +82,128 @@ def teacher_cell(cell: Cell) -> Cell:
     )
 
 
-def cell_recipe(cell: Cell) -> Recipe:
-    """The training recipe of a cell."""
-    if cell.method == TEACHER:
-        if cell.option("teacher_weights") is not None:  # nothing is trained
-            return Recipe({"epochs": Value(0, "given weights")})
-        return find.teacher_recipe(cell.dataset, cell.scale)
-    own = find.method_values(cell.dataset, cell.pair, cell.method, cell.scale)
-    changed = {
-        name: value
-        for name, value in cell.options
-        if name != "teacher_weights" and (name not in own or value != own[name].value)
-    }
-    return find.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method, changed)
+@dataclass(frozen=True)
+class Training:
+    """A cell with all that was looked up for it.
+
+    Attributes:
+        cell: what is measured.
+        task: of its data set.
+        recipe: numbers of the training and of the method.
+        student: specification of the network that is trained: the teacher itself in a teacher's cell.
+        teacher: specification of the teacher; None in a teacher's cell.
+        taught_by: the training that the teacher's weights come from; None for teachers and traces. Students of labels only
+            have one too: they are compared with it.
+        data_seed: of the draw of the training part, where the data set draws one.
+        data_digest: of the data, `MISSING` where they are not there.
+        code: digests of the files that compute the result, and the teacher's (`suites.sources.code`).
+        settings: those of the backend that decide the result.
+    """
+
+    cell: Cell
+    task: Task
+    recipe: Recipe
+    student: Any
+    teacher: Any
+    taught_by: "Training | None"
+    data_seed: int | None
+    data_digest: str
+    code: Mapping[str, str]
+    settings: dict[str, str]
+
+    @property
+    def method(self) -> str:
+        """Name of the method that it is trained by; a teacher has one of its own."""
+        return find.RECIPES[self.cell.dataset].teacher_method if self.cell.method == TEACHER else self.cell.method
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """The method and its numbers, as `train_student` takes them."""
+        parameters = methods.get(self.method).parameters
+        return {"method": self.method} | {name: value for name, value in self.recipe.method.items() if name in parameters}
+
+    @property
+    def material(self) -> dict[str, Any]:
+        """All data that decides the result beside the cell: recipe, data set, networks, and what decides the teacher's."""
+        material: dict[str, Any] = {"recipe": self.recipe.plain(), "data": self.data_digest}
+        material["networks"] = [str(network) for network in (self.teacher, self.student) if network is not None]
+        if self.cell.scale == "trace":
+            material |= {"teacher_seed": find.TRACE_TEACHER_SEED, "examples": find.TRACE_EXAMPLES}
+        if self.taught_by is not None:
+            material["teacher"] = self.taught_by.decided.other
+        return material
+
+    @cached_property
+    def decided(self) -> keys.Decided:
+        """What decides the result."""
+        return keys.Decided.by(self.cell, self.material, self.code, self.settings)
+
+    @property
+    def key(self) -> str:
+        """Key of the cell's record."""
+        return self.decided.key
+
+    def load(self) -> Any:
+        """The data.
+
+        Raises:
+            suites.datasets.dataset.DatasetError: they are not there, or damaged.
+        """
+        return datasets.load(self.cell.dataset, self.cell.data_scale, self.data_seed)
 
 
-def key_material(cell: Cell, context: Context) -> dict[str, Any]:
-    """All data that decides a cell's result: recipe, data set, networks, and what decides the teacher's."""
-    robust = find.RECIPES[cell.dataset].robustness
-    material: dict[str, Any] = {"recipe": cell_recipe(cell).plain(), "robustness": robust}
+def resolve(cell: Cell, context: Context) -> Training:
+    """Look up all that a cell needs; once for a command."""
+    settings = keys.decisive_settings(context.description)
+    place = cell, tuple(sorted(settings.items()))
+    if place not in context.trainings:
+        context.trainings[place] = _look_up(cell, context, settings)
+    return context.trainings[place]
+
+
+def _look_up(cell: Cell, context: Context, settings: dict[str, str]) -> Training:
+    row = datasets.get(cell.dataset)
+    task = tasks.get(row.task)
+    data_seed = cell.seed if row.drawn else None
+    *teacher, student = (networks.specification(name, cell.dataset, cell.data_scale) for name in cell.pair.split(":"))
+    taught = cell.method != TEACHER and cell.scale != "trace"
+    return Training(
+        cell=cell,
+        task=task,
+        recipe=_recipe(cell),
+        student=student,
+        teacher=teacher[0] if teacher else None,
+        taught_by=resolve(teacher_cell(cell), context) if taught else None,
+        data_seed=data_seed,
+        data_digest=_data_digest(cell, data_seed),
+        code=code(cell),
+        settings=settings,
+    )
+
+
+def _recipe(cell: Cell) -> Recipe:
+    """The recipe of a cell."""
+    if cell.method != TEACHER:
+        chosen = {name: value for name, value in cell.options if name != "teacher_weights"}
+        return find.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method, chosen)
+    if cell.option("teacher_weights") is not None:  # nothing is trained
+        return Recipe(Numbers({"epochs": Value(0, "given weights")}))
+    return find.teacher_recipe(cell.dataset, cell.scale)
+
+
+def _data_digest(cell: Cell, seed: int | None) -> str:
     try:
-        material["data"] = datasets.load(cell.dataset, data_scale(cell.scale)).digest
-        material["networks"] = [str(model_spec(name, cell.dataset, cell.scale)) for name in cell.pair.split(":")]
+        return datasets.digest(cell.dataset, cell.data_scale, seed)
     except DatasetError:
-        material["data"] = "missing"  # the cell cannot run; its record says why
-    if cell.scale == "trace":
-        material |= {"teacher_seed": find.TRACE_TEACHER_SEED, "images": find.TRACE_IMAGES}
-    elif uses_teacher(cell):
-        teacher = teacher_cell(cell)
-        material["teacher"] = keys.Decided.by(teacher, key_material(teacher, context), {}, context.description).other
-    return material
-
-
-def uses_teacher(cell: Cell) -> bool:
-    """Whether the cell needs a teacher's trained weights. Students of labels only do too: to be compared with it."""
-    return cell.method != TEACHER and cell.scale != "trace"
-
-
-def teacher_key(cell: Cell, context: Context) -> str:
-    """Key of the teacher of a student's cell."""
-    return own_key(teacher_cell(cell), context)
-
-
-def own_key(cell: Cell, context: Context) -> str:
-    """Key of a cell's record."""
-    return keys.result_key(cell, key_material(cell, context), code(cell), context.description)
+        return MISSING
 
 
 def code(cell: Cell) -> dict[str, str]:
-    """Digests of the files that compute a cell's result, and its teacher's."""
-    entries = ["suites.distill.training", datasets.TABLE[cell.dataset].load]
-    return sources.code(entries, cell.backend, [cell.method, TEACHER])
+    """Digests of the files that compute a cell's result. Recipe, data and networks are in the key by their values."""
+    row = datasets.get(cell.dataset)
+    roles = ("traces",) if cell.scale == "trace" else ("students", "teachers")
+    entries = [f"suites.distill.{role}" for role in roles]
+    return sources.code([*entries, row.load, *tasks.get(row.task).functions], cell.backend, [cell.method, TEACHER])
 
 
 def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
@@ -191,7 +213,7 @@ def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
     if cell.precision != "float32" and cell.dtype != "float32":
         return "unsupported", f"precision {cell.precision} is for networks of float32, not of {cell.dtype}"
     try:
-        datasets.load(cell.dataset, data_scale(cell.scale))
+        datasets.check_presence(cell.dataset, cell.data_scale)
     except DatasetError as error:
         return "missing-data", str(error)
     return None

@@ -12,6 +12,7 @@ from backends.common.training.checkpoints import differences
 from results import atomic
 from suites import keys
 from suites.cell import Cell
+from suites.distill.cells import Training
 from suites.suite import Context
 
 
@@ -20,24 +21,23 @@ def path_of(key: str, context: Context) -> Path:
     return context.store.path / "checkpoints" / f"{key}.safetensors"
 
 
-def arguments(cell: Cell, key: str, context: Context) -> dict[str, Any]:
+def arguments(training: Training, context: Context) -> dict[str, Any]:
     """For `train_student`: a checkpoint after each epoch; none at the scale "smoke", whose trainings take seconds."""
-    if cell.scale == "smoke":
+    if training.cell.scale == "smoke":
         return {}
-    path = path_of(key, context)
-    atomic.write(_note_of(path), json.dumps(_note(cell, context)))
-    return {"checkpoint": path, "fingerprint": key}
+    path = path_of(training.key, context)
+    atomic.write(_note_of(path), json.dumps(_note(training.cell, context)))
+    return {"checkpoint": path, "fingerprint": training.key}
 
 
 def begun(cell: Cell, key: str, context: Context) -> str:
     """What an interrupted training of the cell has left, and whether it is used; empty where there is nothing."""
-    own = path_of(key, context)
-    if own.is_file():
+    checkpoint = path_of(key, context)
+    if checkpoint.is_file():
         return "goes on from its checkpoint"
-    now = json.loads(json.dumps(_note(cell, context)))
-    for path in sorted(own.parent.glob("*.json")):
-        then = json.loads(path.read_text(encoding="utf-8"))
-        if then["cell"] == now["cell"] and path.with_suffix(own.suffix).is_file():
+    for path in sorted(checkpoint.parent.glob("*.json")):
+        now, then = json.loads(json.dumps(_note(cell, context))), json.loads(path.read_text(encoding="utf-8"))
+        if then["cell"] == now["cell"] and path.with_suffix(checkpoint.suffix).is_file():
             different = differences(then["conditions"], now["conditions"]) or "code, recipe or data have changed"
             return (
                 f"starts from the beginning; an interrupted training of it was made under other conditions ({different}) "

@@ -1,9 +1,8 @@
 """Learning rates as functions of the global step, by name."""
 
 import math
-from collections.abc import Callable
-
-from suites.distill.recipes.recipe import Recipe
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def _cosine(progress: float) -> float:
@@ -17,12 +16,12 @@ SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "constant":
 STEPS = "steps"
 
 
-def learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
+def learning_rate(training: Mapping[str, Any], steps_per_epoch: int) -> Callable[[int], float]:
     """Learning rate of a recipe: a linear rise over its warm-up steps, then its schedule to the last step.
 
     Args:
-        recipe: has learning_rate (the peak), warm_up_steps, schedule and epochs; for the schedule "steps" milestones
-            (numbers of finished epochs) and decay.
+        training: a recipe's numbers: learning_rate (the peak), warm_up_steps, schedule and epochs; for the schedule "steps"
+            milestones (numbers of finished epochs) and decay.
         steps_per_epoch: batches in an epoch.
 
     Returns:
@@ -31,17 +30,17 @@ def learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float
     Raises:
         ValueError: the schedule's name is not known.
     """
-    name = recipe["schedule"]
+    name = training["schedule"]
     if name not in (*SCHEDULES, STEPS):
         raise ValueError(f"schedule={name!r} is not known; choose one of {', '.join((*SCHEDULES, STEPS))}")
-    warm_up, peak = recipe["warm_up_steps"], recipe["learning_rate"]
-    rest = max(1, recipe["epochs"] * steps_per_epoch - warm_up)
+    warm_up, peak = training["warm_up_steps"], training["learning_rate"]
+    rest = max(1, training["epochs"] * steps_per_epoch - warm_up)
 
     def rate(step: int) -> float:
         if step < warm_up:
             return peak * (step + 1) / (warm_up + 1)
         if name == STEPS:
-            return peak * recipe["decay"] ** sum(step // steps_per_epoch >= epoch for epoch in recipe["milestones"])
+            return peak * training["decay"] ** sum(step // steps_per_epoch >= epoch for epoch in training["milestones"])
         return peak * SCHEDULES[name]((step - warm_up) / rest)
 
     return rate

@@ -1,35 +1,65 @@
-"""Distillation: teachers and students trained on real data, measured on its test half."""
+"""Distillation: teachers and students trained on real data, measured on its test part."""
 
+from typing import TYPE_CHECKING
+
+from results import atomic
 from suites.cell import Cell
-from suites.distill import cells, checkpoint, training
-from suites.suite import Suite
+from suites.distill import cells, checkpoint, students, teachers, traces
+from suites.distill.recipes import find
+from suites.suite import Context, Outcome, Report, Stop, Suite
 
-# seconds of an epoch of 10,000 images on two cores, teacher and student, of the pair resnet56:resnet20
-EPOCH_SECONDS, EPOCH_IMAGES = {"teacher": 40.0, "student": 25.0}, 10_000
+if TYPE_CHECKING:
+    from results.records.record import Record
+
+# seconds of an epoch on two cores where the recipes do not say how long one takes
+EPOCH_SECONDS = 10.0
+
+
+def _run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
+    """Train and measure one cell: a teacher, a student, or a trace."""
+    training = cells.resolve(cell, context)
+    if cell.scale == "trace":
+        return traces.run(training, context)
+    role = teachers if cell.method == cells.TEACHER else students
+    return role.run(training, context, stop, report)
+
+
+def _has_products(record: "Record", context: Context) -> bool:
+    """A teacher counts as finished only while its weights are in the store, a student that is to be kept likewise."""
+    of_student = record.cell.get("method") != cells.TEACHER and record.cell.get("scale") != "trace"
+    if context.keep_students and record.status == "ok" and of_student:
+        return "student" in record.artifacts and (context.store.path / record.artifacts["student"]).is_file()
+    return record.cell.get("method") != cells.TEACHER or context.store.weights_path(record.key).is_file()
+
+
+def _adopt(record: "Record", key: str, context: Context) -> None:
+    """A teacher's weights that another state of the code has trained count as those of `key`."""
+    weights = context.store.weights_path(record.key)
+    if record.cell.get("method") == cells.TEACHER and weights.is_file():
+        atomic.write(context.store.weights_path(key), weights.read_bytes())
 
 
 def _guess_seconds(cell: Cell) -> float:
     """Seconds that a cell takes; the records of cells that have run replace this."""
-    if cell.dataset == "digits":
-        return 1.5 if cell.scale == "trace" else 10.0 if cell.method == cells.TEACHER else 2.5
+    recipes = find.RECIPES[cell.dataset]
+    of_teacher, of_student = recipes.epoch_seconds.get(cell.scale, (EPOCH_SECONDS, EPOCH_SECONDS))
     if cell.scale == "trace":
-        return 30.0
-    recipe = cells.cell_recipe(cell)
-    role = "teacher" if cell.method == cells.TEACHER else "student"
-    images = {"smoke": 800, "small": 5_000, "paper": 50_000}[cell.scale]
-    return 10 + recipe["epochs"] * images / EPOCH_IMAGES * EPOCH_SECONDS[role]
+        return of_student
+    if cell.method == cells.TEACHER:
+        return recipes.teachers[cell.scale]["epochs"].value * of_teacher
+    return recipes.students[cell.scale]["epochs"].value * of_student
 
 
 SUITE = Suite(
     name="distill",
     cells=cells.cells,
-    recipe=cells.key_material,
+    recipe=lambda cell, context: cells.resolve(cell, context).material,
     code=cells.code,
-    run=training.run,
+    run=_run,
     guess_seconds=_guess_seconds,
     refusal=cells.refusal,
-    has_products=training.has_products,
+    has_products=_has_products,
     begun=checkpoint.begun,
-    adopt=training.adopt,
+    adopt=_adopt,
     clean_up=checkpoint.remove,
 )

@@ -1,10 +1,76 @@
-"""The teacher that another backend has trained, so that students of several frameworks learn from the same weights."""
+"""Teachers: their training, their weights in the store, and those that another backend has trained."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from backends.common import networks, weight_files
 from results.records.store import Store
-from suites.distill import cells
+from suites.distill import cells, defaults
+from suites.distill.cells import Training
+from suites.distill.training import described, train
 from suites.selection import Selection
+from suites.suite import CellStopped, Context, Outcome, Report, Stop
+
+
+def run(training: Training, context: Context, stop: Stop, report: Report) -> Outcome:
+    """Train a teacher by its own method, or take the given weights, and keep its weights for the students."""
+    cell, harness, network, data = training.cell, context.harness, training.student, training.load()
+    if cell.option("teacher_weights") is not None:
+        final = harness.build_model(network, _given_weights(context, network), cell.dtype)
+        metrics = training.task.evaluate(harness, final, data, whole=True).metrics
+        details = {"data": described(training, data), "recipe": training.recipe.flat()}
+        outcome = Outcome("ok", "", metrics, {}, details | {"given": cell.option("teacher_weights")})
+    else:
+        model = harness.build_model(network, networks.initial_weights(network, cell.seed), cell.dtype)
+        result, outcome = train(training, context, data, model, None, stop, report)
+        final = result.student
+    outcome.details["parameters"] = networks.parameter_count(network)
+    if outcome.status == "ok":
+        weight_files.save_weights(context.store.weights_path(training.key), harness.export_weights(final))
+        context.teachers.forget(training.key)
+    return outcome
+
+
+def _given_weights(context: Context, network: Any) -> dict[str, np.ndarray]:
+    """Weights from the file that the user named.
+
+    Raises:
+        CellStopped: they are not weights of this network.
+    """
+    try:
+        return weight_files.read_weights(Path(context.teacher_weights).expanduser(), network)
+    except (OSError, ValueError) as error:
+        raise CellStopped("missing-weights", str(error)) from error
+
+
+def trained(training: Training, context: Context) -> Any:
+    """The network of a teacher's training, loaded from the store once a command.
+
+    Raises:
+        CellStopped: its weights are not there.
+    """
+    models, key = context.teachers.models, training.key
+    if key not in models:
+        path = context.store.weights_path(key)
+        if not path.is_file():
+            raise CellStopped(
+                "missing-weights",
+                f"the teacher {training.cell.pair!r} has no weights in the store: its own cell did not end as ok; "
+                "run the command again to train it",
+            )
+        weights = weight_files.read_weights(path, training.student)
+        models[key] = context.harness.build_model(training.student, weights, training.cell.dtype)
+    return models[key]
+
+
+def test_outputs(training: Training, context: Context, data: Any) -> np.ndarray:
+    """What a trained teacher says of the test examples, computed once a command."""
+    outputs, key = context.teachers.test_logits, training.key
+    if key not in outputs:
+        outputs[key] = training.task.evaluate(context.harness, trained(training, context), data).outputs
+    return outputs[key]
 
 
 def weights_of(backend: str, selection: Selection, store: Store) -> Path:
@@ -15,7 +81,7 @@ def weights_of(backend: str, selection: Selection, store: Store) -> Path:
     """
     wanted = {
         (pair.partition(":")[0], dataset, dtype)
-        for dataset, pair in selection.trainings
+        for dataset, pair in defaults.trainings(selection)
         for dtype in selection.dtypes or ("float32",)
     }
     if len(wanted) > 1:

@@ -8,6 +8,8 @@ from reference import grid
 
 # rows × classes: a batch of CIFAR-100, and a short batch of GPT-2's tokens
 SIZES = ((64, 100), (512, 50257))
+# its point where the user names none: of the example that the harness leads with
+DEFAULT_ALPHA, DEFAULT_BETA = 0.8, 0.2
 # standard deviation of the logits: confident rows, none of them degenerate
 SPREAD = 3.0
 # of a number, by type

@@ -14,7 +14,7 @@ from suites import sources
 from suites.cell import Cell, options
 from suites.loss import measurement
 from suites.loss.implementations import of_backend, of_cell
-from suites.loss.problems import SIZES
+from suites.loss.problems import DEFAULT_ALPHA, DEFAULT_BETA, SIZES
 from suites.running import isolated
 from suites.selection import Selection
 from suites.suite import Context, Suite
@@ -22,7 +22,7 @@ from suites.suite import Context, Suite
 
 def _cells(selection: Selection, context: Context) -> list[Cell]:
     """For each size, type and (α, β): every implementation, measured in one run."""
-    points = product(selection.points, selection.temperatures or (1.0,))
+    points = product(selection.points(DEFAULT_ALPHA, DEFAULT_BETA), selection.temperatures or (1.0,))
     shared = {"backend": context.backend, "scale": selection.scale, "device": context.device}
     cells: dict[Cell, None] = {}
     for (rows, classes), dtype, ((alpha, beta), temperature) in product(SIZES, selection.dtypes or ("float32",), list(points)):

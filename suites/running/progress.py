@@ -48,27 +48,27 @@ class Progress:
         if now - self.reported < (REPORT_SECONDS if self.bar.disable else REFRESH_SECONDS):
             return
         self.reported = now
-        words = f"{self.label}: {share:.0%} done"
+        line = f"{self.label}: {share:.0%} done"
         done = share - self.first[1]
         if done > 0:
-            words += f", about {duration((now - self.first[0]) / done * (1 - share))} left of this cell"
+            line += f", about {duration((now - self.first[0]) / done * (1 - share))} left of this cell"
         if self.bar.disable:
-            self._line(words)
+            self._line(line)
             return
         self.bar.n = self.done + min(share, 1.0)
-        self.bar.set_description_str(words)
+        self.bar.set_description_str(line)
 
     def finish(self, planned: PlannedCell, record: Record) -> None:
         """The present cell has its record."""
         self.done += 1
         seconds = record.metrics.get("time/total_s", time.monotonic() - self.started)
-        words = [
+        parts = [
             f"[{self.done:>{len(str(self.cells))}}/{self.cells}]",
             f"{planned.suite.name} {planned.label}:",
             record.status,
             *metrics.shown(record),
         ]
-        self._line(" ".join([*words, f"({seconds:.1f} s)"]))
+        self._line(" ".join([*parts, f"({seconds:.1f} s)"]))
         if record.message:
             self._line(f"    {record.message}")
         for row in record.details.get("worst", []) if record.status == "failed" else []:
@@ -89,4 +89,4 @@ class Progress:
 def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.9g}"
-    return "[" + ", ".join(_short(entry) for entry in value) + "]" if isinstance(value, list) else str(value)
+    return "[" + ", ".join(_short(item) for item in value) + "]" if isinstance(value, list) else str(value)

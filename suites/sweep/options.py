@@ -5,7 +5,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from results.command_line import whole_number
-from suites.sweep.space import SAMPLERS, Range, Sweep
+from suites.selection import SAMPLERS, Range, Sweep
 
 if TYPE_CHECKING:
     from suites.selection import Selection
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # options that take a list or a range, by the parameter's name
 PARAMETERS = ("alpha", "beta", "temperature", "distill_weight", "hard_weight")
 # options that only a sweep has
-OWN = ("sampler", "trials", "sampler_seed", "early_stop", "workers", "ray", "gpus_per_cell")
+SWEEP_ONLY = ("sampler", "trials", "sampler_seed", "early_stop", "workers", "ray", "gpus_per_cell")
 # of two settings the better one goes on
 FACTOR = 2
 # where `--ray` names no address: a cluster that runs on this machine, else one of this machine alone
@@ -71,7 +71,7 @@ def take(options: argparse.Namespace) -> Sweep | None:
                 f"{_flag(ranges[0][0])} {ranges[0][1]}: ranges are for random search; write "
                 f"`sweep --sampler random --trials 40 {_flag(ranges[0][0])} {ranges[0][1]}`, or a list of values"
             )
-        for name in OWN:
+        for name in SWEEP_ONLY:
             if getattr(options, name) is not None:
                 raise ValueError(f"{_flag(name)} {getattr(options, name)!r} is an option of `sweep`; name it first")
         return None
@@ -94,14 +94,14 @@ def take(options: argparse.Namespace) -> Sweep | None:
 
 
 def _take_ranges(options: argparse.Namespace) -> list[tuple[str, Range]]:
-    found = []
+    ranges = []
     for name in PARAMETERS:
         if isinstance(getattr(options, name), Range):
-            found.append((name, getattr(options, name)))
+            ranges.append((name, getattr(options, name)))
             setattr(options, name, ())
-    found += [(name, values) for name, values in options.settings if isinstance(values, Range)]
+    ranges += [(name, values) for name, values in options.settings if isinstance(values, Range)]
     options.settings = [(name, values) for name, values in options.settings if not isinstance(values, Range)]
-    return found
+    return ranges
 
 
 def _check_grid(options: argparse.Namespace, ranges: list[tuple[str, Range]]) -> None:
@@ -145,7 +145,7 @@ def check_axes(selection: "Selection") -> None:
     Raises:
         ValueError: there is one setting only.
     """
-    lists = [selection.alphas, selection.betas, selection.presets, *selection.given.values()]
+    lists = [selection.alphas, selection.betas, selection.presets, *selection.parameters.values()]
     if not selection.sweep.ranges and max(map(len, lists)) < 2 and len(selection.methods) < 2:
         raise ValueError(
             "sweep: there is nothing to search; give values, such as --alpha 0.2,0.5,0.8 --beta 0.2,0.5,0.8, or ranges: "
@@ -154,4 +154,4 @@ def check_axes(selection: "Selection") -> None:
 
 
 def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}" if name in (*PARAMETERS, *OWN) else f"--set {name}="
+    return f"--{name.replace('_', '-')}" if name in (*PARAMETERS, *SWEEP_ONLY) else f"--set {name}="

@@ -9,9 +9,9 @@ from suites.cell import Cell
 from suites.distill import cells as distill_cells
 from suites.distill.suite import SUITE
 from suites.plan import PlannedCell
-from suites.selection import Selection
+from suites.selection import Range, Selection, Sweep
 from suites.suite import Context
-from suites.sweep.space import Range, Sweep, propose
+from suites.sweep.space import propose
 
 if TYPE_CHECKING:
     from results.records.record import Record
@@ -46,8 +46,8 @@ class SweepPlan:
 
 def make_plan(selection: Selection, context: Context) -> SweepPlan:
     """Look up every cell of a sweep in the store."""
-    found = _cells(selection, context)
-    students = [cell for cell in found if cell.method != distill_cells.TEACHER]
+    cells = _cells(selection, context)
+    students = [cell for cell in cells if cell.method != distill_cells.TEACHER]
     varying = _varying(students)
     early_stop = selection.sweep.early_stop
     name = "sweep-" + keys.digest({"keys": [SUITE.key(c, context) for c in students], "early_stop": early_stop})[:16]
@@ -56,7 +56,7 @@ def make_plan(selection: Selection, context: Context) -> SweepPlan:
         return record.status in plan.FINISHED or record.details.get("pruned", {}).get("sweep") == name
 
     earlier = plan.Earlier.of(context)
-    planned = [replace(plan.look_up(SUITE, cell, context, earlier, counts), note=_note(cell, varying)) for cell in found]
+    planned = [replace(plan.look_up(SUITE, cell, context, earlier, counts), note=_note(cell, varying)) for cell in cells]
     return SweepPlan(name, selection.sweep, planned, varying)
 
 
@@ -75,12 +75,12 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
     )
     shuffled = selection.sweep.early_stop is not None
 
-    def place(cell: Cell) -> tuple[int, str]:
+    def order(cell: Cell) -> tuple[int, str]:
         if cell.method == distill_cells.TEACHER:
             return -1, ""
         return cell.seed, keys.digest(setting(cell).as_dict()) if shuffled else ""
 
-    return sorted(every, key=place)
+    return sorted(every, key=order)
 
 
 def _choices(selection: Selection) -> Iterator[Selection]:
@@ -88,7 +88,7 @@ def _choices(selection: Selection) -> Iterator[Selection]:
     if selection.sweep.sampler == "grid":
         yield selection
         return
-    space: dict[str, Any] = {"alpha": selection.alphas, "beta": selection.betas, **selection.given}
+    space: dict[str, Any] = {"alpha": selection.alphas, "beta": selection.betas, **selection.parameters}
     space = {name: values for name, values in space.items() if values} | dict(selection.sweep.ranges)
     for proposal in propose(space, selection.sweep.trials, selection.sweep.sampler_seed):
         lists = {name: (value,) for name, value in proposal.items()}
@@ -108,16 +108,16 @@ def _varying(students: list[Cell]) -> dict[str, list[float]]:
     for cell in students:
         for name, value in cell.options:
             values.setdefault(name, {})[value] = None
-    return {name: sorted(found) for name, found in values.items() if len(found) > 1}
+    return {name: sorted(distinct) for name, distinct in values.items() if len(distinct) > 1}
 
 
 def _note(cell: Cell, varying: dict[str, list[float]]) -> str:
-    words = [
+    parts = [
         f"{name.replace('_', ' ')} {cell.option(name):g}"
         for name in varying
         if name not in _STATED and cell.option(name) is not None
     ]
-    return ", ".join(words)
+    return ", ".join(parts)
 
 
 def describe(sweep: SweepPlan, at_once: int) -> str:
@@ -158,5 +158,5 @@ def values_in_words(values: list[float], bounds: Range | None = None) -> str:
 
 def _seconds(planned: list[PlannedCell], at_once: int) -> float:
     """Teachers come one after the other, students side by side."""
-    teachers = sum(entry.seconds for entry in planned if entry.cell.method == distill_cells.TEACHER)
-    return teachers + (sum(entry.seconds for entry in planned) - teachers) / at_once
+    teachers = sum(cell.seconds for cell in planned if cell.cell.method == distill_cells.TEACHER)
+    return teachers + (sum(cell.seconds for cell in planned) - teachers) / at_once

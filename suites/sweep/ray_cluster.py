@@ -198,14 +198,14 @@ class Cluster:
         """Weights of the teachers that these cells learn from, or are, once each in the cluster's memory; by key."""
         import ray
 
-        found = {}
+        weights = {}
         if any(planned.cell.method == distill_cells.TEACHER for planned in items) and context.teacher_weights:
-            found[None] = ray.put(Path(context.teacher_weights).expanduser().read_bytes())
+            weights[None] = ray.put(Path(context.teacher_weights).expanduser().read_bytes())
         for key in {_teacher_key(planned.cell, context) for planned in items} - {None}:
             path = context.store.weights_path(key)
             if path.is_file():
-                found[key] = ray.put(path.read_bytes())
-        return found
+                weights[key] = ray.put(path.read_bytes())
+        return weights
 
     def _fetch(self, reference: Any, planned: PlannedCell, context: Context) -> Ended:
         """What a task gave back; a teacher's weights go into the store."""
@@ -223,7 +223,8 @@ class Cluster:
 
 
 def _teacher_key(cell: Cell, context: Context) -> str | None:
-    return distill_cells.teacher_key(cell, context) if distill_cells.uses_teacher(cell) else None
+    taught_by = distill_cells.resolve(cell, context).taught_by
+    return None if taught_by is None else taught_by.key
 
 
 def _first_line(error: Exception) -> str:
@@ -248,15 +249,11 @@ def _run(setup: Setup, cell: Cell, key: str, stop: Stop, teacher: bytes | None) 
     except CellStopped as stopped:
         return dataclasses.replace(not_run(stopped.status, str(stopped)), environment=_surroundings(context)), None
     if teacher is not None:
-        given = cell.method == distill_cells.TEACHER
-        path = (
-            context.store.path / "given.safetensors"
-            if given
-            else context.store.weights_path(distill_cells.teacher_key(cell, context))
-        )
+        is_given = cell.method == distill_cells.TEACHER
+        path = context.store.path / "given.safetensors" if is_given else context.store.weights_path(_teacher_key(cell, context))
         if not path.is_file():
             atomic.write(path, teacher)
-        context = dataclasses.replace(context, teacher_weights=str(path) if given else None)
+        context = dataclasses.replace(context, teacher_weights=str(path) if is_given else None)
     ended = registry.measure(cell, context, stop)
     ended.environment = _surroundings(context)
     weights = context.store.weights_path(key)
@@ -273,7 +270,7 @@ def _check_same(cell: Cell, key: str, context: Context) -> None:
     refusal = distill_cells.refusal(cell, context)
     if refusal is not None:
         raise CellStopped(*refusal)
-    if context.device != cell.device or distill_cells.own_key(cell, context) != key:
+    if context.device != cell.device or distill_cells.resolve(cell, context).key != key:
         raise CellStopped(
             "failed",
             f"node {socket.gethostname()} has another state of the project, its data, device "

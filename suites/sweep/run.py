@@ -7,7 +7,7 @@ from results.figures import heat_maps, style
 from results.records import sweep_notes
 from results.tables import sweeps
 from suites import registry
-from suites.distill.cells import TEACHER, cell_recipe
+from suites.distill.cells import TEACHER, resolve
 from suites.plan import FINISHED, PlannedCell
 from suites.running import runner, workers
 from suites.running.measuring import Ended, measure, not_run
@@ -30,10 +30,10 @@ def run_plan(sweep: SweepPlan, context: Context, execute: Execute, output: TextI
         execute: what runs cells: `on_this_machine`, or a cluster.
         output: where lines go; None for the screen.
     """
-    words = {"search": f"{sweep.name}, {sweep.sweep.sampler}"} | {
+    searched = {"search": f"{sweep.name}, {sweep.sweep.sampler}"} | {
         name: values_in_words(values) for name, values in sweep.varying.items()
     }
-    sweep_notes.write(context.store, sweep.name, [planned.key for planned in sweep.cells], words)
+    sweep_notes.write(context.store, sweep.name, [planned.key for planned in sweep.cells], searched)
 
     def in_order(waiting: list[PlannedCell], context: Context, progress: Progress) -> Iterator[tuple[PlannedCell, Ended]]:
         for planned, ended in _ended(sweep, waiting, context, execute, progress):
@@ -49,10 +49,10 @@ def summary(sweep: SweepPlan, context: Context) -> str:
     """The best setting of all that has finished, with its uncertainty; and where the map over (α, β) is."""
     keys = {planned.key for planned in sweep.cells}
     records = [record for record in context.store.records(suite=sweep_notes.SUITE) if record.key in keys]
-    found = sweeps.findings(records, least=2)
-    if not found:
+    findings = sweeps.findings(records, least=2)
+    if not findings:
         return "No setting has finished yet."
-    lines = [finding.table().to_markdown() for finding in found]
+    lines = [finding.table().to_markdown() for finding in findings]
     figure = heat_maps.alpha_beta(records)
     if figure is not None:
         path = context.store.path / "artifacts" / sweep_notes.SUITE / f"invocation-{sweep.name}" / "alpha_beta.png"
@@ -96,7 +96,7 @@ def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
     for planned in firsts:
         cell = planned.cell
         group = (cell.dataset, cell.pair, cell.dtype, cell.precision)
-        groups.setdefault(group, (cell_recipe(cell)["epochs"], []))[1].append(planned.key)
+        groups.setdefault(group, (resolve(cell, context).recipe.training["epochs"], []))[1].append(planned.key)
         # a student may be finished and run again all the same, for its weights to be kept
         record = planned.record or context.store.get(planned.suite.name, planned.key)
         if planned.state == "impossible":

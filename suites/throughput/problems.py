@@ -4,18 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.common import methods, networks
+from backends.common import methods
+from backends.common.networks import ModelSpec
 from suites import datasets
 from suites.cell import Cell
-from suites.datasets.dataset import DatasetError, ImageDataset, Normalisation, Split
+from suites.datasets.dataset import DatasetError
+from suites.datasets.images import ImageDataset, Normalisation, Split
+from suites.distill.networks import specification, split_pair
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Recipe
-from suites.selection import split_pair
 
 # methods that the plain loops have a loss for
 METHODS = ("abkd", "kd")
 DATASET, PAIR = "cifar100", "resnet56:resnet20"
-SHAPE, CLASSES = (32, 32, 3), 100
 # rounds, and steps of each loop in a round, by scale: short rounds, so that what disturbs the machine hits all loops alike
 ROUNDS = {"smoke": (12, 2), "small": (40, 3), "paper": (100, 5)}
 # a gentle rate: what is timed does not depend on it, but it must not diverge on random images
@@ -51,15 +52,16 @@ class Problem:
         return find.student_recipe(DATASET, "paper", PAIR, self.method, self.parameters)
 
     @property
-    def networks(self) -> tuple[networks.ModelSpec, networks.ModelSpec]:
+    def networks(self) -> tuple[ModelSpec, ModelSpec]:
         """Teacher and student."""
-        teacher, student = (networks.get(name, input_shape=SHAPE, classes=CLASSES) for name in split_pair(self.pair))
+        teacher, student = (specification(name, DATASET, "paper") for name in split_pair(self.pair))
         return teacher, student
 
     @property
     def objective(self) -> dict[str, float]:
         """The parameters that the method has, all of them."""
-        return {name: self.recipe[name] for name in methods.get(self.method).parameters if self.recipe.get(name) is not None}
+        numbers = self.recipe.method
+        return {name: numbers[name] for name in methods.get(self.method).parameters if name in numbers}
 
 
 def refusal(cell: Cell) -> tuple[str, str] | None:
@@ -69,7 +71,7 @@ def refusal(cell: Cell) -> tuple[str, str] | None:
     if cell.dtype != "float32":
         return "unsupported", f"throughput is measured in float32, not in {cell.dtype}"
     for name in split_pair(cell.pair):
-        spec = networks.get(name, input_shape=SHAPE, classes=CLASSES)
+        spec = specification(name, DATASET, "paper")
         if spec.family != "resnet":
             return "unsupported", f"the plain loops are written for resnets (resnet56, resnet32x4), not for {name!r}"
     return None
@@ -80,9 +82,10 @@ def data() -> ImageDataset:
     try:
         return datasets.load(DATASET, "paper")
     except DatasetError:
+        shape, classes = datasets.get(DATASET).facts("paper").values()
         random = np.random.RandomState(0)
-        images = random.randint(0, 256, (STAND_IN_IMAGES, *SHAPE), np.uint8)
-        split = Split(images, random.randint(0, CLASSES, STAND_IN_IMAGES).astype(np.int64))
-        names = tuple(str(number) for number in range(CLASSES))
+        images = random.randint(0, 256, (STAND_IN_IMAGES, *shape), np.uint8)
+        split = Split(images, random.randint(0, classes, STAND_IN_IMAGES).astype(np.int64))
+        names = tuple(str(number) for number in range(classes))
         normalisation = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
         return ImageDataset(DATASET, "stand-in: random images of CIFAR-100's shape", split, split, names, normalisation, True)

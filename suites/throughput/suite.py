@@ -10,7 +10,7 @@ from typing import Any
 
 from suites import datasets, sources
 from suites.cell import Cell
-from suites.distill import cells
+from suites.distill import defaults
 from suites.running import isolated
 from suites.selection import Selection
 from suites.suite import Context, Suite
@@ -23,7 +23,7 @@ def _cells(selection: Selection, context: Context) -> list[Cell]:
     found: dict[Cell, None] = {}
     for pair in pairs:
         for method in selection.methods or problems.METHODS:
-            for entry in cells.method_options(selection, problems.DATASET, pair, method):
+            for entry in defaults.method_options(selection, problems.DATASET, pair, method):
                 for dtype in selection.dtypes or ("float32",):
                     cell = Cell(
                         "throughput",

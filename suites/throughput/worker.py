@@ -17,9 +17,9 @@ import numpy as np
 import backends
 from backends.common import networks
 from reference import divergences
-from suites.datasets.dataset import ImageDataset
-from suites.distill.training import training_batches
+from suites.datasets.images import ImageDataset
 from suites.running import isolated
+from suites.tasks.classification.batches import training_batches
 from suites.throughput import problems
 from suites.throughput.plain import Images, Plain
 from suites.throughput.problems import Problem
@@ -41,7 +41,7 @@ def measure(problem: Problem) -> dict[str, Any]:
     harness = backends.load(problem.backend)
     harness.set_up(threads=problem.threads, device=problem.device)
     data = problems.data()
-    batches = training_batches(problem.recipe, data, seed=0)
+    batches = training_batches(problem.recipe.training, data, seed=0)
     plain = importlib.import_module(f"suites.throughput.plain_{problem.backend}").prepare(
         problem, _images(data, itertools.islice(batches.epoch(0), problem.steps))
     )
@@ -52,7 +52,7 @@ def measure(problem: Problem) -> dict[str, Any]:
     return {
         "samples_s": samples,
         "pipeline_s": [_pipeline(batches, round) for round in range(PIPELINE_ROUNDS)],
-        "batch_size": problem.recipe["batch_size"],
+        "batch_size": problem.recipe.training["batch_size"],
         "loss_error": error,
         "source": data.source,
         "stand_in": data.stand_in,
@@ -71,8 +71,8 @@ def _check(problem: Problem, plain: Plain) -> float:
     Raises:
         RuntimeError: the plain loops do not train the same networks with the same loss.
     """
-    random_logits, objective = np.random.RandomState(0), problem.objective
-    student, teacher = (3 * random_logits.standard_normal((16, problems.CLASSES)).astype("float32") for _ in range(2))
+    random_logits, objective, shape = np.random.RandomState(0), problem.objective, (16, problem.networks[0].classes)
+    student, teacher = (3 * random_logits.standard_normal(shape).astype("float32") for _ in range(2))
     labels = np.arange(16)
     alpha, beta, factor = 1.0, 0.0, objective["temperature"] ** 2
     if problem.method == "abkd":
@@ -124,8 +124,8 @@ def _harness_loop(harness: ModuleType, problem: Problem, stream: Iterator[Any]) 
             method=problem.method,
             learning_rate=problems.LEARNING_RATE,
             progress=False,
-            momentum=problem.recipe["momentum"],
-            weight_decay=problem.recipe["weight_decay"],
+            momentum=problem.recipe.training["momentum"],
+            weight_decay=problem.recipe.training["weight_decay"],
             **problem.objective,
         )
         seconds = time.perf_counter() - stretch.started

@@ -2,10 +2,10 @@
 
 Values that come from nowhere else were chosen, the same for every method, so that the teacher is good and the student on
 labels alone falls short of it. The digits have no third part to choose on: differences of a percentage point between
-distillation losses mean nothing there. Methods without values here have those of CIFAR-100.
+distillation losses mean nothing there. Methods without values here have the papers'.
 """
 
-from suites.distill.recipes.cifar100 import DKD_METHODS, METHODS, dkd_warm_up
+from suites.distill.recipes.papers import DKD_METHODS, METHODS, dkd_warm_up
 from suites.distill.recipes.recipe import ABKD_SCRIPT, DECLARED, PAPER, DatasetRecipes, Value
 
 _TRAINING = {
@@ -45,4 +45,7 @@ RECIPES = DatasetRecipes(
     default_methods={"smoke": ("sft", "kd", "rkld", "abkd")},
     default_seeds={"smoke": 10},
     models={"digits-teacher": "convnet-16-32-64", "digits-student": "convnet-4-8"},
+    architectures=("convnet",),
+    traces_every_method=True,
+    epoch_seconds={"smoke": (0.5, 0.125), "trace": (1.5, 1.5)},
 )

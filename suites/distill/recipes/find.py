@@ -7,14 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from suites.distill.recipes import cifar100, digits
-from suites.distill.recipes.recipe import PAPER, DatasetRecipes, Recipe, Value
+from suites.distill.recipes.recipe import PAPER, DatasetRecipes, Numbers, Recipe, Value, Values
 
 # by data set; a data set takes part in distillation once it is here
 RECIPES: dict[str, DatasetRecipes] = {"digits": digits.RECIPES, "cifar100": cifar100.RECIPES}
-# the data set of a command that names neither one nor a pair, by scale
-DEFAULT_DATASETS = {"smoke": "digits", "small": "cifar100", "paper": "cifar100"}
-# point of the loss suite where the user names none: of the example that the harness leads with
-DEFAULT_ALPHA, DEFAULT_BETA = 0.8, 0.2
 # seed of the one teacher that all students of a pair and scale learn from
 TEACHER_SEED = 0
 
@@ -29,25 +25,29 @@ TRACE = {
     "weight_decay": Value(5e-4, PAPER),
     "schedule": Value("cosine"),
 }
-# Deep networks that nobody has trained give large logits: from resnet56 a first loss of 73. At the rate above rounding
-# of float64 then reaches a percent of the loss within 15 steps; at this one it stays below 1e-14, while the loss falls
-# to half.
-GENTLER = {"cifar100": {"learning_rate": Value(1e-4)}}
 TRACE_TEACHER_SEED = 1000
-TRACE_IMAGES = 16
+TRACE_EXAMPLES = 16
 
 
 def model_names() -> dict[str, str]:
     """Further names of networks, of all data sets."""
-    return {name: architecture for entry in RECIPES.values() for name, architecture in entry.models.items()}
+    return {name: architecture for recipes in RECIPES.values() for name, architecture in recipes.models.items()}
+
+
+def default_dataset(scale: str) -> str:
+    """The data set of a command that names neither one nor a pair: the first that has the scale."""
+    return next(name for name, recipes in RECIPES.items() if scale in recipes.scales)
 
 
 def dataset_of(pair: str, scale: str) -> str:
-    """The data set that a pair is trained on where the user names none: the one whose pair or network it is."""
-    for dataset, entry in RECIPES.items():
-        if any(name in entry.models for name in pair.split(":")):
+    """The data set that a pair is trained on where the user names none: the one whose networks have such names."""
+    for dataset, recipes in RECIPES.items():
+        if any(name in recipes.models for name in pair.split(":")):
             return dataset
-    return "digits" if pair.startswith("convnet") and scale == "smoke" else "cifar100"
+    for dataset, recipes in RECIPES.items():
+        if scale in recipes.scales and pair.startswith(recipes.architectures):
+            return dataset
+    return default_dataset(scale)
 
 
 def of_dataset(dataset: str, scale: str) -> DatasetRecipes:
@@ -56,36 +56,37 @@ def of_dataset(dataset: str, scale: str) -> DatasetRecipes:
     Raises:
         ValueError: it has none.
     """
-    entry = RECIPES[dataset]
-    if scale not in entry.scales:
+    recipes = RECIPES[dataset]
+    if scale not in recipes.scales:
         others = [name for name, other in RECIPES.items() if scale in other.scales]
         raise ValueError(
-            f"scale {scale!r}: data set {dataset!r} has recipes for {', '.join(entry.scales)} only; "
+            f"scale {scale!r}: data set {dataset!r} has recipes for {', '.join(recipes.scales)} only; "
             f"data sets with this scale: {', '.join(others)}"
         )
-    return entry
+    return recipes
 
 
 def teacher_recipe(dataset: str, scale: str) -> Recipe:
     """Recipe of a teacher on a data set."""
-    return Recipe(dict(of_dataset(dataset, scale).teachers[scale]))
+    recipes = of_dataset(dataset, scale)
+    return Recipe(Numbers(dict(recipes.teachers[scale])), Numbers(dict(recipes.methods.get(recipes.teacher_method, {}))))
 
 
-def method_values(dataset: str, pair: str, method: str, scale: str) -> dict[str, Value]:
+def method_values(dataset: str, pair: str, method: str, scale: str) -> Values:
     """A method's parameters for a pair on a data set, at a scale or in a "trace".
 
     Raises:
         ValueError: the data set has no recipe for the method.
     """
-    entry = RECIPES[dataset]
-    if method not in entry.methods:
+    recipes = RECIPES[dataset]
+    if method not in recipes.methods:
         raise ValueError(
-            f"method {method!r} has no recipe on data set {dataset!r}; methods that have one: {', '.join(entry.methods)}"
+            f"method {method!r} has no recipe on data set {dataset!r}; methods that have one: {', '.join(recipes.methods)}"
         )
-    return entry.methods[method] | entry.pairs.get((pair, method), {}) | entry.scaled.get((scale, method), {})
+    return recipes.methods[method] | recipes.pairs.get((pair, method), {}) | recipes.scaled.get((scale, method), {})
 
 
-def student_recipe(dataset: str, scale: str, pair: str, method: str, overrides: Mapping[str, Any]) -> Recipe:
+def student_recipe(dataset: str, scale: str, pair: str, method: str, chosen: Mapping[str, Any]) -> Recipe:
     """Recipe of a student.
 
     Args:
@@ -93,9 +94,12 @@ def student_recipe(dataset: str, scale: str, pair: str, method: str, overrides: 
         scale: one that the data set has, or "trace" for the short training that backends are compared on.
         pair: "teacher:student".
         method: one that the data set has a recipe for.
-        overrides: parameters of the method that the user set.
+        chosen: parameters of the method as the cell has them; those that are not the recipe's were set by the user.
     """
-    values = TRACE | GENTLER.get(dataset, {}) if scale == "trace" else of_dataset(dataset, scale).students[scale]
-    changed = {name: Value(value, "command line") for name, value in overrides.items()}
-    values = dict(values) | method_values(dataset, pair, method, scale) | changed
-    return Recipe(values, TRACE_STEPS if scale == "trace" else None)
+    usual = method_values(dataset, pair, method, scale)
+    changed = {
+        name: Value(value, "command line") for name, value in chosen.items() if name not in usual or value != usual[name].value
+    }
+    if scale == "trace":
+        return Recipe(Numbers(TRACE | RECIPES[dataset].trace), Numbers(usual | changed), TRACE_STEPS)
+    return Recipe(Numbers(dict(of_dataset(dataset, scale).students[scale])), Numbers(usual | changed))

@@ -1,6 +1,6 @@
 """What a recipe is: numbers of a training, each with its source."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,33 +21,58 @@ class Value:
 Values = dict[str, Value]
 
 
+class Numbers(Mapping[str, Any]):
+    """Numbers of a recipe by name, without their sources.
+
+    Args:
+        values: the numbers with their sources.
+    """
+
+    def __init__(self, values: Values) -> None:
+        self.values_with_sources = values
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values_with_sources[name].value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_with_sources)
+
+    def __len__(self) -> int:
+        return len(self.values_with_sources)
+
+    def sources(self) -> dict[str, str]:
+        """Where each number comes from."""
+        return {name: value.source for name, value in self.values_with_sources.items()}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Optimiser, schedule and losses' weights of one training.
 
     Attributes:
-        values: by name: epochs, batch_size, learning_rate, warm_up_steps, schedule, momentum, weight_decay, and what the
-            schedule and the augmentation have (milestones, decay, pad, flip); for students the method's parameters too.
+        training: epochs, batch_size, learning_rate, warm_up_steps, schedule, momentum, weight_decay, and what the schedule and
+            the task's batches have (milestones, decay, pad, flip).
+        method: parameters of the method.
         steps: stop each epoch after so many steps; None goes through all batches.
     """
 
-    values: Values
+    training: Numbers
+    method: Numbers = field(default_factory=lambda: Numbers({}))
     steps: int | None = None
 
-    def __getitem__(self, name: str) -> Any:
-        return self.values[name].value
+    def plain(self) -> dict[str, dict[str, Any]]:
+        """The numbers alone, for keys."""
+        limit = {"steps": self.steps} if self.steps else {}
+        return {"training": {**self.training, **limit}, "method": dict(self.method)}
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """Value of a number that not every recipe has."""
-        return self.values[name].value if name in self.values else default
-
-    def plain(self) -> dict[str, Any]:
-        """The numbers alone, for keys and records."""
-        return {name: entry.value for name, entry in self.values.items()} | ({"steps": self.steps} if self.steps else {})
+    def flat(self) -> dict[str, Any]:
+        """The numbers alone, for people: records have had all of them in one list from the beginning."""
+        plain = self.plain()
+        return plain["training"] | plain["method"]
 
     def sources(self) -> dict[str, str]:
         """Where each number comes from."""
-        return {name: entry.source for name, entry in self.values.items()}
+        return self.training.sources() | self.method.sources()
 
 
 @dataclass(frozen=True)
@@ -57,11 +82,15 @@ class DatasetRecipes:
     Attributes:
         teachers, students: how networks are trained, by scale.
         methods: parameters of each method that is used on it.
-        pairs: those that differ for a pair, by (pair, method).
-        scaled: those that differ at a scale, by (scale, method).
         default_pair, default_methods, default_seeds: where the user names none, by scale.
+        pairs: parameters of methods that differ for a pair, by (pair, method).
+        scaled: those that differ at a scale, by (scale, method).
         models: further names of its networks.
-        robustness: whether accuracy on corrupted images is measured.
+        architectures: how names of networks begin whose pairs are trained on it where the user names no data set.
+        teacher_method: what its teachers are trained by.
+        trace: numbers of the short training that backends are compared on, where they differ from the usual ones.
+        traces_every_method: whether each method has such a training, or one of them stands for all.
+        epoch_seconds: how long an epoch of a teacher and of a student takes on two cores, by scale; a "trace" is one epoch.
     """
 
     teachers: Mapping[str, Values]
@@ -73,7 +102,11 @@ class DatasetRecipes:
     pairs: Mapping[tuple[str, str], Values] = field(default_factory=dict)
     scaled: Mapping[tuple[str, str], Values] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
-    robustness: bool = False
+    architectures: tuple[str, ...] = ()
+    teacher_method: str = "sft"
+    trace: Values = field(default_factory=dict)
+    traces_every_method: bool = False
+    epoch_seconds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def scales(self) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ class Draws:
     flipped: np.ndarray
 
     def of(self, rows: np.ndarray) -> "Draws":
-        """Those of the images at `rows`."""
+        """Draws of the images at `rows`."""
         return Draws(self.top[rows], self.left[rows], self.flipped[rows])
 
 

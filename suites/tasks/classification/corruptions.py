@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtri
 
-from suites.datasets.dataset import ImageDataset
+from suites.datasets.images import ImageDataset
 from suites.streams import WORDS_PER_COUNT, raw_stream
 
 # of CIFAR-C; 1 is the mildest

@@ -32,15 +32,3 @@ def calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = 15) ->
 def teacher_agreement(logits: np.ndarray, teacher_logits: np.ndarray) -> float:
     """Share of rows where student and teacher predict the same class. Both `[rows, classes]`."""
     return float(np.mean(np.argmax(logits, axis=-1) == np.argmax(teacher_logits, axis=-1)))
-
-
-def evaluate(logits: np.ndarray, labels: np.ndarray, teacher_logits: np.ndarray | None = None) -> dict[str, float]:
-    """The test metrics of a record, under their names there."""
-    metrics = {
-        "test/accuracy": accuracy(logits, labels),
-        "test/nll": negative_log_likelihood(logits, labels),
-        "test/ece": calibration_error(logits, labels),
-    }
-    if teacher_logits is not None:
-        metrics["test/teacher_agreement"] = teacher_agreement(logits, teacher_logits)
-    return metrics
