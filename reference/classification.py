@@ -157,8 +157,8 @@ def _split(logits: NDArray, is_target: NDArray, temperature: float) -> tuple[NDA
     total = weights.sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore"):  # no other class: a rest of probability 0
         rest_logit = np.log(total) + top / temperature
-    own = np.where(is_target, logits, 0.0).sum(axis=-1, keepdims=True) / temperature
-    return np.concatenate([own, rest_logit], axis=-1), rest, weights / np.where(total > 0, total, 1.0)
+    target_logit = np.where(is_target, logits, 0.0).sum(axis=-1, keepdims=True) / temperature
+    return np.concatenate([target_logit, rest_logit], axis=-1), rest, weights / np.where(total > 0, total, 1.0)
 
 
 def _centred(logits: NDArray) -> tuple[NDArray, NDArray]:

@@ -161,15 +161,15 @@ def concentration_map(
         "hardness", "confidence", "classes" to [B, A], β upwards; rows of equal distributions are left out.
     """
     alphas, betas = np.asarray(alphas, np.float64), np.asarray(betas, np.float64)
-    found = {name: np.empty((len(betas), len(alphas))) for name in ("hardness", "confidence", "classes")}
+    maps = {name: np.empty((len(betas), len(alphas))) for name in ("hardness", "confidence", "classes")}
     for row, beta in enumerate(betas):
         for column, alpha in enumerate(alphas):
             here = concentration(student_logits, teacher_logits, alpha, beta, temperature=temperature)
-            for name, values in found.items():
+            for name, values in maps.items():
                 rows = np.ravel(getattr(here, name))
                 rows = rows[~np.isnan(rows)]
                 values[row, column] = rows.mean() if len(rows) else np.nan
-    return found
+    return maps
 
 
 def _normaliser(q: NDArray, logit_step: NDArray) -> NDArray:

@@ -109,11 +109,11 @@ def _value(row: Row, exponents: Exponents) -> NDArray:
     return value + _forbidden_value(row.teacher_only, exponents.gamma, row.log_p, beta)
 
 
-def _forbidden_value(where: NDArray, gamma: Pair, logs: Pair, own: float) -> NDArray:
-    """Σ x^γ / (own · γ) over the classes that one side forbids; +inf unless own > 0 and γ > 0."""
-    if own > 0 and gamma.high > 0:
+def _forbidden_value(where: NDArray, gamma: Pair, logs: Pair, exponent: float) -> NDArray:
+    """Σ x^γ / (exponent · γ) over the classes that one side forbids; +inf unless exponent > 0 and γ > 0."""
+    if exponent > 0 and gamma.high > 0:
         powers = compensated.exp(compensated.multiply(gamma, logs))
-        return np.where(where, powers / own / gamma.high, 0.0).sum(axis=-1)
+        return np.where(where, powers / exponent / gamma.high, 0.0).sum(axis=-1)
     return np.where(where.any(axis=-1), np.inf, 0.0)
 
 

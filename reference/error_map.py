@@ -37,12 +37,12 @@ def _truth(line: str) -> NDArray:
     """The divergence [distances, places, 2], correctly rounded."""
     student, teacher = _inputs()
     rows = [definition.exact_row(s.tolist(), t.tolist()) for s, t in zip(student, teacher, strict=True)]
-    found = np.empty((len(DISTANCES), len(PLACES), len(rows)))
+    exact = np.empty((len(DISTANCES), len(PLACES), len(rows)))
     for i, distance in enumerate(DISTANCES):
         for j, place in enumerate(PLACES):
             alpha, beta = (numbers.to_raw("parameter", x) for x in LINES[line](place, distance))
-            found[i, j] = [float(row.value(alpha, beta, digits=20)) for row in rows]
-    return found
+            exact[i, j] = [float(row.value(alpha, beta, digits=20)) for row in rows]
+    return exact
 
 
 def error_map(evaluate: Callable[[NDArray, NDArray, float, float], NDArray]) -> dict[str, list[list[float]]]:
@@ -54,7 +54,7 @@ def error_map(evaluate: Callable[[NDArray, NDArray, float, float], NDArray]) -> 
     Returns:
         By line in `LINES`: errors [len(DISTANCES)][len(PLACES)]; inf where a value is not finite.
     """
-    found = {}
+    by_line = {}
     for line, point in LINES.items():
         truth = _truth(line)
         errors = np.empty(truth.shape[:2])
@@ -64,8 +64,8 @@ def error_map(evaluate: Callable[[NDArray, NDArray, float, float], NDArray]) -> 
                 with np.errstate(invalid="ignore"):
                     error = np.abs(values / truth[i, j] - 1).max()
                 errors[i, j] = error if np.isfinite(error) else np.inf
-        found[line] = errors.tolist()
-    return found
+        by_line[line] = errors.tolist()
+    return by_line
 
 
 def published(student: NDArray, teacher: NDArray, alpha: float, beta: float) -> NDArray:

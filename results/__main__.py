@@ -106,13 +106,13 @@ def _say_empty(store: Store, where: dict[str, set[str]]) -> int:
     there = store.records() if where else []
     if there:
         known = "; ".join(selection.describe_field(there, name.removesuffix("!")) for name in where)
-        print(f"None of the {len(there)} records in {store.path} is one{_words(where)}: {known}.", file=sys.stderr)
+        print(f"None of the {len(there)} records in {store.path} is one{_condition(where)}: {known}.", file=sys.stderr)
     else:
-        print(NO_RECORDS.format(where=_words(where), path=store.path), file=sys.stderr)
+        print(NO_RECORDS.format(where=_condition(where), path=store.path), file=sys.stderr)
     return 1
 
 
-def _words(where: dict[str, set[str]]) -> str:
+def _condition(where: dict[str, set[str]]) -> str:
     """ " with backend=torch", or nothing."""
     chosen = ", ".join(f"{name}={'|'.join(sorted(values))}" for name, values in where.items())
     return f" with {chosen}" if chosen else ""
@@ -136,10 +136,10 @@ def _compare(parsed: argparse.Namespace) -> int:
     known = sorted({name for record in records for name in record.metrics if record.suite == "distill"})
     if known and parsed.metric not in known:
         raise ValueError(f"--metric {parsed.metric!r}: no record has it; there are {', '.join(known)}.")
-    found = every.tables(records, parsed.metric, parsed.baseline)
-    print(table.FORMATS["markdown" if parsed.output else form][0](found))
+    shown = every.tables(records, parsed.metric, parsed.baseline)
+    print(table.FORMATS["markdown" if parsed.output else form][0](shown))
     if parsed.output:
-        written = table.write(found, form, parsed.output)
+        written = table.write(shown, form, parsed.output)
         print(f"Written: {', '.join(str(path) for path in written)}", file=sys.stderr)
     queue = send.describe_queue(store)
     if queue:
@@ -189,7 +189,7 @@ def _gate(parsed: argparse.Namespace) -> int:
     files = [file for file in files if parsed.time or file.suite != "loss"]
     if not any(file.entries for file in files):
         if parsed.where and baselines.read_all(folder):
-            raise ValueError(f"None of the baselines in {folder} is one{_words(where)}; they are of {_backends(folder)}.")
+            raise ValueError(f"None of the baselines in {folder} is one{_condition(where)}; they are of {_backends(folder)}.")
         raise ValueError(
             f"No baselines{f' for {parsed.backend}' if parsed.backend else ''} in {folder}. Run the suites, look at "
             '`python -m results compare`, then record them: `python -m results gate --update --reason "…"`.'
@@ -215,14 +215,14 @@ def _repeated(records: list[Record], files: list) -> int:
     from results.gate import judge, repeated
     from results.tables import table
 
-    found = repeated.runs(records, files)
-    if not found:
+    runs = repeated.runs(records, files)
+    if not runs:
         raise ValueError(
             "--repeated: the store holds no complete run of students. Run as many other seeds as are recorded, such as "
             "`nox -s torch -- distill --seeds 10:20 --threads 2`."
         )
-    print(table.to_markdown(repeated.tables(found)))
-    return 1 if any(judge.fails(run.verdicts) for run in found) else 0
+    print(table.to_markdown(repeated.tables(runs)))
+    return 1 if any(judge.fails(run.verdicts) for run in runs) else 0
 
 
 def _update(parsed: argparse.Namespace, records: list[Record], folder: Path) -> int:

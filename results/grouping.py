@@ -1,11 +1,15 @@
 """How records of students are grouped and named in tables: by section, row and column."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from results.figures.style import field_word, mean_and_error, method_label
 from results.records.record import Record, Status
+from results.significance.means import mean_and_error
+from results.words import backend_order, field_words, method_label
+
+Item = TypeVar("Item")
 
 TRACE_SCALE = "trace"
 TEACHER = "teacher"
@@ -15,32 +19,82 @@ APART = ("seed", "backend", "device", "method", "pair", "dataset", "scale", "dty
 _SHARED = ("dataset", "scale", "dtype", "precision", "teacher_weights")
 
 
+def section_of(record: Record) -> str:
+    """What stands over the tables that show a student."""
+    return field_words(record, "pair", *_SHARED)
+
+
 def sections(records: list[Record]) -> dict[str, list[Record]]:
     """Students by pair, data set, scale, dtype, precision and given teacher, each section with its teacher at its head.
 
     Traces and repeats are left out. Where there are teachers only, each is a section of its own.
     """
     kept = [r for r in records if r.suite == "distill" and counts(r)]
-    teachers = grouped([r for r in kept if r.cell.get("method") == TEACHER], lambda r: words(r, "pair", *_SHARED))
-    students = grouped([r for r in kept if r.cell.get("method") != TEACHER], lambda r: words(r, "pair", *_SHARED))
+    teachers = grouped([r for r in kept if r.cell.get("method") == TEACHER], section_of)
+    students = grouped([r for r in kept if r.cell.get("method") != TEACHER], section_of)
     shared = [name for name in _SHARED if name != "precision"]
     for section in students.values():
         # A teacher's pair is its own name; it is shown above each student that learns from it.
         teacher = str(section[0].cell.get("pair")).partition(":")[0]
         # it is trained in float32, also for students of another precision
-        section[:0] = teachers.get(", ".join(filter(None, [teacher, words(section[0], *shared)])), [])
+        section[:0] = teachers.get(", ".join(filter(None, [teacher, field_words(section[0], *shared)])), [])
     return students or teachers
 
 
-def row_labels(records: list[Record]) -> dict[int, str]:
-    """A label for each record, by id(): its method, and those parameters in which cells of that method differ."""
-    labels: dict[int, str] = {}
-    for label, group in grouped(records, method_label).items():
-        told = varying(group, (*APART, "alpha", "beta") if "(" in label else APART)
-        for record in group:
-            parts = [f"{name}={record.cell[name]}" for name in told if record.cell.get(name) is not None]
-            labels[id(record)] = " ".join([label, *parts])
-    return labels
+def student_sections(records: list[Record]) -> dict[str, list[Record]]:
+    """The sections without their teachers; those that hold nothing else are left out."""
+    students = {title: [r for r in group if r.cell.get("method") != TEACHER] for title, group in sections(records).items()}
+    return {title: group for title, group in students.items() if group}
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """How a table names the records that it shows; made of all of them, as a label says what tells them apart.
+
+    Attributes:
+        fields: label of a method to the parameters in which its records differ.
+        on_devices: backends that ran on several devices.
+    """
+
+    fields: dict[str, list[str]]
+    on_devices: set[str]
+
+    @classmethod
+    def of(cls, records: list[Record]) -> "Labels":
+        """The labels of a table of these records."""
+        fields = {
+            label: varying(group, (*APART, "alpha", "beta") if "(" in label else APART)
+            for label, group in grouped(records, method_label).items()
+        }
+        by_backend = grouped(records, lambda record: record.backend)
+        return cls(fields, {name for name, group in by_backend.items() if len({r.cell.get("device") for r in group}) > 1})
+
+    def row(self, record: Record) -> str:
+        """The method, and those parameters in which records of that method differ."""
+        label = method_label(record)
+        parameters = [f"{name}={record.cell[name]}" for name in self.fields[label] if record.cell.get(name) is not None]
+        return " ".join([label, *parameters])
+
+    def column(self, record: Record) -> str:
+        """The backend, with the device where it ran on several."""
+        return f"{record.backend} ({record.cell.get('device')})" if record.backend in self.on_devices else record.backend
+
+    def rows(self, records: list[Record]) -> list[str]:
+        """The rows of these records in the order in which tables show them."""
+        return list(dict.fromkeys(row for _, row in sorted((_method_order(r), self.row(r)) for r in records)))
+
+    def columns(self, records: list[Record]) -> list[str]:
+        """The columns of these records in the order in which tables show them."""
+        return backend_order({self.column(record) for record in records})
+
+    def fill(self, records: list[Record]) -> dict[tuple[str, str], list[Record]]:
+        """The records of each (row, column)."""
+        return grouped(records, lambda record: (self.row(record), self.column(record)))
+
+    def by_column(self, records: list[Record]) -> dict[str, list[Record]]:
+        """The records of each column, in the order of the columns."""
+        groups = grouped(records, self.column)
+        return {column: groups[column] for column in backend_order(groups)}
 
 
 def varying(group: list[Record], without: Collection[str] = APART) -> list[str]:
@@ -57,19 +111,6 @@ def varying(group: list[Record], without: Collection[str] = APART) -> list[str]:
 def counts(record: Record) -> bool:
     """Whether a training is a result of its own: neither a trace, nor a repeat that only shows what rounding does."""
     return record.cell.get("scale") != TRACE_SCALE and not record.cell.get("repeat")
-
-
-def columns(records: list[Record]) -> dict[int, str]:
-    """The column of each record, by id(): its backend, with the device where a backend ran on several."""
-    devices = grouped(records, lambda r: r.backend)
-    several = {name for name, group in devices.items() if len({r.cell.get("device") for r in group}) > 1}
-    return {id(r): f"{r.backend} ({r.cell.get('device')})" if r.backend in several else r.backend for r in records}
-
-
-def row_order(records: list[Record], labels: dict[int, str]) -> list[str]:
-    """The labels in the order in which tables show them."""
-    ordered = sorted(records, key=lambda r: (*_method_order(r), labels[id(r)]))
-    return list(dict.fromkeys(labels[id(r)] for r in ordered))
 
 
 def mean_text(values: list[float], group: list[Record]) -> str:
@@ -95,17 +136,12 @@ def by_seed(group: Iterable[Record], metric: str) -> dict[Any, float]:
     return {record.cell.get("seed"): value for record in group for value in finite([record], metric)}
 
 
-def grouped(records: list[Record], key: Callable[[Record], Any]) -> dict[Any, list[Record]]:
-    """Records by key, in the order of their first."""
-    found: dict[Any, list[Record]] = {}
-    for record in records:
-        found.setdefault(key(record), []).append(record)
-    return found
-
-
-def words(record: Record, *names: str) -> str:
-    """Fields of a cell as words, those that it has."""
-    return ", ".join(field_word(name, record.cell[name]) for name in names if record.cell.get(name) is not None)
+def grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> dict[Any, list[Item]]:
+    """Records, or anything else, by key, in the order of their first."""
+    groups: dict[Any, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def _method_order(record: Record) -> tuple[int, str]:

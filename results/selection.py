@@ -32,15 +32,15 @@ def parse(arguments: argparse.Namespace) -> dict[str, set[str]]:
     Raises:
         ValueError: a --where without "=".
     """
-    found: dict[str, set[str]] = {}
+    where: dict[str, set[str]] = {}
     for text in arguments.where:
         field, sign, values = text.partition("=")
         if not sign or not field or not values:
             raise ValueError(f"--where {text!r}: write FIELD=VALUE or FIELD=VALUE,VALUE, such as scale=smoke.")
-        found.setdefault(field.strip(), set()).update(value.strip() for value in values.split(","))
+        where.setdefault(field.strip(), set()).update(value.strip() for value in values.split(","))
     if arguments.backend:
-        found["backend"] = {value.strip() for value in arguments.backend.split(",")}
-    return found
+        where["backend"] = {value.strip() for value in arguments.backend.split(",")}
+    return where
 
 
 def matches(suite: str, backend: str, cell: dict[str, Any], where: dict[str, set[str]]) -> bool:

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from conftest import CHOSEN
 
-from backends.common import methods
-from backends.common import networks
+from backends.common import methods, networks
 from reference import objectives
 from reference.catalogue import DIVERGENCES
 from reference.objectives import cross_entropy

@@ -11,6 +11,7 @@ from results_examples import agreement, distill, diverged, loss, trace
 
 from results import Store
 from results.__main__ import main
+from results.significance import differences
 from results.tables import every, paired, traces
 from results.tables import table as tables
 
@@ -153,27 +154,27 @@ def test_paired_differences_intervals_and_p_values_agree_with_scipy():
 
     ours = {seed: value for seed, value in enumerate((0.95, 0.97, 0.96, 0.94, 0.99))}
     other = {seed: value for seed, value in enumerate((0.94, 0.97, 0.93, 0.95))}
-    found = paired.difference(ours, other)
+    found = differences.difference(ours, other)
     peer = stats.ttest_rel([ours[s] for s in range(4)], [other[s] for s in range(4)])
     interval = peer.confidence_interval(0.95)
     assert found.p == pytest.approx(peer.pvalue) and found.mean == pytest.approx(0.0075)
     assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
     assert (found.better, found.tied, found.worse, found.seeds) == (2, 1, 1, 4)
-    mirrored = paired.difference(ours, other, sign=-1.0)
+    mirrored = differences.difference(ours, other, sign=-1.0)
     assert mirrored.mean == -found.mean and (mirrored.better, mirrored.worse) == (1, 2) and mirrored.p == found.p
 
 
 def test_pairs_that_leave_nothing_to_test():
-    assert paired.difference({0: 0.5}, {1: 0.5}) is None
-    single = paired.difference({0: 0.9, 1: 0.8}, {0: 0.8})
+    assert differences.difference({0: 0.5}, {1: 0.5}) is None
+    single = differences.difference({0: 0.9, 1: 0.8}, {0: 0.8})
     assert single.mean == pytest.approx(0.1) and math.isnan(single.p) and math.isnan(single.low)
-    assert paired.difference({0: 0.5, 1: 0.6}, {0: 0.5, 1: 0.6}).p == 1.0
+    assert differences.difference({0: 0.5, 1: 0.6}, {0: 0.5, 1: 0.6}).p == 1.0
 
 
 def test_holm_by_hand():
-    corrected = paired.holm([0.01, math.nan, 0.04, 0.03, 0.005])
+    corrected = differences.holm([0.01, math.nan, 0.04, 0.03, 0.005])
     assert corrected[:1] + corrected[2:] == pytest.approx([0.03, 0.06, 0.06, 0.02]) and math.isnan(corrected[1])
-    assert paired.holm([0.6, 0.7]) == [1.0, 1.0] and paired.holm([]) == []
+    assert differences.holm([0.6, 0.7]) == [1.0, 1.0] and differences.holm([]) == []
 
 
 def test_corrected_p_values_call_a_winner_among_equals_rarely():
@@ -182,8 +183,8 @@ def test_corrected_p_values_call_a_winner_among_equals_rarely():
     wrong = 0
     for _ in range(1000):
         rows = generator.randn(9, 6)
-        p_values = [paired.difference(dict(enumerate(row)), dict(enumerate(rows[0]))).p for row in rows[1:]]
-        wrong += min(paired.holm(p_values)) < paired.LEVEL
+        p_values = [differences.difference(dict(enumerate(row)), dict(enumerate(rows[0]))).p for row in rows[1:]]
+        wrong += min(differences.holm(p_values)) < differences.LEVEL
     assert wrong <= 70
 
 
@@ -273,16 +274,16 @@ def test_every_format_says_the_same_in_its_own_way(tmp_path, capsys, students):
 
 
 def test_of_very_many_methods_the_figure_draws_the_best():
-    from results.figures import style
+    from results.figures import methods
 
     grid = [
         distill("abkd", seed, accuracy=0.9 + step / 1000, key=f"{step}-{seed}", cell={"alpha": step / 10})
         for step in range(60)
         for seed in range(2)
     ]
-    names = [tick.get_text() for tick in style.methods(grid).axes[0].get_xticklabels()]
+    names = [tick.get_text() for tick in methods.methods(grid).axes[0].get_xticklabels()]
     assert len(names) == 12 and names[0] == "abkd (4.8, 0.2)" and names[-1] == "abkd (5.9, 0.2)"
-    assert style.methods(grid, "test/nll").axes[0].get_xticklabels()[0].get_text() == "abkd (4.8, 0.2)"
+    assert methods.methods(grid, "test/nll").axes[0].get_xticklabels()[0].get_text() == "abkd (4.8, 0.2)"
 
 
 def test_latex_and_html_escape_what_they_must():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from results_examples import agreement, distill, stamp
 
-from results.figures import accuracy_against_time, error_budget, style
+from results.figures import accuracy_against_time, error_budget
+from results.words import DTYPES
 
 
 def measured(name="forward_kl", dtype="float32", backend="torch", excess=(0.2, 0.1), **fields):
@@ -49,7 +50,7 @@ def test_of_two_records_of_a_cell_the_newest_counts_and_without_rows_there_is_no
 
 def test_sixty_cells_of_a_backend_stay_readable():
     names = [f"divergence_{number}" for number in range(15)]
-    records = [measured(name, dtype) for name in names for dtype in style.DTYPES]
+    records = [measured(name, dtype) for name in names for dtype in DTYPES]
     figure = error_budget.error_budget(records)
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]

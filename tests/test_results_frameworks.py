@@ -13,7 +13,8 @@ from results import Store, selection
 from results.figures import frameworks as framework_figure
 from results.records import step_losses
 from results.records.record import Record, newest
-from results.tables import every, framework_steps, frameworks, precisions
+from results.significance import differences
+from results.tables import framework_steps, frameworks, methods, precisions
 from results.tracking import send
 
 GIVEN = {"teacher_weights": "teacher.safetensors 0123456789abcdef"}
@@ -108,7 +109,7 @@ def test_the_verdict_rarely_sees_a_difference_where_there_is_none():
             for side, name in enumerate(("torch", "jax"))
         ]
         cell = frameworks.Compared("section", "kd", "shared", tuple(sides))
-        difference = frameworks.paired.difference(*(side.by_seed("test/accuracy") for side in sides))
+        difference = differences.difference(*(side.by_seed("test/accuracy") for side in sides))
         called += frameworks._Row(cell, "test/accuracy", *sides, difference, difference.p).verdict.startswith("**differs")
     assert called <= 20  # 10 expected; more than 20 happens once in a thousand times
 
@@ -120,8 +121,8 @@ def test_repeats_give_the_spread_of_one_seed_and_are_no_seeds_of_their_own():
     variances = [(a - (0.95 + 0.004 * (-1) ** s)) ** 2 / 2 for s, a in enumerate(first)]
     assert found["of_one_seed_first"] == pytest.approx(math.sqrt(sum(variances) / 2))
     assert math.isnan(found["of_one_seed_second"]) and found["seeds"] == 8
-    (methods, *_) = every.methods(newest(records))
-    assert methods.data["seeds"].tolist() == [8, 8] and len(methods.data) == 2
+    (by_method, *_) = methods.methods(newest(records))
+    assert by_method.data["seeds"].tolist() == [8, 8] and len(by_method.data) == 2
 
 
 def test_differences_between_seeds_of_diverged_runs_are_left_out():
@@ -176,7 +177,7 @@ def test_precisions_are_sections_of_their_own():
     records = both(0.0) + both(0.02, cell={"precision": "bfloat16"})
     titles = [table.title for table in frameworks.tables(records)]
     assert len(titles) == 2 and titles[1].endswith("float32, mixed bfloat16, teacher 012345")
-    assert len(every.methods(records)) == 2
+    assert len(methods.methods(records)) == 2
 
 
 def test_step_losses_are_compared_between_frameworks_and_with_the_framework_itself():

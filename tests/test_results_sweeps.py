@@ -7,12 +7,14 @@ from mlflow.tracking import MlflowClient
 from results_examples import distill, stamp
 
 from results import Record, Status
-from results.figures import concentration, heat_maps
+from results.figures import heat_maps
+from results.figures.of_invocation import OF_INVOCATION
 from results.figures.parameter_curves import parameter_curves
 from results.gate import baselines, judge
 from results.records import sweep_notes
 from results.records.store import Store
-from results.tables import every, paired, sweeps
+from results.significance import differences
+from results.tables import every, methods, sweeps
 from results.tracking import send
 from suites.sweep.plan import values_in_words
 
@@ -57,9 +59,9 @@ def test_the_best_setting_comes_with_its_uncertainty_and_its_equals():
     ]
     assert found.ranked[0].mean == pytest.approx(0.9575)
     assert [s.label for s in found.equals] == ["abkd α 0.8, β 0.2"]
-    wanted = paired.difference(dict(enumerate(GRID[0.2, 0.8])), dict(enumerate(GRID[0.8, 0.2])))
+    wanted = differences.difference(dict(enumerate(GRID[0.2, 0.8])), dict(enumerate(GRID[0.8, 0.2])))
     assert found.differences[0] == wanted
-    assert found.p_values == paired.holm([d.p for d in found.differences])
+    assert found.p_values == differences.holm([d.p for d in found.differences])
     assert (found.left_out, found.stopped) == (2, 1)
     said = found.sentences()
     for words in (
@@ -117,7 +119,7 @@ def test_the_map_shows_each_mean_marks_the_best_and_what_was_stopped():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.2", "0.5", "0.8"]
     image = axes.images[0]
     assert image.get_array()[1][0] == pytest.approx(0.9575) and image.get_array().mask[0][1]
-    names = [name for name, _ in concentration.OF_INVOCATION["distill"]]
+    names = [name for name, _ in OF_INVOCATION["distill"]]
     assert "alpha_beta" in names
 
 
@@ -197,7 +199,7 @@ def test_a_pruned_cell_is_not_finished_and_nothing_that_failed(tmp_path):
     cut = distill("abkd", 4, accuracy=0.2, status="pruned", message="stopped after 5 of 20 epochs")
     (verdict,) = (v for v in judge.judge([*finished[:4], cut], baselines.read_all(tmp_path)) if v.metric == "test/accuracy")
     assert verdict.verdict == "missing" and "pruned: stopped after 5 of 20 epochs" in verdict.reason
-    (table,) = every.methods([*finished[:4], cut])
+    (table,) = methods.methods([*finished[:4], cut])
     assert "0.9615 ± 0.0006, 1 pruned" in table.to_markdown()
     assert Record.from_json(cut.to_json()).status is Status.PRUNED
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from results.records.record import Record
-from results.tables import every
-from suites import registry, selection
+from results.tables import speed
+from suites import plan, selection
 from suites.cell import Cell
 from suites.throughput import problems
 from suites.throughput.measurement import ratio_to_fastest
@@ -41,7 +41,7 @@ def test_the_interval_covers_the_true_ratio_about_as_often_as_it_says():
 )
 def test_what_has_no_plain_loop_says_so(changed, words):
     cell = Cell("throughput", **({"backend": "torch", "pair": problems.PAIR, "method": "abkd"} | changed))
-    status, reason = registry.SUITES["throughput"].refusal(cell, None)
+    status, reason = plan.SUITES["throughput"].refusal(cell, None)
     assert status == "unsupported" and words in reason
 
 
@@ -55,6 +55,6 @@ def test_compare_shows_it():
     metrics |= {"throughput/times_plain": 0.971, "throughput/times_plain_low": 0.95, "throughput/times_plain_high": 0.99}
     cell = {"backend": "jax", "pair": problems.PAIR, "method": "kd", "scale": "small"}
     record = Record(suite="throughput", backend="jax", key="k", invocation="i", cell=cell, status="ok", metrics=metrics)
-    table = every.throughput([record])
+    table = speed.throughput([record])
     assert table.frame.iloc[0].tolist() == [problems.PAIR, "jax", "kd", "300", "310", "—", "90000", "0.97 (0.95 to 0.99)", "—"]
-    assert every.throughput([]) is None
+    assert speed.throughput([]) is None

@@ -2,11 +2,11 @@
 
 A claim is a statement with its source; its check computes a figure and a verdict: holds, holds with a condition (the
 remark says which), fails (the remark says what is true). All together take a few seconds and give the same figures on
-every run. A new claim is one function and one row of `CLAIMS` in a `reference/claims_….py`.
+every run. A new claim is one function and one row of `CLAIMS` in `family`, `allocation` or `published`, whichever it is about.
 """
 
 from reference.claims import allocation, family, published
-from reference.claims.claim import CONDITION, FAILS, HOLDS, VERDICTS, Claim, Finding
+from reference.claims.claim import VERDICTS, Claim, Finding
 
 _GROUPS = (family.GROUP, allocation.GROUP, published.CODE, published.ARTICLE)
 
@@ -52,6 +52,3 @@ def main() -> None:
             print(f"      {finding.remark}")
         print(f"      source: {claim.source}; claim {claim.name}")
     print("\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts(checked).items()))
-
-
-__all__ = ["CLAIMS", "CONDITION", "FAILS", "HOLDS", "VERDICTS", "Claim", "Finding", "check", "check_all", "counts"]

@@ -27,12 +27,12 @@ Row = Sequence[mpf]
 @cache
 def pairs() -> tuple[tuple[tuple[mpf, ...], tuple[mpf, ...]], ...]:
     """Twelve (p, q) of seven classes, from nearly uniform to confident, exact probabilities to the working digits."""
-    found = []
+    distributions = []
     with mpmath.workdps(DIGITS + 40):
         for spread in ("1", "10", "near"):
             for student, teacher in zip(*draw_logits(7, spread, "float64", 4, 5), strict=True):
-                found.append(tuple(tuple(_softmax(logits)) for logits in (teacher, student)))
-    return tuple(found)
+                distributions.append(tuple(tuple(_softmax(logits)) for logits in (teacher, student)))
+    return tuple(distributions)
 
 
 def _softmax(logits: Sequence[float]) -> list[mpf]:
@@ -49,8 +49,8 @@ def divergence(p: Row, q: Row, alpha: float | mpf, beta: float | mpf) -> mpf:
 def largest_difference(alpha: float, beta: float, closed_form: Callable[[Row, Row], mpf]) -> float:
     """Largest relative difference between the divergence and a closed form over all pairs."""
     with mpmath.workdps(DIGITS + 40):
-        found = [abs(divergence(p, q, alpha, beta) / closed_form(p, q) - 1) for p, q in pairs()]
-    return float(max(found))
+        differences = [abs(divergence(p, q, alpha, beta) / closed_form(p, q) - 1) for p, q in pairs()]
+    return float(max(differences))
 
 
 def _case(
@@ -183,20 +183,20 @@ def _never_negative() -> Finding:
 
 def _dual() -> Finding:
     with mpmath.workdps(DIGITS + 10):
-        found = [
+        differences = [
             abs(divergence(p, q, alpha, beta) / divergence(q, p, beta, alpha) - 1)
             for alpha, beta in AB_GRID
             for p, q in pairs()[::4]
         ]
-    return small(float(max(found)), 1e-35, f"largest relative difference over {len(found)} values, 40 digits")
+    return small(float(max(differences)), 1e-35, f"largest relative difference over {len(differences)} values, 40 digits")
 
 
 def _smooth_in_practice() -> Finding:
     """(1, 1e-6) and (1e-6, 1) against forward and reverse KL."""
     with mpmath.workdps(DIGITS):
-        found = [abs(divergence(p, q, 1, mpf("1e-6")) / kl(p, q) - 1) for p, q in pairs()]
-        found += [abs(divergence(p, q, mpf("1e-6"), 1) / kl(q, p) - 1) for p, q in pairs()]
-    figure = float(max(found))
+        differences = [abs(divergence(p, q, 1, mpf("1e-6")) / kl(p, q) - 1) for p, q in pairs()]
+        differences += [abs(divergence(p, q, mpf("1e-6"), 1) / kl(q, p) - 1) for p, q in pairs()]
+    figure = float(max(differences))
     return Finding(
         CONDITION if figure < 1e-4 else FAILS,
         figure,

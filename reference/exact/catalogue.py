@@ -196,9 +196,9 @@ def in_float64(exact: Callable[..., DefinedRow]) -> Callable[..., tuple[Any, Any
 
         def rows(student: NDArray, teacher: NDArray, temperature: float) -> tuple[NDArray, NDArray]:
             values, gradients = np.empty(len(student)), np.empty(student.shape)
-            for place, (z, y) in enumerate(zip(student.tolist(), teacher.tolist(), strict=True)):
+            for position, (z, y) in enumerate(zip(student.tolist(), teacher.tolist(), strict=True)):
                 value, gradient = exact(z, y, temperature).value_and_gradient(*raw, digits=_FLOAT64_DIGITS)
-                values[place], gradients[place] = float(value), [libmp.to_float(x) for x in gradient]
+                values[position], gradients[position] = float(value), [libmp.to_float(x) for x in gradient]
             return values, gradients
 
         return evaluate_rows(rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction)
@@ -238,7 +238,7 @@ class DefinedRow:
             with mpmath.workprec(bits):
                 after = self._evaluate([mpmath.mp.make_mpf(x) for x in parameters], bits)
                 if before and _agree(before, after, digits) and _resolved(after, digits, bits):
-                    return after[0], [after[1][place]._mpf_ for place in self._classes.index]
+                    return after[0], [after[1][position]._mpf_ for position in self._classes.index]
             bits, before = 2 * bits, after
         raise ArithmeticError(f"{digits} digits of the divergence need more than {MAXIMUM_BITS} bits")
 

@@ -141,7 +141,7 @@ class ExactRow:
             return mpmath.mpf(0), [libmp.fzero] * len(self._classes.index)
         value = self.value(alpha, beta, digits=digits)
         gradient = self._refine(alpha, beta, digits, lambda logs: _gradient(logs, alpha, beta, digits, self._temperature))
-        return value, [gradient[place] for place in self._classes.index]
+        return value, [gradient[position] for position in self._classes.index]
 
     def _refine(self, alpha: Raw, beta: Raw, digits: int, evaluate: Callable[[Logs], tuple[Any, int]]) -> Any:
         """Evaluate with more and more bits until `evaluate` says that none are missing."""
@@ -173,9 +173,9 @@ def _value(logs: Logs, alpha: Raw, beta: Raw, digits: int) -> tuple[Raw, int]:
         if not (_positive(beta) and _positive(gamma)):
             return libmp.finf, 0
         sums.append((_inverse(bits, beta, gamma), logs.teacher_only, logs.teacher_only_p.power(gamma)))
-    for coefficient, places, terms in sums:
-        added = libmp.mpf_mul(coefficient, logs.sum(places, terms), bits, "n")
-        size = libmp.mpf_mul(libmp.mpf_abs(coefficient), logs.size(places, terms), 64, "u")
+    for coefficient, positions, terms in sums:
+        added = libmp.mpf_mul(coefficient, logs.sum(positions, terms), bits, "n")
+        size = libmp.mpf_mul(libmp.mpf_abs(coefficient), logs.size(positions, terms), 64, "u")
         total, magnitude = libmp.mpf_add(total, added, bits, "n"), libmp.mpf_add(magnitude, size, 64, "u")
     return total, _missing_bits(logs, alpha, beta, digits, result=total, magnitude=magnitude)
 
@@ -224,14 +224,14 @@ def _gradient(logs: Logs, alpha: Raw, beta: Raw, digits: int, temperature: Raw) 
     forbidden = _teacher_only_derivative(logs, alpha, beta)
     total = libmp.mpf_add(total, forbidden, bits, "n")
     gradient = [libmp.fzero] * len(logs.counts)
-    if sum(logs.counts[place] for place in logs.both + logs.student_only) == 1 and forbidden == libmp.fzero:
+    if sum(logs.counts[position] for position in logs.both + logs.student_only) == 1 and forbidden == libmp.fzero:
         return gradient, 0  # q = 1 on the only class left: nothing can move
     mul, sub, div = libmp.mpf_mul, libmp.mpf_sub, libmp.mpf_div
     scale = div(libmp.fone, temperature, bits, "n")
     chances = [(logs.both, logs.log_q, shared), (logs.student_only, logs.student_only_q, alone)]
-    for places, powers, derivatives in chances:
-        for place, chance, h in zip(places, powers.power(libmp.fone), derivatives, strict=True):
-            gradient[place] = mul(sub(mul(chance, total, bits, "n"), h, bits, "n"), scale, bits, "n")
+    for positions, powers, derivatives in chances:
+        for position, chance, h in zip(positions, powers.power(libmp.fone), derivatives, strict=True):
+            gradient[position] = mul(sub(mul(chance, total, bits, "n"), h, bits, "n"), scale, bits, "n")
     largest = max((entry[2] + entry[3] for entry in gradient if entry[1]), default=None)
     size = libmp.mpf_add(size, logs.size(logs.student_only, alone), 64, "u")
     size = libmp.mpf_add(size, forbidden, 64, "u")
@@ -334,9 +334,9 @@ def differ_by_a_constant(student: list[Raw], teacher: list[Raw]) -> bool:
 
 def _probabilities(name: str, values: Sequence[Any]) -> list[Raw]:
     raw = [to_raw(name, x) for x in values]
-    for given, x in zip(values, raw, strict=True):
+    for number, x in zip(values, raw, strict=True):
         if x in (libmp.fnan, libmp.finf, libmp.fninf) or x[0]:
-            raise ValueError(f"{name} holds {given!r}; probabilities must be finite and not negative")
+            raise ValueError(f"{name} holds {number!r}; probabilities must be finite and not negative")
     if not raw:
         raise ValueError(f"{name} is empty; it must hold at least one probability")
     return raw

@@ -48,21 +48,21 @@ class Classes:
     @classmethod
     def of(cls, student: list[Raw], teacher: list[Raw]) -> Classes:
         """Group classes with the same pair of values, so that each pair is worked out once."""
-        places: dict[tuple[Raw, Raw], int] = {}
-        index = [places.setdefault(both, len(places)) for both in zip(student, teacher, strict=True)]
-        counts = [0] * len(places)
-        for place in index:
-            counts[place] += 1
-        return cls([z for z, _ in places], [y for _, y in places], counts, index)
+        positions: dict[tuple[Raw, Raw], int] = {}
+        index = [positions.setdefault(both, len(positions)) for both in zip(student, teacher, strict=True)]
+        counts = [0] * len(positions)
+        for position in index:
+            counts[position] += 1
+        return cls([z for z, _ in positions], [y for _, y in positions], counts, index)
 
 
 class Powers:
     """Powers of probabilities given by their logarithms, each computed once and once for equal classes."""
 
     def __init__(self, logs: Sequence[Raw], bits: int) -> None:
-        places: dict[Raw, int] = {}
-        self.index = [places.setdefault(x, len(places)) for x in logs]
-        self.distinct = list(places)
+        positions: dict[Raw, int] = {}
+        self.index = [positions.setdefault(x, len(positions)) for x in logs]
+        self.distinct = list(positions)
         self.bits = bits
         self._known: dict[Raw, list[Raw]] = {}
 
@@ -113,16 +113,16 @@ class Logs:
     teacher_only: list[int]  # q = 0 < p
     teacher_only_p: Powers
 
-    def sum(self, places: list[int], terms: Sequence[Raw]) -> Raw:
-        """The sum over classes of terms given for the distinct classes at `places`."""
-        return libmp.mpf_sum(self._weighted(places, terms), self.bits, "n")
+    def sum(self, positions: list[int], terms: Sequence[Raw]) -> Raw:
+        """The sum over classes of terms given for the distinct classes at `positions`."""
+        return libmp.mpf_sum(self._weighted(positions, terms), self.bits, "n")
 
-    def size(self, places: list[int], terms: Sequence[Raw]) -> Raw:
+    def size(self, positions: list[int], terms: Sequence[Raw]) -> Raw:
         """The sum of absolute values, roughly."""
-        return libmp.mpf_sum(self._weighted(places, terms), 64, "n", absolute=True)
+        return libmp.mpf_sum(self._weighted(positions, terms), 64, "n", absolute=True)
 
-    def _weighted(self, places: list[int], terms: Sequence[Raw]) -> list[Raw]:
-        counts = [self.counts[place] for place in places]
+    def _weighted(self, positions: list[int], terms: Sequence[Raw]) -> list[Raw]:
+        counts = [self.counts[position] for position in positions]
         return [
             x if count == 1 else libmp.mpf_mul_int(x, count, self.bits, "n") for x, count in zip(terms, counts, strict=True)
         ]

@@ -76,10 +76,10 @@ class GoldenCase:
     def inputs(self) -> tuple[NDArray, NDArray]:
         """Student and teacher logits [rows, classes]; RuntimeError if they are not those of the stored answers."""
         student, teacher = draw_logits(self.classes, self.spread, self.dtype, self.rows, self.seed)
-        found = inputs_digest(student, teacher)
-        if found != self.digest:
+        digest = inputs_digest(student, teacher)
+        if digest != self.digest:
             raise RuntimeError(
-                f"the inputs drawn for {self.name} have digest {found}, the stored answers belong to {self.digest}; "
+                f"the inputs drawn for {self.name} have digest {digest}, the stored answers belong to {self.digest}; "
                 "compute the golden cases again with: python -m reference.golden"
             )
         return student, teacher
@@ -99,7 +99,7 @@ def load(
     spread: str | None = None,
     temperature: float | None = None,
 ) -> list[GoldenCase]:
-    """The committed cases of a divergence, those that match every argument that is given.
+    """The committed cases of a divergence, those that match every argument which is not None.
 
     Raises:
         ValueError: for a divergence that is not in the catalogue.
@@ -192,12 +192,12 @@ def compute(unit: Unit) -> list[GoldenCase]:
     for z_student, z_teacher in zip(student, teacher, strict=True):
         tops = (int(z_student.argmax()), int(z_teacher.argmax()))
         row = divergence.exact(z_student.tolist(), z_teacher.tolist(), unit.temperature)
-        found: list[tuple] = []
+        of_row: list[tuple] = []
         for parameters in grid:
             raw = [libmp.from_float(float(parameters[name])) for name in divergence.parameters]
             value, gradient = row.value_and_gradient(*raw, digits=DIGITS)
-            found.append((libmp.to_float(value._mpf_), *_sample(gradient, tops, others)))
-        answers.append(found)
+            of_row.append((libmp.to_float(value._mpf_), *_sample(gradient, tops, others)))
+        answers.append(of_row)
     digest = inputs_digest(student, teacher)
     return [
         GoldenCase(
@@ -210,9 +210,9 @@ def compute(unit: Unit) -> list[GoldenCase]:
             rows=rows,
             seed=seed,
             digest=digest,
-            **{column: np.array([row[place][i] for row in answers]) for i, column in enumerate(_ROW_COLUMNS)},
+            **{column: np.array([row[number][i] for row in answers]) for i, column in enumerate(_ROW_COLUMNS)},
         )
-        for place, parameters in enumerate(grid)
+        for number, parameters in enumerate(grid)
     ]
 
 
@@ -298,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = units(name, sorted(options.classes, reverse=True))  # the long ones first: both processes end together
         for computed in _computed(work, options.processes):
             cases.extend(computed)
-        order = {unit: place for place, unit in enumerate(units(name))}
+        order = {unit: number for number, unit in enumerate(units(name))}
         cases.sort(key=lambda case: order[Unit(name, case.classes, case.spread, case.dtype, case.temperature)])
         write(path, cases)
         print(f"{path}: {len(cases)} cases, {path.stat().st_size / 1e6:.2f} MB")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.figures.style import backend_order, dress, margins, mean_and_error, new_figure, variant_label
+from results import metrics
+from results.figures.style import dress, margins, new_figure
 from results.grouping import TEACHER, counts
-from results.metrics import higher_is_better
 from results.records.record import Record, Status
+from results.significance.means import mean_and_error
+from results.words import backend_order, variant_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +67,7 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
         groups.setdefault((variant_label(record), record.backend), []).append((when, values))
     if not groups:
         return None
-    sign = 1.0 if higher_is_better(metric) else -1.0
+    sign = metrics.find(metric).sign
     best: dict[str, float] = {}
     for (label, _), runs in groups.items():
         mean = sign * float(np.mean([values[-1] for _, values in runs]))

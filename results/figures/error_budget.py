@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.figures.style import backend_order, dtype_order, new_figure
+from results.figures.style import new_figure
 from results.records.record import Record, Status, newest
+from results.words import backend_order, dtype_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,10 +39,10 @@ def error_budget(records: list[Record]) -> Figure | None:
     Returns:
         The figure, or None where no record says how far its errors are from their bounds.
     """
-    shares = {place_of(record): share(record) for record in newest(records) if record.suite == "agreement"}
+    shares = {field_of(record): share(record) for record in newest(records) if record.suite == "agreement"}
     if all(math.isnan(value) for value in shares.values()):
         return None
-    failed = {place_of(record) for record in newest(records) if record.status != Status.OK}
+    failed = {field_of(record) for record in newest(records) if record.status != Status.OK}
     backends, rows, dtypes = ([*dict.fromkeys(p[i] for p in shares)] for i in range(3))
     backends = backend_order(backends)
     dtypes = dtype_order(dtypes)
@@ -62,26 +63,26 @@ def error_budget(records: list[Record]) -> Figure | None:
     return figure
 
 
-def place_of(record: Record) -> tuple[str, str, str]:
-    """Panel, row and column of a record: backend; divergence with the parameters that its cell states; dtype."""
+def field_of(record: Record) -> tuple[str, str, str]:
+    """Panel (backend), row (divergence with the parameters that the cell states) and column (dtype) that show a record."""
     cell = record.cell
-    words = [str(cell.get("divergence", "—"))]
-    words += [f"{name}={cell[name]}" for name in ("alpha", "beta", "classes", "spread") if cell.get(name) is not None]
-    return record.backend, " ".join(words), str(cell.get("dtype"))
+    parts = [str(cell.get("divergence", "—"))]
+    parts += [f"{name}={cell[name]}" for name in ("alpha", "beta", "classes", "spread") if cell.get(name) is not None]
+    return record.backend, " ".join(parts), str(cell.get("dtype"))
 
 
 def _panel(
     axes: Axes,
-    places: list[list[tuple[str, str, str]]],
+    fields: list[list[tuple[str, str, str]]],
     shares: dict[tuple[str, str, str], float],
     failed: set[tuple[str, str, str]],
 ) -> None:
-    """One backend: a coloured field with its share in words for each place; empty where nothing was measured."""
+    """One backend: a coloured field with its share in words for each cell; empty where nothing was measured."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     # Light green to yellow below the bound, red beyond it: with the words on it, also for who sees no colours.
     stops = ((0, "#d9f0d3"), (0.74, "#fee08b"), (0.75, "#d6604d"), (1, "#b2182b"))
-    values = np.array([[shares.get(place, math.nan) for place in row] for row in places])
+    values = np.array([[shares.get(field, math.nan) for field in row] for row in fields])
     shown = np.clip(values, *_SCALE)
     axes.imshow(
         np.ma.masked_invalid(shown),
@@ -90,11 +91,11 @@ def _panel(
         cmap=LinearSegmentedColormap.from_list("budget", stops),
     )
     for (row, column), value in np.ndenumerate(values):
-        over = value > 1 or places[row][column] in failed
+        over = value > 1 or fields[row][column] in failed
         axes.text(
             column,
             row,
-            words_of(value) if places[row][column] in shares else "",
+            share_text(value) if fields[row][column] in shares else "",
             ha="center",
             va="center",
             fontsize=7,
@@ -105,7 +106,7 @@ def _panel(
     axes.spines[:].set_visible(False)
 
 
-def words_of(value: float) -> str:
+def share_text(value: float) -> str:
     """A share in few letters: "0.2 %", "48 %", "31 ×" of the bound; "—" where there is none."""
     if math.isnan(value):
         return "—"

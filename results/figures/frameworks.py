@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.figures.style import COLOURS, dress, margins, new_figure
+from results.figures.style import GREY, colour_of, dress, margins, new_figure
 from results.records import step_losses
 from results.records.record import Record
 from results.tables import framework_steps
-from results.tables.frameworks import Compared, Side, compared, mean_words
+from results.tables.frameworks import Compared, compared, mean_text
 from results.tables.table import slug
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # more columns than these are read by nobody; cells of the most frameworks and runs come first
 _MOST = 4
 _LEAST = 1e-9  # foot of the logarithmic axis, where differences of exactly 0 are drawn
-_OTHERS = "#555555"
 _STYLES = ("-", "--", ":")
 
 
@@ -68,9 +67,9 @@ def draw(section: str, cells: list[Compared], metric: str) -> Figure:
 def _losses(axes: Axes, cell: Compared, seed: int) -> None:
     """The loss of every kept step in each framework, one seed."""
     for side, style in zip(cell.sides, _STYLES * len(cell.sides), strict=False):
-        found = step_losses.read(side.runs[seed][0].details) if seed in side.runs else None
-        if found is not None:
-            axes.plot(*found, color=_colour(side), label=side.name, linewidth=0.9, linestyle=style, alpha=0.8)
+        steps = step_losses.read(side.runs[seed][0].details) if seed in side.runs else None
+        if steps is not None:
+            axes.plot(*steps, color=colour_of(side.name), label=side.name, linewidth=0.9, linestyle=style, alpha=0.8)
     teacher = {"own": ", own teachers", "shared": ", the same teacher", "none": ""}[cell.teacher]
     dress(axes, title=f"{cell.label}{teacher}", xlabel="")
     if axes.lines:
@@ -84,23 +83,22 @@ def _differences(axes: Axes, cell: Compared, seed: int) -> None:
     for name, by_seed in framework_steps.of_cell(cell).items():
         if seed not in by_seed:
             continue
-        steps, found = by_seed[seed]
+        steps, apart = by_seed[seed]
         first, second = name.split(" / ")
-        own = second == "itself"
         axes.plot(
             steps,
-            np.maximum(np.maximum.accumulate(found), _LEAST),
+            np.maximum(np.maximum.accumulate(apart), _LEAST),
             label=name,
             linewidth=1.0,
-            color=COLOURS.get(first.split()[0], _OTHERS),
-            linestyle=":" if own else "-" if "jax" in second else "--",
+            color=colour_of(first),
+            linestyle=":" if second == "itself" else "-" if "jax" in second else "--",
         )
     dress(axes, title=f"largest so far, seed {seed}", xlabel="step")
     if not axes.lines:
         axes.text(0.5, 0.5, "no losses of steps kept", ha="center", fontsize=8, transform=axes.transAxes)
         return
     axes.set_yscale("log")
-    axes.axhline(framework_steps.PARTED, color=_OTHERS, linewidth=0.6)
+    axes.axhline(framework_steps.PARTED, color=GREY, linewidth=0.6)
     if len(axes.lines) > 1:
         axes.set_xscale("log")
         axes.legend(fontsize=7, frameon=False)
@@ -111,21 +109,17 @@ def _finals(axes: Axes, cell: Compared, metric: str) -> None:
     seeds = sorted(set().union(*(side.by_seed(metric) for side in cell.sides)))
     # One line with gaps where a seed or its value is missing: thousands of lines of their own take seconds to draw.
     by_side = [side.by_seed(metric) for side in cell.sides]
-    places = np.array([*range(len(by_side)), math.nan] * len(seeds))
-    values = [found.get(seed, math.nan) for seed in seeds for found in (*by_side, {})]
-    axes.plot(places, values, color=_OTHERS, linewidth=0.5, alpha=0.5)
+    across = np.array([*range(len(by_side)), math.nan] * len(seeds))
+    values = [figures.get(seed, math.nan) for seed in seeds for figures in (*by_side, {})]
+    axes.plot(across, values, color=GREY, linewidth=0.5, alpha=0.5)
     for x, side in enumerate(cell.sides):
         values = list(side.by_seed(metric).values())
-        axes.scatter([x] * len(values), values, color=_colour(side), s=16, linewidths=0, label=mean_words(side, metric))
+        axes.scatter([x] * len(values), values, color=colour_of(side.name), s=16, linewidths=0, label=mean_text(side, metric))
         again = [
             r.metrics[metric] for records in side.runs.values() for r in records[1:] if r.status == "ok" and metric in r.metrics
         ]
-        axes.scatter([x + 0.12] * len(again), again, color=_colour(side), s=14, marker="x", linewidths=0.8)
+        axes.scatter([x + 0.12] * len(again), again, color=colour_of(side.name), s=14, marker="x", linewidths=0.8)
     axes.set_xticks(range(len(cell.sides)), [side.name for side in cell.sides])
     axes.set_xlim(-0.5, len(cell.sides) - 0.5)
     dress(axes, title="a line for each seed; crosses: the seed again", xlabel="")
     axes.legend(fontsize=6.5, frameon=False)
-
-
-def _colour(side: Side) -> str:
-    return COLOURS.get(side.name.split()[0], _OTHERS)

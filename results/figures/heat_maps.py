@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results import grouping
-from results.figures.style import dress, margins, mean_and_error, new_figure
-from results.metrics import higher_is_better
+from results import grouping, metrics
+from results.figures.style import dress, margins, new_figure
 from results.records.record import Record, Status
+from results.significance.means import mean_and_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,11 +86,11 @@ def alpha_beta(records: list[Record], metric: str = "test/accuracy") -> Figure |
     highest = max(len(panel.axes[1]) if panel.is_grid else 6 for panel in shown)
     size = min(max(0.72 * widest + 1.9, 4.6), 11.0), min(max(0.56 * highest + 1.2, 3.4), 9.0)
     figure = new_figure(size[0] * columns, size[1] * rows + 0.3, layout=None)
-    places = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes, panel in zip(places, shown, strict=False):
+    grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, panel in zip(grid, shown, strict=False):
         alike = [other for other in panels if other.section == panel.section]
-        _draw(figure, axes, panel, metric, _limits(alike, higher_is_better(metric)))
-    for axes in places[len(shown) :]:
+        _draw(figure, axes, panel, metric, _limits(alike, metrics.find(metric)))
+    for axes in grid[len(shown) :]:
         axes.set_axis_off()
     margins(figure, right=0.35, top=0.95, between=0.8, rows=0.85)
     left_out = f"; {len(panels) - len(shown)} more maps not shown" if len(panels) > len(shown) else ""
@@ -100,21 +100,21 @@ def alpha_beta(records: list[Record], metric: str = "test/accuracy") -> Figure |
 
 def _panels(records: list[Record], metric: str) -> list[_Panel]:
     kept = [r for r in records if r.cell.get("alpha") is not None and r.cell.get("beta") is not None]
-    found = []
+    maps = []
     for section, students in grouping.sections(kept).items():
         for (backend, method), group in grouping.grouped(students, lambda r: (r.backend, r.cell.get("method"))).items():
             varying = grouping.varying(group, (*_PLANE, "device"))
             parts = grouping.grouped(group, lambda r, names=varying: tuple((n, r.cell.get(n)) for n in names))
             panels = []
             for key, part in parts.items():
-                words = "".join(f", {name.replace('_', ' ')} {value}" for name, value in key)
-                panels.append(_panel(f"{backend} {method}{words}", section, part, metric))
+                parameters = "".join(f", {name.replace('_', ' ')} {value}" for name, value in key)
+                panels.append(_panel(f"{backend} {method}{parameters}", section, part, metric))
             panels = [panel for panel in panels if panel.is_map]
             if not panels:  # searched at random in further parameters
-                words = f", over all {', '.join(name.replace('_', ' ') for name in varying)}" if varying else ""
-                panels = [_panel(f"{backend} {method}{words}", section, group, metric)]
-            found += [panel for panel in panels if panel.is_map]
-    return found
+                searched = f", over all {', '.join(name.replace('_', ' ') for name in varying)}" if varying else ""
+                panels = [_panel(f"{backend} {method}{searched}", section, group, metric)]
+            maps += [panel for panel in panels if panel.is_map]
+    return maps
 
 
 def _panel(title: str, section: str, records: list[Record], metric: str) -> _Panel:
@@ -128,7 +128,7 @@ def _draw(figure: Figure, axes: Axes, panel: _Panel, metric: str, colours: tuple
     """One map; `colours` are what `_limits` gave for all maps of its section."""
     means = {point: mean_and_error(values) for point, values in panel.points.items() if values}
     whole = [point for point in means if len(panel.points[point]) == panel.seeds]
-    best = (max if higher_is_better(metric) else min)(whole, key=lambda point: means[point][0])
+    best = metrics.find(metric).best(whole, key=lambda point: means[point][0])
     limits, beyond = colours
     image = (_squares if panel.is_grid else _points)(axes, panel, means, best, limits)
     figure.colorbar(image, ax=axes, shrink=0.9, extend=beyond).ax.tick_params(labelsize=7)
@@ -137,13 +137,13 @@ def _draw(figure: Figure, axes: Axes, panel: _Panel, metric: str, colours: tuple
     axes.grid(False)
 
 
-def _limits(panels: list[_Panel], higher: bool) -> tuple[tuple[float, float], str]:
+def _limits(panels: list[_Panel], metric: metrics.Metric) -> tuple[tuple[float, float], str]:
     """Limits of the colours, and whether some means lie beyond: failures must not make all others look the same."""
-    values = [mean_and_error(found)[0] for panel in panels for found in panel.points.values() if found]
-    middle, best = float(np.median(values)), (max if higher else min)(values)
+    means = [mean_and_error(values)[0] for panel in panels for values in panel.points.values() if values]
+    middle, best = float(np.median(means)), metric.best(means)
     far = _FAR * max(abs(best - middle), 1e-6)
-    kept = [value for value in values if (middle - value if higher else value - middle) <= far]
-    return (min(kept), max(kept)), ("min" if higher else "max") if len(kept) < len(values) else "neither"
+    kept = [mean for mean in means if metric.sign * (middle - mean) <= far]
+    return (min(kept), max(kept)), ("max" if metric.better == "lower" else "min") if len(kept) < len(means) else "neither"
 
 
 def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], limits: tuple[float, float]):
@@ -159,14 +159,12 @@ def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], 
     axes.set_yticks(range(len(betas)), [f"{beta:g}" for beta in betas])
     size = 8 if len(alphas) <= _ROOMY else 6.5 if len(alphas) <= 12 else 5
     for point in panel.points:
-        place = alphas.index(point[0]), betas.index(point[1])
+        column, row = alphas.index(point[0]), betas.index(point[1])
         if point in panel.stopped:
             axes.add_patch(
-                Rectangle(
-                    (place[0] - 0.5, place[1] - 0.5), 1, 1, facecolor=_STOPPED, hatch="///", edgecolor="white", linewidth=0
-                )
+                Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=_STOPPED, hatch="///", edgecolor="white", linewidth=0)
             )
-            axes.text(*place, "stopped", ha="center", va="center", fontsize=size - 2, color="#222222")
+            axes.text(column, row, "stopped", ha="center", va="center", fontsize=size - 2, color="#222222")
         elif point in means:
             mean, error = means[point]
             text = f"{mean:.3f}" + ("\n★" if point == best else "")
@@ -175,7 +173,8 @@ def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], 
                 below = f"{len(panel.points[point])} of {panel.seeds}" if few else f"±{error:.3f}"
                 text = f"{'★ ' if point == best else ''}{mean:.3f}" + (f"\n{below}" if panel.seeds > 1 else "")
             axes.text(
-                *place,
+                column,
+                row,
                 text,
                 ha="center",
                 va="center",
@@ -183,8 +182,8 @@ def _squares(axes: Axes, panel: _Panel, means: dict, best: tuple[float, float], 
                 color=_ink(image, mean),
                 fontweight="bold" if point == best else None,
             )
-    place = alphas.index(best[0]), betas.index(best[1])
-    axes.add_patch(Rectangle((place[0] - 0.47, place[1] - 0.47), 0.94, 0.94, fill=False, edgecolor="#D55E00", lw=2.2))
+    column, row = alphas.index(best[0]), betas.index(best[1])
+    axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor="#D55E00", lw=2.2))
     return image
 
 

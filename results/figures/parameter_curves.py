@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from results import grouping
-from results.figures.style import COLOURS, dress, margins, mean_and_error, new_figure
-from results.metrics import higher_is_better
+from results import grouping, metrics
+from results.figures.style import colour_of, dress, margins, new_figure
 from results.records.record import Record, Status
+from results.significance.means import mean_and_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 # fewer values are a comparison, no curve
 _FEWEST = 4
 _MOST_PANELS = 4
-_GREY = "#555555"
 
 
 def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Figure | None:
@@ -33,21 +32,21 @@ def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Fi
     if not panels:
         return None
     figure = new_figure(4.6 * min(len(panels), 2), 3.2 * math.ceil(len(panels) / 2), layout=None)
-    places = figure.subplots(math.ceil(len(panels) / 2), min(len(panels), 2), squeeze=False).flatten()
-    for axes in places[len(panels) :]:
+    grid = figure.subplots(math.ceil(len(panels) / 2), min(len(panels), 2), squeeze=False).flatten()
+    for axes in grid[len(panels) :]:
         axes.set_axis_off()
-    for axes, (title, name, group) in zip(places, panels, strict=False):
+    for axes, (title, name, group) in zip(grid, panels, strict=False):
         for backend, of_backend in grouping.grouped(group, lambda r: r.backend).items():
             by_value = grouping.grouped(of_backend, lambda r, n=name: float(r.cell[n]))
-            found = {value: grouping.finite(of_value, metric) for value, of_value in sorted(by_value.items())}
+            figures = {value: grouping.finite(of_value, metric) for value, of_value in sorted(by_value.items())}
             stopped = [v for v, of_value in by_value.items() if any(r.status == Status.PRUNED for r in of_value)]
-            drawn = {value: mean_and_error(v) for value, v in found.items() if v and value not in stopped}
+            drawn = {value: mean_and_error(v) for value, v in figures.items() if v and value not in stopped}
             if not drawn:
                 continue
             means, errors = zip(*drawn.values(), strict=True)
-            colour = COLOURS.get(backend, _GREY)
+            colour = colour_of(backend)
             axes.errorbar(list(drawn), means, yerr=errors, color=colour, marker="o", markersize=4, capsize=3, label=backend)
-            best = (max if higher_is_better(metric) else min)(drawn, key=lambda v, d=drawn: d[v][0])
+            best = metrics.find(metric).best(drawn, key=lambda v, d=drawn: d[v][0])
             axes.plot(best, drawn[best][0], marker="*", markersize=15, color="none", markeredgecolor="black")
             axes.plot(stopped, [min(means)] * len(stopped), "x", color="#777777", label="stopped early" if stopped else None)
         dress(axes, title=title, xlabel=name.replace("_", " "))
@@ -59,8 +58,8 @@ def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Fi
 
 def _panels(records: list[Record]) -> list[tuple[str, str, list[Record]]]:
     """(title, parameter, students) of each method of a section whose settings differ in one parameter."""
-    found = []
-    for section, students in grouping.sections([r for r in records if r.cell.get("method") != grouping.TEACHER]).items():
+    panels = []
+    for section, students in grouping.student_sections(records).items():
         for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items():
             varying = grouping.varying(group)
             if len(varying) != 1:
@@ -68,5 +67,5 @@ def _panels(records: list[Record]) -> list[tuple[str, str, list[Record]]]:
             (name,) = varying
             values = {r.cell.get(name) for r in group}
             if len(values) >= _FEWEST and all(isinstance(r.cell.get(name), (int, float)) for r in group):
-                found.append((f"{method}\n{section}", name, group))
-    return found
+                panels.append((f"{method}\n{section}", name, group))
+    return panels

@@ -12,9 +12,9 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from results import atomic
+from results import atomic, metrics
 from results.places import CLONE
 from results.records.record import Record, identity
 from results.tables import yardstick
@@ -22,12 +22,12 @@ from results.tables import yardstick
 SCHEMA_VERSION = 1
 FOLDER = CLONE / "results" / "baselines"
 
-# How much worse a metric may be, and how sure the gate has to be. Paired differences of an unchanged digits student have
-# a standard deviation of up to 0.012 where something only rounds differently. With ten seeds a margin of 0.01 at 99 %
-# then sees a drop of two margins every second time only; 0.015 at 95 % sees it 98 times in 100, which makes a student
-# three points worse a sure find, and its false alarms stay below 1 in 10,000 (`python -m results gate --simulate`).
-MARGINS = {"test/accuracy": 0.015}
+# how sure the gate has to be that a metric is worse than its margin allows (`results.metrics`)
 CONFIDENCE = 0.95
+# the gated metrics of suites whose files are not by seed
+_METRICS = {"agreement": ("agreement/value_error", "agreement/gradient_error"), "loss": (yardstick.METRIC,)}
+# the suites that have baselines
+SUITES = (*_METRICS, "distill")
 
 
 class BaselineError(ValueError):
@@ -61,22 +61,22 @@ class Baseline:
     suite: str
     backend: str
     entries: list[Entry] = dataclasses.field(default_factory=list)
-    margins: dict[str, float] = dataclasses.field(default_factory=lambda: dict(MARGINS))
+    margins: dict[str, float] = dataclasses.field(default_factory=metrics.margins)
     confidence: float = CONFIDENCE
     machine: str = ""
     history: list[dict[str, str]] = dataclasses.field(default_factory=list)
-
-    # Which metrics of which suites are gated.
-    METRICS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "agreement": ("agreement/value_error", "agreement/gradient_error"),
-        "loss": (yardstick.METRIC,),
-        "distill": tuple(MARGINS),
-    }
 
     @property
     def by_seed(self) -> bool:
         """Whether the entries hold a figure for each seed."""
         return self.suite == "distill"
+
+    def gated(self, record: Record) -> list[str]:
+        """The metrics of a record that baselines hold: of a training those with a margin that its task measures."""
+        if not self.by_seed:
+            return list(_METRICS[self.suite])
+        with_margin = metrics.margins()
+        return [name for name in with_margin if name in record.metrics] or list(with_margin)
 
     def identity(self, cell: dict[str, Any]) -> str:
         """What makes two cells the same entry."""
@@ -91,7 +91,7 @@ class Baseline:
         Raises:
             BaselineError: a record that did not end ok, or whose figure is not finite: no baseline is made of that.
         """
-        ratios = yardstick.ratios(records)
+        yardsticks = yardstick.Yardsticks(records)
         if self.suite == "loss":
             records = [record for record in records if not yardstick.is_yardstick(record)]
             self.machine = yardstick.machine(records[-1]) if records else self.machine
@@ -103,13 +103,12 @@ class Baseline:
             )
         index = {self.identity(entry.cell): entry for entry in self.entries}
         for record in records:
-            place = self.identity(record.cell)
             cell = {n: v for n, v in record.cell.items() if n != "seed" or not self.by_seed}
-            entry = index.setdefault(place, Entry(cell, {}))
-            for metric in self.METRICS[self.suite]:
-                value = record.metrics.get(metric, math.nan)
-                if metric == yardstick.METRIC:
-                    value = ratios.get(id(record), (math.nan, math.nan))[0]
+            entry = index.setdefault(self.identity(record.cell), Entry(cell, {}))
+            ratio = yardsticks.ratio(record)
+            figures = record.metrics if ratio is None else record.metrics | {yardstick.METRIC: ratio.value}
+            for metric in self.gated(record):
+                value = figures.get(metric, math.nan)
                 if not math.isfinite(value):
                     raise BaselineError(f"{record.title}: {metric} is {value}; a baseline holds finite figures only.")
                 if self.by_seed:
@@ -181,12 +180,10 @@ def update(records: list[Record], reason: str, commit: str = "", folder: Path = 
         raise BaselineError(f"--reason {reason!r}: --update needs a reason in words, which is kept in the baselines file.")
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.suite in Baseline.METRICS:
+        if record.suite in SUITES:
             groups.setdefault((record.suite, record.backend), []).append(record)
     if not groups:
-        raise BaselineError(
-            f"No records of {', '.join(Baseline.METRICS)} to make baselines of; run the suites first (`nox -s torch`)."
-        )
+        raise BaselineError(f"No records of {', '.join(SUITES)} to make baselines of; run the suites first (`nox -s torch`).")
     written = []
     for (suite, backend), group in groups.items():
         path = path_of(suite, backend, folder)
@@ -194,7 +191,7 @@ def update(records: list[Record], reason: str, commit: str = "", folder: Path = 
         if replace:
             baseline.entries = []
         count = baseline.take(group)
-        baseline.margins, baseline.confidence = dict(MARGINS), CONFIDENCE
+        baseline.margins, baseline.confidence = baseline.margins | metrics.margins(), CONFIDENCE
         baseline.history.append({"date": datetime.date.today().isoformat(), "commit": commit, "reason": reason})
         written.append((path, baseline.to_json(), f"{path}: {count} cells recorded, {len(baseline.entries)} entries"))
     for path, text, _ in written:  # only now: a refused record above leaves every file as it was
@@ -207,5 +204,5 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
-        return {name: _rounded(entry) for name, entry in value.items()}
+        return {name: _rounded(inner) for name, inner in value.items()}
     return value

@@ -10,11 +10,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from results.gate.baselines import Baseline, Entry
-from results.metrics import higher_is_better
+from results import metrics
+from results.gate.baselines import SUITES, Baseline, Entry
+from results.grouping import grouped
 from results.records.record import Record, cell_title
 from results.significance import noninferiority
 from results.tables import yardstick
+from results.tables.yardstick import Yardsticks
 
 PASS, REGRESSED, AMBIGUOUS, MISSING, NEW = "pass", "regressed", "ambiguous", "missing", "new"
 
@@ -66,31 +68,34 @@ def judge(records: list[Record], baselines: list[Baseline], *, other_seeds: Sequ
         other_seeds: compare the mean of these seeds with the mean of the recorded ones, instead of seed with seed; cells
             that are recorded with a single seed (the teacher) are compared as ever.
     """
-    found: list[Verdict] = []
-    used: set[int] = set()
-    ratios = yardstick.ratios(records)
+    verdicts: list[Verdict] = []
+    new: list[Verdict] = []
+    yardsticks = yardstick.Yardsticks(records)
+    by_file = grouped(records, lambda record: (record.suite, record.backend))
     for baseline in baselines:
-        index: dict[str, list[Record]] = {}
-        for record in records:
-            if (record.suite, record.backend) == (baseline.suite, baseline.backend):
-                index.setdefault(baseline.identity(record.cell), []).append(record)
+        of_file = by_file.get((baseline.suite, baseline.backend), [])
+        by_cell = grouped(of_file, lambda record, of=baseline: of.identity(record.cell))
         for entry in baseline.entries:
-            matching = index.get(baseline.identity(entry.cell), [])
-            used.update(id(record) for record in matching)
+            matching = by_cell.pop(baseline.identity(entry.cell), [])
             latest = matching[-1] if matching else None
             for metric in entry.metrics:
                 if baseline.by_seed:
-                    found.append(_seeds(baseline, entry, metric, matching, other_seeds))
+                    verdicts.append(_seeds(baseline, entry, metric, matching, other_seeds))
                 elif metric == yardstick.METRIC:
-                    found.append(_time(baseline, entry, latest, ratios))
+                    verdicts.append(_time(baseline, entry, latest, yardsticks))
                 else:
-                    found.append(_error(baseline, entry, metric, latest))
-    files = {(baseline.suite, baseline.backend) for baseline in baselines}
-    for record in records:
-        known = id(record) in used or (record.suite == "loss" and yardstick.is_yardstick(record))
-        if not known and (record.suite, record.backend) in files and record.suite in Baseline.METRICS:
-            found.append(Verdict(record.suite, record.backend, record.title, "—", NEW, reason="no baseline has this cell"))
-    return found
+                    verdicts.append(_error(baseline, entry, metric, latest))
+        new += [_new(record) for record in of_file if baseline.identity(record.cell) in by_cell and _has_baseline(record)]
+    return verdicts + new
+
+
+def _has_baseline(record: Record) -> bool:
+    """Whether a record is of a kind that baselines are made of."""
+    return record.suite in SUITES and not (record.suite == "loss" and yardstick.is_yardstick(record))
+
+
+def _new(record: Record) -> Verdict:
+    return Verdict(record.suite, record.backend, record.title, "—", NEW, reason="no baseline has this cell")
 
 
 def error_bound(recorded: float, metric: str, dtype: str) -> float:
@@ -99,31 +104,31 @@ def error_bound(recorded: float, metric: str, dtype: str) -> float:
     return max(_FACTOR * recorded, _FEW * EPS.get(stored, EPS["float32"]))
 
 
-def _place(baseline: Baseline, entry: Entry, metric: str) -> tuple[str, str, str, str]:
+def _subject(baseline: Baseline, entry: Entry, metric: str) -> tuple[str, str, str, str]:
     return baseline.suite, baseline.backend, cell_title(baseline.suite, baseline.backend, entry.cell), metric
 
 
 def _error(baseline: Baseline, entry: Entry, metric: str, record: Record | None) -> Verdict:
     recorded = entry.metrics[metric]
     bound = error_bound(recorded, metric, str(entry.cell.get("dtype")))
-    place, limit = _place(baseline, entry, metric), f"≤ {bound:.2e}"
+    subject, limit = _subject(baseline, entry, metric), f"≤ {bound:.2e}"
     if record is None:
-        return Verdict(*place, MISSING, bound=limit, reason="the cell was not run")
+        return Verdict(*subject, MISSING, bound=limit, reason="the cell was not run")
     error = record.metrics.get(metric)
     if error is None:
-        return Verdict(*place, MISSING, bound=limit, reason=_why(record) or "the record lacks the metric")
+        return Verdict(*subject, MISSING, bound=limit, reason=_why(record) or "the record lacks the metric")
     figure = f"{error:.2e}"
     if not error <= bound:  # also true of nan
-        return Verdict(*place, REGRESSED, figure, limit, f"recorded {recorded:.2e}")
+        return Verdict(*subject, REGRESSED, figure, limit, f"recorded {recorded:.2e}")
     if record.status not in ("ok", "failed"):
-        return Verdict(*place, MISSING, figure, limit, _why(record))
+        return Verdict(*subject, MISSING, figure, limit, _why(record))
     if record.status == "failed":
-        return Verdict(*place, REGRESSED, figure, limit, _why(record))
-    return Verdict(*place, PASS, figure, limit)
+        return Verdict(*subject, REGRESSED, figure, limit, _why(record))
+    return Verdict(*subject, PASS, figure, limit)
 
 
 def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record], other_seeds: Sequence[int] | None) -> Verdict:
-    place = _place(baseline, entry, metric)
+    subject = _subject(baseline, entry, metric)
     margin, confidence = baseline.margins[metric], baseline.confidence
     recorded: dict[str, float] = entry.metrics[metric]
     by_seed = {str(record.cell.get("seed")): record for record in records}
@@ -131,8 +136,8 @@ def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record],
     figures, lost = _figures(by_seed, [str(seed) for seed in other_seeds] if unpaired else list(recorded), metric)
     bound = f"worse by ≤ {margin:g} ({confidence:.0%} confidence)"
     if not figures:
-        return Verdict(*place, MISSING, bound=bound, reason=_shortened(lost))
-    sign = 1.0 if higher_is_better(metric) else -1.0
+        return Verdict(*subject, MISSING, bound=bound, reason=_shortened(lost))
+    sign = metrics.find(metric).sign
     if unpaired:
         loss = noninferiority.unpaired(list(recorded.values()), list(figures.values()), sign)
     else:
@@ -141,11 +146,11 @@ def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record],
         # A cell that is run with one seed only (the teacher) leaves nothing to test: the margin alone decides.
         verdict = PASS if loss.mean <= margin else REGRESSED
         why = "" if verdict == PASS else "worse by more than the margin"
-        return Verdict(*place, verdict, f"worse by {loss.mean:+.4f}, 1 seed", f"worse by ≤ {margin:g}", why)
+        return Verdict(*subject, verdict, f"worse by {loss.mean:+.4f}, 1 seed", f"worse by ≤ {margin:g}", why)
     verdict, reason, figure = noninferiority.decide(loss, margin, confidence)
     if lost and verdict != REGRESSED:
-        return Verdict(*place, MISSING, figure, bound, _shortened(lost))
-    return Verdict(*place, verdict, figure, bound, reason)
+        return Verdict(*subject, MISSING, figure, bound, _shortened(lost))
+    return Verdict(*subject, verdict, figure, bound, reason)
 
 
 def _figures(by_seed: dict[str, Record], seeds: list[str], metric: str) -> tuple[dict[str, float], list[str]]:
@@ -161,26 +166,26 @@ def _figures(by_seed: dict[str, Record], seeds: list[str], metric: str) -> tuple
     return figures, lost
 
 
-def _time(baseline: Baseline, entry: Entry, record: Record | None, ratios: dict[int, tuple[float, float]]) -> Verdict:
+def _time(baseline: Baseline, entry: Entry, record: Record | None, yardsticks: Yardsticks) -> Verdict:
     recorded = entry.metrics[yardstick.METRIC]
-    place, bound = _place(baseline, entry, yardstick.METRIC), f"≤ {TIME_FACTOR * recorded:.2f} × own KL"
+    subject, bound = _subject(baseline, entry, yardstick.METRIC), f"≤ {TIME_FACTOR * recorded:.2f} × own KL"
     if record is None:
-        return Verdict(*place, MISSING, bound=bound, reason="the cell was not run")
+        return Verdict(*subject, MISSING, bound=bound, reason="the cell was not run")
     if record.status != "ok":
         verdict = REGRESSED if record.status == "failed" else MISSING  # failed: its check disagreed, the time is void
-        return Verdict(*place, verdict, "void", bound, _why(record))
-    if id(record) not in ratios:
-        return Verdict(*place, MISSING, bound=bound, reason="the framework's own loss was not timed beside it")
-    ratio, noise = ratios[id(record)]
-    figure = f"{ratio:.2f} × own KL"
-    if ratio <= TIME_FACTOR * recorded:
-        return Verdict(*place, PASS, figure, bound)
+        return Verdict(*subject, verdict, "void", bound, _why(record))
+    ratio = yardsticks.ratio(record)
+    if ratio is None:
+        return Verdict(*subject, MISSING, bound=bound, reason="the framework's own loss was not timed beside it")
+    figure = f"{ratio.value:.2f} × own KL"
+    if ratio.value <= TIME_FACTOR * recorded:
+        return Verdict(*subject, PASS, figure, bound)
     here = yardstick.machine(record)
     if here != baseline.machine:
-        return Verdict(*place, AMBIGUOUS, figure, bound, f"another machine: {here}; recorded on {baseline.machine}")
-    if not noise <= QUIET:
-        return Verdict(*place, AMBIGUOUS, figure, bound, f"noisy machine: the samples spread over {noise:.0%}")
-    return Verdict(*place, REGRESSED, figure, bound, f"recorded {recorded:.2f}")
+        return Verdict(*subject, AMBIGUOUS, figure, bound, f"another machine: {here}; recorded on {baseline.machine}")
+    if not ratio.noise <= QUIET:
+        return Verdict(*subject, AMBIGUOUS, figure, bound, f"noisy machine: the samples spread over {ratio.noise:.0%}")
+    return Verdict(*subject, REGRESSED, figure, bound, f"recorded {recorded:.2f}")
 
 
 def _why(record: Record) -> str:

@@ -10,16 +10,15 @@ import math
 import numpy as np
 import pandas
 
-from results import grouping
+from results import grouping, metrics
 from results.gate import judge
 from results.gate.baselines import Baseline, Entry
-from results.metrics import higher_is_better
 from results.records.record import Record, cell_title
 from results.tables.table import Table
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class RepeatedRun:
     """One repeated run of a suite.
 
     Attributes:
@@ -39,11 +38,11 @@ class Run:
     @property
     def threads(self) -> str:
         """Thread counts that the students were trained with."""
-        found = {str(r.environment.get("backend.threads", "?")) for r in self.records if _seed(r) in self.seeds}
-        return ", ".join(sorted(found))
+        counts = {str(r.environment.get("backend.threads", "?")) for r in self.records if _seed(r) in self.seeds}
+        return ", ".join(sorted(counts))
 
 
-def runs(records: list[Record], baselines: list[Baseline]) -> list[Run]:
+def runs(records: list[Record], baselines: list[Baseline]) -> list[RepeatedRun]:
     """Every complete run that the store holds, the recorded seeds' own (where they are there) first.
 
     Args:
@@ -53,56 +52,56 @@ def runs(records: list[Record], baselines: list[Baseline]) -> list[Run]:
     return [run for baseline in baselines if baseline.by_seed for run in _of_baseline(records, baseline)]
 
 
-def _of_baseline(records: list[Record], baseline: Baseline) -> list[Run]:
-    own = [r for r in records if (r.suite, r.backend) == (baseline.suite, baseline.backend)]
-    by_cell = grouping.grouped(own, lambda r: baseline.identity(r.cell))
+def _of_baseline(records: list[Record], baseline: Baseline) -> list[RepeatedRun]:
+    of_file = [r for r in records if (r.suite, r.backend) == (baseline.suite, baseline.backend)]
+    by_cell = grouping.grouped(of_file, lambda r: baseline.identity(r.cell))
     several = {baseline.identity(e.cell): _recorded(e) for e in baseline.entries if len(_recorded(e)) > 1}
     if not several:
         return []
     alone = [r for e in baseline.entries if len(_recorded(e)) == 1 for r in by_cell.get(baseline.identity(e.cell), [])]
     # A run is complete where every cell has the seed, however it ended: a seed that diverged must not hide.
-    have = set.intersection(*({_seed(r) for r in by_cell.get(place, [])} for place in several))
+    have = set.intersection(*({_seed(r) for r in by_cell.get(cell, [])} for cell in several))
     recorded = set.union(*several.values())
     size = max(map(len, several.values()))
     blocks = (range(first, first + size) for first in range(0, max(have, default=-1) + 1, size))
     groups = [sorted(recorded)] if recorded <= have else []
     groups += [list(block) for block in blocks if have.issuperset(block) and recorded.isdisjoint(block)]
-    found = []
+    complete = []
     for seeds in groups:
-        kept = [r for place in several for r in by_cell.get(place, []) if _seed(r) in seeds] + alone
+        kept = [r for cell in several for r in by_cell.get(cell, []) if _seed(r) in seeds] + alone
         paired = set(seeds) == recorded
         verdicts = judge.judge(kept, [baseline], other_seeds=None if paired else seeds)
-        found.append(Run(baseline, tuple(seeds), paired, kept, verdicts))
-    return found
+        complete.append(RepeatedRun(baseline, tuple(seeds), paired, kept, verdicts))
+    return complete
 
 
-def tables(found: list[Run]) -> list[Table]:
+def tables(repeated: list[RepeatedRun]) -> list[Table]:
     """A row for each run with its verdicts, and for each cell how far the means of its runs lie from the recorded one."""
-    return [_runs_table(found), _spread_table(found)]
+    return [_runs_table(repeated), _spread_table(repeated)]
 
 
-def _runs_table(found: list[Run]) -> Table:
+def _runs_table(repeated: list[RepeatedRun]) -> Table:
     rows = []
-    for run in found:
+    for run in repeated:
         counts = judge.counts(run.verdicts)
         seeds = f"{run.seeds[0]} to {run.seeds[-1]}" + (", paired" if run.paired else "")
-        words = [str(counts[name]) for name in (judge.PASS, judge.AMBIGUOUS, judge.REGRESSED, judge.MISSING)]
-        rows.append([run.baseline.backend, seeds, run.threads, *words, "1" if judge.fails(run.verdicts) else "0"])
-    alarms = sum(judge.fails(run.verdicts) for run in found)
-    by_backend = grouping.grouped(found, lambda run: run.baseline.backend)
-    counted = ", ".join(f"{len(group)} of {backend}" for backend, group in by_backend.items())
+        counted = [str(counts[name]) for name in (judge.PASS, judge.AMBIGUOUS, judge.REGRESSED, judge.MISSING)]
+        rows.append([run.baseline.backend, seeds, run.threads, *counted, "1" if judge.fails(run.verdicts) else "0"])
+    alarms = sum(judge.fails(run.verdicts) for run in repeated)
+    by_backend = grouping.grouped(repeated, lambda run: run.baseline.backend)
+    runs_of = ", ".join(f"{len(group)} of {backend}" for backend, group in by_backend.items())
     note = (
-        f"{len(found)} runs ({counted}), {alarms} false alarms. Paired: the recorded seeds, compared seed with seed; the "
+        f"{len(repeated)} runs ({runs_of}), {alarms} false alarms. Paired: the recorded seeds, compared seed with seed; the "
         "others are compared by their means. Exit: the status of the gate."
     )
     names = ["backend", "seeds", "threads", "pass", "ambiguous", "regressed", "missing", "exit"]
     return Table("The gate on repeated runs", pandas.DataFrame(rows, columns=names), note)
 
 
-def _spread_table(found: list[Run]) -> Table:
+def _spread_table(repeated: list[RepeatedRun]) -> Table:
     """Losses of the runs' means against the recorded mean, by cell."""
     rows = []
-    for group in grouping.grouped(found, lambda run: run.baseline.backend).values():
+    for group in grouping.grouped(repeated, lambda run: run.baseline.backend).values():
         baseline = group[0].baseline
         for entry in baseline.entries:
             for metric, by_seed in entry.metrics.items():
@@ -113,12 +112,12 @@ def _spread_table(found: list[Run]) -> Table:
     return Table("Spread of repeated runs", pandas.DataFrame(rows, columns=names), note)
 
 
-def _spread(baseline: Baseline, entry: Entry, metric: str, group: list[Run]) -> list[str]:
-    place, sign = baseline.identity(entry.cell), 1.0 if higher_is_better(metric) else -1.0
+def _spread(baseline: Baseline, entry: Entry, metric: str, group: list[RepeatedRun]) -> list[str]:
+    cell, sign = baseline.identity(entry.cell), metrics.find(metric).sign
     recorded = float(np.mean(list(entry.metrics[metric].values())))
     losses = []
     for run in group:
-        values = grouping.finite([r for r in run.records if baseline.identity(r.cell) == place], metric)
+        values = grouping.finite([r for r in run.records if baseline.identity(r.cell) == cell], metric)
         if values:
             losses.append(sign * (recorded - float(np.mean(values))))
     deviation = float(np.std(losses, ddof=1)) if len(losses) > 1 else math.nan

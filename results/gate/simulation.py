@@ -63,8 +63,8 @@ def rates(seeds: int, noise: float, margin: float, confidence: float, *, tails: 
     else:
         unit = generator.standard_t(tails, (draws, seeds)) * math.sqrt((tails - 2) / tails)
     passed, alarms = verdicts(noise * unit, margin, confidence)
-    _, found = verdicts(noise * unit + DROP * margin, margin, confidence)
-    return Rates(float(alarms.mean()), float(passed.mean()), float(found.mean()))
+    _, regressed = verdicts(noise * unit + DROP * margin, margin, confidence)
+    return Rates(float(alarms.mean()), float(passed.mean()), float(regressed.mean()))
 
 
 def noise_of(baselines: list[Baseline], metric: str = "test/accuracy") -> dict[str, float]:
@@ -74,15 +74,15 @@ def noise_of(baselines: list[Baseline], metric: str = "test/accuracy") -> dict[s
     """
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for baseline in baselines:
-        for entry in baseline.entries if baseline.by_seed else []:
+        for entry in _entries(baseline, metric):
             figures.setdefault(_cell(entry), {})[baseline.backend] = entry.metrics[metric]
-    found: dict[str, float] = {}
+    noise: dict[str, float] = {}
     for cell, by_backend in figures.items():
         for first, second in combinations(by_backend.values(), 2):
             differences = [first[seed] - second[seed] for seed in first if seed in second]
             if len(differences) > 1:
-                found[cell] = max(found.get(cell, 0.0), float(np.std(differences, ddof=1)))
-    return found
+                noise[cell] = max(noise.get(cell, 0.0), float(np.std(differences, ddof=1)))
+    return noise
 
 
 def table(baselines: list[Baseline], metric: str = "test/accuracy", draws: int = DRAWS) -> Table:
@@ -96,7 +96,7 @@ def table(baselines: list[Baseline], metric: str = "test/accuracy", draws: int =
         raise ValueError("The noise is taken from cells in the distill baselines of two backends; there are none.")
     rows, alarms, others, weakest = [], [], [], 1.0
     for baseline in baselines:
-        for entry in baseline.entries if baseline.by_seed else []:
+        for entry in _entries(baseline, metric):
             seeds, spread = len(entry.metrics[metric]), noise.get(_cell(entry))
             if spread is None or seeds < 2:
                 continue
@@ -139,6 +139,11 @@ def table(baselines: list[Baseline], metric: str = "test/accuracy", draws: int =
         f"freedom. Other seeds: false alarms where none of the recorded seeds is run, {whole_others:.2%} of a whole gate."
     )
     return Table("How often the gate is wrong", pandas.DataFrame(rows, columns=names), note)
+
+
+def _entries(baseline: Baseline, metric: str) -> list[Entry]:
+    """The entries of a baseline that hold a metric by seed."""
+    return [entry for entry in baseline.entries if baseline.by_seed and metric in entry.metrics]
 
 
 def _cell(entry: Entry) -> str:

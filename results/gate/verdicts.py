@@ -28,7 +28,7 @@ def to_markdown(verdicts: list[Verdict]) -> str:
     if listed:
         body = [[v.verdict, v.suite, v.cell, v.metric, v.figure, v.bound, v.reason] for v in listed[:_MOST_ROWS]]
         columns = ["verdict", "suite", "cell", "metric", "figure", "bound", "why"]
-        frame = pandas.DataFrame(body, columns=columns).map(lambda text: str(text).replace("|", "\\|").replace("\n", " "))
+        frame = pandas.DataFrame(body, columns=columns)
         note = f"The first {_MOST_ROWS} of {len(listed)}; the JUnit file has all." if len(listed) > _MOST_ROWS else ""
         parts.append(Table("Not passed", frame, note).to_markdown())
     new = counts(verdicts)[NEW]

@@ -87,20 +87,20 @@ def state() -> Environment:
     """What changes from one moment to the next: `now.load` (processes that want a core), `now.cpu_mhz`, GPU clocks."""
     import psutil
 
-    found: Environment = {}
+    moment: Environment = {}
     with contextlib.suppress(OSError):  # Windows without its counters
-        found["now.load"] = round(psutil.getloadavg()[0], 2)
+        moment["now.load"] = round(psutil.getloadavg()[0], 2)
     frequency = _frequency()
     if frequency is not None and frequency.current:
-        found["now.cpu_mhz"] = round(frequency.current)
-    return found | _gpu(_GPU_STATE)
+        moment["now.cpu_mhz"] = round(frequency.current)
+    return moment | _gpu(_GPU_STATE)
 
 
 @functools.cache
 def _constant() -> Environment:
     import psutil
 
-    found: Environment = {
+    constant: Environment = {
         "cpu": _processor(),
         "cores": os.cpu_count() or 0,
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
@@ -109,7 +109,7 @@ def _constant() -> Environment:
     }
     frequency = _frequency()
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    known = {
+    optional = {
         "cpu_isa": _vectors(),
         "cpu_mhz_max": round(frequency.max) if frequency is not None else 0,
         "cpu_governor": governor.read_text().strip() if governor.is_file() else "",
@@ -117,13 +117,13 @@ def _constant() -> Environment:
         "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
         "cores_quota": _quota(Path("/sys/fs/cgroup/cpu.max")),
     }
-    found |= {name: value for name, value in known.items() if value}
+    constant |= {name: value for name, value in optional.items() if value}
     for library in LIBRARIES:
         try:
-            found[f"version.{library}"] = importlib.metadata.version(library)
+            constant[f"version.{library}"] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found | _git() | _gpu(_GPU_FIELDS)
+    return constant | _git() | _gpu(_GPU_FIELDS)
 
 
 def _frequency() -> Any:
@@ -139,8 +139,8 @@ def _frequency() -> Any:
 def _vectors() -> str:
     """The widest vector instructions: they decide the order of sums, and with it the last digits of a result."""
     cpuinfo = Path("/proc/cpuinfo")
-    words = set(cpuinfo.read_text(errors="replace").lower().split()) if cpuinfo.is_file() else set()
-    return next((name for name in ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd") if name in words), "")
+    flags = set(cpuinfo.read_text(errors="replace").lower().split()) if cpuinfo.is_file() else set()
+    return next((name for name in ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd") if name in flags), "")
 
 
 def _quota(file: Path) -> float | None:
@@ -176,8 +176,8 @@ def cards(fields: tuple[str, ...]) -> list[dict[str, str]]:
     if not _has_cards():
         return []
     command = ("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
-    lines = [[word.strip() for word in line.split(",")] for line in _output(*command).splitlines()]
-    return [dict(zip(fields, words, strict=True)) for words in lines if len(words) == len(fields)]
+    lines = [[value.strip() for value in line.split(",")] for line in _output(*command).splitlines()]
+    return [dict(zip(fields, values, strict=True)) for values in lines if len(values) == len(fields)]
 
 
 @functools.cache
@@ -187,8 +187,8 @@ def _has_cards() -> bool:
 
 def _gpu(fields: dict[str, str]) -> Environment:
     """Values of nvidia-smi's fields under our names; of several cards one after another."""
-    found = cards(tuple(fields))
-    joined = {ours: "; ".join(dict.fromkeys(card[name] for card in found)) for name, ours in fields.items()}
+    of_cards = cards(tuple(fields))
+    joined = {ours: "; ".join(dict.fromkeys(card[name] for card in of_cards)) for name, ours in fields.items()}
     return {name: value for name, value in joined.items() if value and "[" not in value}  # "[N/A]", "[Not Supported]"
 
 

@@ -45,6 +45,9 @@ _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 class Record:
     """The outcome of one cell.
 
+    Its fields are checked by hand: msgspec and pydantic would be one more dependency of everybody who reads a record, and
+    take over the types of the fields only, not the rules for names nor the figures that JSON cannot write.
+
     Attributes:
         suite: "agreement", "loss", "distill"; the folder of the record and the MLflow experiment `abkd-<suite>`.
         backend: "torch", "jax", "tensorflow".
@@ -153,19 +156,19 @@ def cell_title(suite: str, backend: str, cell: dict[str, Any]) -> str:
 
     What tells cells of one run apart comes first: the MLflow UI cuts long names.
     """
-    words = [str(cell[name]) for name in ("method", "divergence", "implementation") if cell.get(name)]
+    parts = [str(cell[name]) for name in ("method", "divergence", "implementation") if cell.get(name)]
     for name, sign in (("alpha", "α"), ("beta", "β"), ("temperature", "T"), ("spread", "spread ")):
         if cell.get(name) is not None:
             value = cell[name]
-            words.append(f"{sign}{value:g}" if isinstance(value, (int, float)) else f"{sign}{value}")
+            parts.append(f"{sign}{value:g}" if isinstance(value, (int, float)) else f"{sign}{value}")
     if cell.get("classes") is not None:
-        words.append(f"{cell['rows']}×{cell['classes']}" if cell.get("rows") else f"{cell['classes']} classes")
+        parts.append(f"{cell['rows']}×{cell['classes']}" if cell.get("rows") else f"{cell['classes']} classes")
     if cell.get("seed") is not None:
-        words.append(f"seed {cell['seed']}")
+        parts.append(f"seed {cell['seed']}")
     if cell.get("repeat"):
-        words.append(f"repeat {cell['repeat']}")
-    words += [str(cell[name]) for name in ("precision", "dtype", "scale", "dataset", "pair") if cell.get(name)]
-    return " ".join([*words, backend]) if words else f"{suite} {backend}"
+        parts.append(f"repeat {cell['repeat']}")
+    parts += [str(cell[name]) for name in ("precision", "dtype", "scale", "dataset", "pair") if cell.get(name)]
+    return " ".join([*parts, backend]) if parts else f"{suite} {backend}"
 
 
 def plain(value: Any) -> Any:
@@ -177,9 +180,9 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):
-        return {str(name): plain(entry) for name, entry in value.items()}
+        return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(entry) for entry in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+        return [plain(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
     if value is None or isinstance(value, (bool, int, float, str)):
         return copy.copy(value)
     raise TypeError(f"a record holds numbers, strings, lists and dicts; got {type(value).__name__}: {value!r}")
@@ -210,16 +213,16 @@ def _word(value: float) -> str:
     return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
 
 
-def _without_non_finite(value: Any, path: str, found: dict[str, str]) -> Any:
-    """`value` with null for every non-finite float; `found` gets its path ("curves/train/loss/3") and its word."""
+def _without_non_finite(value: Any, path: str, non_finite: dict[str, str]) -> Any:
+    """`value` with null for every non-finite float; `non_finite` gets its path ("curves/train/loss/3") and its word."""
     if isinstance(value, float) and not math.isfinite(value):
-        found[path] = _word(value)
+        non_finite[path] = _word(value)
         return None
     join = f"{path}/" if path else ""
     if isinstance(value, dict):
-        return {name: _without_non_finite(entry, f"{join}{name}", found) for name, entry in value.items()}
+        return {name: _without_non_finite(inner, f"{join}{name}", non_finite) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_without_non_finite(entry, f"{join}{index}", found) for index, entry in enumerate(value)]
+        return [_without_non_finite(item, f"{join}{index}", non_finite) for index, item in enumerate(value)]
     return value
 
 
@@ -234,11 +237,11 @@ def _restore(fields: dict[str, Any], path: str, number: float) -> None:
         # Names may hold slashes themselves ("train/loss"), so the longest name that fits comes first.
         if isinstance(holder, list):
             name, _, rest = rest.partition("/")
-            place: Any = int(name)
+            step: Any = int(name)
         else:
-            place = max((n for n in holder if rest == n or rest.startswith(f"{n}/")), key=len)
-            rest = rest[len(place) + 1 :]
+            step = max((n for n in holder if rest == n or rest.startswith(f"{n}/")), key=len)
+            rest = rest[len(step) + 1 :]
         if rest:
-            holder = holder[place]
+            holder = holder[step]
         else:
-            holder[place] = number
+            holder[step] = number

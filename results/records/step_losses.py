@@ -31,17 +31,17 @@ def keep(losses: Sequence[float] | np.ndarray) -> dict[str, Any]:
     narrow = chosen.astype(np.float32)
     if np.array_equal(narrow.astype(np.float64), chosen, equal_nan=True):
         chosen = np.array([float(str(value)) for value in narrow])
-    found: dict[str, Any] = {"count": len(values), "losses": chosen.tolist()}
-    return found if len(steps) == len(values) else found | {"steps": steps.tolist()}
+    kept: dict[str, Any] = {"count": len(values), "losses": chosen.tolist()}
+    return kept if len(steps) == len(values) else kept | {"steps": steps.tolist()}
 
 
 def read(details: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
     """(steps from 1, losses) of a record's details, both `[kept]`; None where it keeps none."""
-    found = details.get(NAME)
-    if not isinstance(found, dict) or not found.get("losses"):
+    kept = details.get(NAME)
+    if not isinstance(kept, dict) or not kept.get("losses"):
         return None
-    losses = np.asarray(found["losses"], np.float64)
-    steps = np.asarray(found.get("steps") or np.arange(1, len(losses) + 1))
+    losses = np.asarray(kept["losses"], np.float64)
+    steps = np.asarray(kept.get("steps") or np.arange(1, len(losses) + 1))
     return steps, losses
 
 
@@ -53,5 +53,5 @@ def relative_difference(
     a, b = first[1][at_first], second[1][at_second]
     with np.errstate(invalid="ignore"):
         size = np.maximum(abs(a), abs(b))
-        found = abs(a - b) / np.where(size == 0, 1.0, size)
-    return steps, np.where(np.isfinite(found), found, np.inf)
+        apart = abs(a - b) / np.where(size == 0, 1.0, size)
+    return steps, np.where(np.isfinite(apart), apart, np.inf)

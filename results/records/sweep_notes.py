@@ -11,21 +11,21 @@ from results.records.store import Store, StoreError
 SUITE = "distill"
 
 
-def write(store: Store, name: str, keys: list[str], words: dict[str, str]) -> None:
+def write(store: Store, name: str, keys: list[str], searched: dict[str, str]) -> None:
     """Note which records belong to a sweep.
 
     Args:
         store: where the records lie.
         name: of the sweep; the invocation of the records that it makes.
         keys: of all its cells.
-        words: what it searches, for people, by name.
+        searched: what it searches, for people, by name.
 
     Raises:
         StoreError: the store cannot be written.
     """
     path = _path(store, name)
     try:
-        atomic.write(path, json.dumps({"name": name, "keys": keys, "words": words}, indent=1))
+        atomic.write(path, json.dumps({"name": name, "keys": keys, "words": searched}, indent=1))
     except OSError as error:
         raise StoreError(f"The sweep's note {path} cannot be written: {error.strerror or error}.") from error
 

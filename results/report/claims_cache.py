@@ -37,10 +37,10 @@ def findings(folder: Path | None = None) -> list[claims.Finding]:
         return [Finding(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
     from reference import claims
 
-    found = [finding for _, finding in claims.check_all()]
+    checked = [finding for _, finding in claims.check_all()]
     with contextlib.suppress(OSError):
-        atomic.write(path, json.dumps([dataclasses.asdict(finding) for finding in found]))
-    return found
+        atomic.write(path, json.dumps([dataclasses.asdict(finding) for finding in checked]))
+    return checked
 
 
 def _state() -> str:

@@ -8,10 +8,11 @@ import pandas
 from reference import claims
 from results import grouping
 from results.figures import error_budget
-from results.figures.style import backend_order
 from results.records.record import Record, Status
-from results.tables import traces, yardstick
+from results.tables import traces
 from results.tables.table import Table
+from results.tables.yardstick import Yardsticks
+from results.words import backend_order
 
 # sections of students that get a sentence
 _MOST_SECTIONS = 6
@@ -26,7 +27,7 @@ def agreement(records: list[Record]) -> list[str]:
         good = sum(record.status == Status.OK for record in group)
         counted = f"{good} of {len(group)}" if good == len(group) else f"**{good} of {len(group)}**"
         shares = [share for share in map(error_budget.share, group) if math.isfinite(share)]
-        worst = f" (largest error {error_budget.words_of(max(shares))} of its bound)" if shares else ""
+        worst = f" (largest error {error_budget.share_text(max(shares))} of its bound)" if shares else ""
         parts.append(f"{backend} {counted}{worst}")
     return [f"**Errors against the reference**: cells within their bounds: {', '.join(parts)}."] if parts else []
 
@@ -46,18 +47,18 @@ def frameworks(records: list[Record]) -> list[str]:
 
 def speed(records: list[Record]) -> list[str]:
     """The loss' time as a multiple of the framework's own KL."""
-    ratios = {place: ratio for place, (ratio, _) in yardstick.ratios(records).items()}
-    groups = grouping.grouped([record for record in records if id(record) in ratios], lambda record: record.backend)
+    yardsticks = Yardsticks(records)
+    timed = [(record, ratio.value) for record in records if (ratio := yardsticks.ratio(record)) is not None]
+    groups = grouping.grouped(timed, lambda pair: pair[0].backend)
     parts = []
     for backend in backend_order(groups):
-        group = groups[backend]
-        largest = max(group, key=_size)
-        at_largest = [ratios[id(record)] for record in group if _size(record) == _size(largest)]
-        words = f"{backend} {_span(at_largest)} at {largest.cell.get('rows')}×{largest.cell.get('classes')}"
-        others = [ratios[id(record)] for record in group if _size(record) != _size(largest)]
-        parts.append(words + (f", {_span(others)} where there is less to do" if others else ""))
-    words = "forward and backward, as a multiple of the framework's own KL"
-    return [f"**Time of the loss**, {words}: {'; '.join(parts)}."] if parts else []
+        largest = max((record for record, _ in groups[backend]), key=_size)
+        at_largest = [ratio for record, ratio in groups[backend] if _size(record) == _size(largest)]
+        others = [ratio for record, ratio in groups[backend] if _size(record) != _size(largest)]
+        part = f"{backend} {_span(at_largest)} at {largest.cell.get('rows')}×{largest.cell.get('classes')}"
+        parts.append(part + (f", {_span(others)} where there is less to do" if others else ""))
+    what = "forward and backward, as a multiple of the framework's own KL"
+    return [f"**Time of the loss**, {what}: {'; '.join(parts)}."] if parts else []
 
 
 def students(against: list[Table]) -> list[str]:
@@ -66,7 +67,7 @@ def students(against: list[Table]) -> list[str]:
     Args:
         against: what `results.tables.paired.tables` returned.
     """
-    found = []
+    sentences = []
     for table in against:
         if table.data is None or "p_holm" not in table.data or table.data.empty:
             continue
@@ -81,12 +82,12 @@ def students(against: list[Table]) -> list[str]:
             parts.append(f"{column} **{best['method']}** ({_mean(best)})")
         outcomes = table.data[table.data["method"] != baseline].groupby("outcome", sort=False)
         named = {name: _named(rows) for name, rows in outcomes}
-        said = [f"{word} {named[name]}" for name, word in (("win", "better"), ("loss", "worse")) if name in named]
+        said = [f"{direction} {named[name]}" for name, direction in (("win", "better"), ("loss", "worse")) if name in named]
         untested = "too few seeds to tell" if set(named) <= {"open"} else "nothing differs by more than noise"
         rest = "; ".join(said) or untested
-        found.append(f"**{section}**: best on {', '.join(parts)}. Against {baseline} (Holm, 5 %): {rest}.")
-    more = len(found) - _MOST_SECTIONS
-    return found[:_MOST_SECTIONS] + ([f"{more} more pairs and data sets are in the tables below."] if more > 0 else [])
+        sentences.append(f"**{section}**: best on {', '.join(parts)}. Against {baseline} (Holm, 5 %): {rest}.")
+    more = len(sentences) - _MOST_SECTIONS
+    return sentences[:_MOST_SECTIONS] + ([f"{more} more pairs and data sets are in the tables below."] if more > 0 else [])
 
 
 def endings(records: list[Record]) -> list[str]:
@@ -103,8 +104,8 @@ def of_claims(checked: list[tuple[claims.Claim, claims.Finding]]) -> list[str]:
 
 
 def _verdicts(checked: list[tuple[claims.Claim, claims.Finding]]) -> dict[str, int]:
-    words = {claims.HOLDS: "hold", claims.CONDITION: "hold with a condition", claims.FAILS: "fail"}
-    return {words[verdict]: count for verdict, count in claims.counts(checked).items()}
+    plural = {claims.HOLDS: "hold", claims.CONDITION: "hold with a condition", claims.FAILS: "fail"}
+    return {plural[verdict]: count for verdict, count in claims.counts(checked).items()}
 
 
 def _size(record: Record) -> int:
@@ -118,8 +119,8 @@ def _span(ratios: list[float]) -> str:
 
 def _row(rows: pandas.DataFrame, baseline: str, ranked: pandas.DataFrame) -> pandas.Series:
     """The baseline's own row, or the first of the ranked ones where it was not run there."""
-    own = rows[rows["method"] == baseline]
-    return ranked.iloc[0] if own.empty else own.iloc[0]
+    of_baseline = rows[rows["method"] == baseline]
+    return ranked.iloc[0] if of_baseline.empty else of_baseline.iloc[0]
 
 
 def _mean(row: pandas.Series) -> str:

@@ -1,6 +1,7 @@
 """One document, written as Markdown and as an HTML page: each is a single file with its figures inside.
 
-The page loads nothing from anywhere, and reads on a phone: wide tables scroll, tables of sentences become cards.
+The page loads nothing from anywhere, and reads on a phone: wide tables scroll, tables of sentences become cards. Its tables
+are written by hand, since pandas gives a cell no attributes without jinja2, and cards need their column's name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from results.tables.table import Table
+from results.tables.table import Table, marked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,6 @@ figcaption, .note { font-size: .85rem; opacity: .8; }
 }
 @media print { details > * { display: block; } }
 """
-_BOLD, _CODE = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"`(.+?)`")
 # from this many pixels a figure keeps its size on a narrow screen, where it scrolls sideways
 _BROAD = 700
 # from this many letters a cell of a table breaks its lines
@@ -125,8 +125,7 @@ def to_markdown(blocks: list[Block]) -> str:
             parts.append(f"![{block.caption}][{name}]\n\n*{block.caption}*\n")
         else:
             table = block.table if isinstance(block, Sentences) else block
-            frame = table.frame.map(lambda text: str(text).replace("|", "\\|").replace("\n", " "))
-            parts.append(dataclasses.replace(table, frame=frame).to_markdown())
+            parts.append(table.to_markdown())
     return "\n".join([*parts, *pictures]) + "\n"
 
 
@@ -157,20 +156,20 @@ def _sections(blocks: Sequence[Block]) -> list[str]:
 
 
 def _nav(blocks: Sequence[Block]) -> str:
-    links = "".join(f'<a href="#{anchor(text)}">{_marked(text)}</a>' for text in _sections(blocks))
+    links = "".join(f'<a href="#{anchor(text)}">{marked(text)}</a>' for text in _sections(blocks))
     return f'<nav aria-label="Contents">{links}</nav>'
 
 
 def _block(block: Block) -> str:
     if isinstance(block, Heading):
-        return f'<h{block.level} id="{anchor(block.text)}">{_marked(block.text)}</h{block.level}>'
+        return f'<h{block.level} id="{anchor(block.text)}">{marked(block.text)}</h{block.level}>'
     if isinstance(block, Text):
-        return f"<p>{_marked(block.text)}</p>"
+        return f"<p>{marked(block.text)}</p>"
     if isinstance(block, Bullets):
-        return "<ul>\n" + "\n".join(f"<li>{_marked(item)}</li>" for item in block.items) + "\n</ul>"
+        return "<ul>\n" + "\n".join(f"<li>{marked(item)}</li>" for item in block.items) + "\n</ul>"
     if isinstance(block, Folded):
-        inside = "\n".join(_block(entry) for entry in block.blocks)
-        return f"<details>\n<summary>{_marked(block.summary)}</summary>\n{inside}\n</details>"
+        inside = "\n".join(_block(part) for part in block.blocks)
+        return f"<details>\n<summary>{marked(block.summary)}</summary>\n{inside}\n</details>"
     if isinstance(block, Picture):
         return _figure(block)
     if isinstance(block, Contents):
@@ -190,29 +189,23 @@ def _figure(block: Picture) -> str:
 def _table(table: Table, cards: bool) -> str:
     """A table that scrolls sideways (the keyboard can do that too), or becomes cards on a narrow screen."""
     names = [str(name) for name in table.frame.columns]
-    head = "".join(f"<th>{_marked(name)}</th>" for name in names)
+    head = "".join(f"<th>{marked(name)}</th>" for name in names)
     marks = [f' data-name="{html.escape(name)}"' if cards else "" for name in names]
     rows = "\n".join(
         "<tr>" + "".join(_cell(mark, str(cell), cards) for mark, cell in zip(marks, row, strict=True)) + "</tr>"
         for row in table.frame.itertuples(index=False, name=None)
     )
-    note = f'<p class="note">{_marked(table.note)}</p>' if table.note else ""
-    place = 'class="cards"' if cards else 'class="wide" tabindex="0"'
+    note = f'<p class="note">{marked(table.note)}</p>' if table.note else ""
+    attributes = 'class="cards"' if cards else 'class="wide" tabindex="0"'
     return (
-        f"<h3>{_marked(table.title)}</h3>\n{note}\n"
-        f"<div {place}><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+        f"<h3>{marked(table.title)}</h3>\n{note}\n"
+        f"<div {attributes}><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
     )
 
 
 def _cell(mark: str, text: str, cards: bool) -> str:
     long = ' class="long"' if len(text) > _LONG and not cards else ""
-    return f"<td{mark}{long}>{_marked(text)}</td>"
-
-
-def _marked(text: str) -> str:
-    """Escaped text with Markdown's **bold** and `code` as elements."""
-    text = _BOLD.sub(r"<strong>\1</strong>", html.escape(text))
-    return _CODE.sub(r"<code>\1</code>", text)
+    return f"<td{mark}{long}>{marked(text)}</td>"
 
 
 def _data(content: bytes) -> str:

@@ -11,14 +11,17 @@ from pathlib import Path
 import pandas
 
 from reference import claims
-from results.figures import concentration, style
 from results.figures import frameworks as framework_figure
+from results.figures import near_lines, style
+from results.figures.of_invocation import OF_INVOCATION
 from results.records.record import Record
 from results.report import findings
 from results.report.background import Background
 from results.report.page import Block, Bullets, Folded, Picture, Sentences, Text
+from results.tables import agreement as agreement_table
 from results.tables import environment as environment_table
-from results.tables import every, framework_steps, frameworks, paired, precisions, published, sweeps, traces
+from results.tables import framework_steps, frameworks, methods, paired, precisions, published, sweeps, traces
+from results.tables import speed as speed_tables
 from results.tables.table import Table, slug
 
 # what stands below a figure, by its file's name
@@ -75,7 +78,7 @@ class Material:
         """The figures of a suite's records, drawn and saved."""
         records = [record for record in self.records if record.suite == suite]
         blocks: list[Block] = []
-        for name, draw in concentration.OF_INVOCATION.get(suite, ()) if records else ():
+        for name, draw in OF_INVOCATION.get(suite, ()) if records else ():
             figure = draw(records) if name != "near_lines" else None  # the helper draws it
             if figure is not None:
                 path = style.save(figure, self.path(name))
@@ -105,12 +108,10 @@ def summary(material: Material) -> list[Block]:
 
 def agreement(material: Material) -> list[Block]:
     """Errors against the reference, and the frameworks against each other."""
-    measured = concentration.measured_near_lines(material.records)
-    path = material.helper.draw(material.path("near_lines"), concentration.all_near_lines, measured)
-    near_lines = Picture(path, CAPTIONS["near_lines"])
-    errors, steps = every.agreement(material.records), traces.table(material.records)
+    path = material.helper.draw(material.path("near_lines"), near_lines.draw, near_lines.measured(material.records))
+    errors, steps = agreement_table.table(material.records), traces.table(material.records)
     blocks: list[Block] = [] if errors is None else [errors]
-    blocks += [*material.pictures("agreement"), near_lines]
+    blocks += [*material.pictures("agreement"), Picture(path, CAPTIONS["near_lines"])]
     if steps is not None:
         blocks.append(Folded("The same first training steps in two frameworks, number by number", (steps,)))
     return blocks
@@ -118,14 +119,14 @@ def agreement(material: Material) -> list[Block]:
 
 def speed(material: Material) -> list[Block]:
     """Timings of the loss, and images a second of the whole training."""
-    tables = every.timings(material.records), every.throughput(material.records)
+    tables = speed_tables.timings(material.records), speed_tables.throughput(material.records)
     return [*material.pictures("loss"), *(table for table in tables if table is not None)]
 
 
 def distillation(material: Material) -> list[Block]:
     """Students: methods, data sets, differences to the baseline, searches, narrower types."""
-    tables = [*every.methods(material.records, material.metric), *material.against]
-    tables += every.data_sets(material.records, material.metric)
+    tables = [*methods.methods(material.records, material.metric), *material.against]
+    tables += methods.data_sets(material.records, material.metric)
     tables += sweeps.tables(material.records, material.metric)
     narrow = precisions.table(material.records, material.metric)
     return [*material.pictures("distill"), *tables, *([] if narrow is None else [narrow])]

@@ -49,8 +49,5 @@ def write(records: list[Record], metric: str, folder: Path, helper: Background) 
 
 def _short(checked: list[tuple[claims.Claim, claims.Finding]]) -> Table:
     """Verdict, figure and statement; the document has the rest."""
-    rows = [
-        [finding.verdict, f"{finding.figure:.3g}", claim.group, claim.statement.replace("|", "\\|")]
-        for claim, finding in checked
-    ]
+    rows = [[finding.verdict, f"{finding.figure:.3g}", claim.group, claim.statement] for claim, finding in checked]
     return Table("Claims", pandas.DataFrame(rows, columns=["verdict", "figure", "about", "claim"]))

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 
-from results.figures.style import mean_and_error
+from results.significance.means import mean_and_error
 
 _MANY_SEEDS = 1000
 

@@ -6,9 +6,9 @@ from typing import Any
 import pandas
 
 from results import grouping
-from results.figures.style import backend_order
 from results.records.record import Record
 from results.tables.table import Table
+from results.words import backend_order
 
 # fields of a record's environment with their names for people, in the order of the first table
 _NAMES = {
@@ -77,13 +77,13 @@ def _table(title: str, names: list[str], seen: dict[str, dict[str, Counter[Any]]
 
 def _values(group: list[Record]) -> dict[str, Counter[Any]]:
     """How often each field has each value; the commit says whether it was changed, the load stays a number."""
-    found: dict[str, Counter[Any]] = {}
+    counts: dict[str, Counter[Any]] = {}
     for record in group:
         for name, value in record.environment.items():
             if name == _COMMIT:
                 value = str(value)[:10] + (_CHANGED if record.environment.get("git_dirty") else "")
-            found.setdefault(name, Counter())[value if name == _LOAD else str(value)] += 1
-    return found
+            counts.setdefault(name, Counter())[value if name == _LOAD else str(value)] += 1
+    return counts
 
 
 def _name(field: str) -> str:

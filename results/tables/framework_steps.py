@@ -25,29 +25,29 @@ Steps = tuple[np.ndarray, np.ndarray]
 
 def differences(first: Side, second: Side) -> dict[int, Steps]:
     """Seed to (steps, relative differences of the losses) of two frameworks' trainings."""
-    found = {}
+    by_seed = {}
     for seed in sorted(first.runs.keys() & second.runs.keys()):
         sides = [step_losses.read(side.runs[seed][0].details) for side in (first, second)]
         if None not in sides:
-            found[seed] = step_losses.relative_difference(*sides)
-    return found
+            by_seed[seed] = step_losses.relative_difference(*sides)
+    return by_seed
 
 
-def own_differences(side: Side) -> dict[int, Steps]:
-    """The same between a framework's training and its first repeat with the rows of each batch in another order."""
-    found = {}
+def differences_to_itself(side: Side) -> dict[int, Steps]:
+    """Seed to (steps, relative differences) of a training and its first repeat, whose batches have their rows reordered."""
+    by_seed = {}
     for seed, records in sorted(side.runs.items()):
         sides = [step_losses.read(record.details) for record in records[:2]]
         if len(sides) == 2 and None not in sides:
-            found[seed] = step_losses.relative_difference(*sides)
-    return found
+            by_seed[seed] = step_losses.relative_difference(*sides)
+    return by_seed
 
 
 def of_cell(cell: Compared) -> dict[str, dict[int, Steps]]:
     """Everything that is compared in a cell, by its name: every two frameworks, then each one with itself."""
-    found = {f"{first.name} / {second.name}": differences(first, second) for first, second in cell.pairs}
-    found |= {f"{side.name} / itself": own_differences(side) for side in cell.sides}
-    return {name: by_seed for name, by_seed in found.items() if by_seed}
+    runs = {f"{first.name} / {second.name}": differences(first, second) for first, second in cell.pairs}
+    runs |= {f"{side.name} / itself": differences_to_itself(side) for side in cell.sides}
+    return {name: by_seed for name, by_seed in runs.items() if by_seed}
 
 
 def tables(records: list[Record]) -> list[Table]:
@@ -56,7 +56,7 @@ def tables(records: list[Record]) -> list[Table]:
     Args:
         records: the newest record of each cell.
     """
-    found = []
+    sections = []
     cells = compared(records)
     for section in dict.fromkeys(cell.section for cell in cells):
         shown, data = [], []
@@ -90,18 +90,18 @@ def tables(records: list[Record]) -> list[Table]:
                 f"{PARTED:.0%} apart",
             ]
             frame = pandas.DataFrame(shown, columns=names)
-            found.append(Table(f"Step by step: {section}", frame, _note(shown), pandas.DataFrame(data)))
-    return found
+            sections.append(Table(f"Step by step: {section}", frame, _note(shown), pandas.DataFrame(data)))
+    return sections
 
 
 def _summary(by_seed: dict[int, Steps]) -> tuple[list[float], float, int]:
     """Medians over seeds: the largest difference up to some steps and to the end, the step of parting; the last step."""
     largest = [
-        statistics.median(float(found[steps <= limit].max(initial=0.0)) for steps, found in by_seed.values())
+        statistics.median(float(apart[steps <= limit].max(initial=0.0)) for steps, apart in by_seed.values())
         for limit in (*_UP_TO, math.inf)
     ]
     parted = statistics.median(
-        float(steps[np.argmax(found > PARTED)]) if (found > PARTED).any() else math.inf for steps, found in by_seed.values()
+        float(steps[np.argmax(apart > PARTED)]) if (apart > PARTED).any() else math.inf for steps, apart in by_seed.values()
     )
     return largest, parted, max(int(steps[-1]) for steps, _ in by_seed.values())
 

@@ -14,14 +14,13 @@ from itertools import combinations
 import numpy as np
 import pandas
 
-from results import grouping
-from results.figures.style import backend_order, mean_and_error
+from results import grouping, metrics
+from results.grouping import Labels
 from results.records.record import Record, identity
-from results.tables import paired
+from results.significance.differences import CONFIDENCE, LEVEL, Difference, difference, holm
+from results.significance.means import mean_and_error
 from results.tables.table import Table
 
-# compared beside the metric of the tables of methods
-METRICS = ("test/accuracy", "test/nll")
 _ACROSS = ("backend", "device", "seed", "repeat")
 
 
@@ -42,8 +41,8 @@ class Side:
     def by_seed(self, metric: str) -> dict[int, float]:
         """Seed to the figure of the training itself; those that did not end ok are left out."""
         if metric not in self._by_seed:
-            own = (r for records in self.runs.values() for r in records if not r.cell.get("repeat"))
-            self._by_seed[metric] = grouping.by_seed(own, metric)
+            trainings = (r for records in self.runs.values() for r in records if not r.cell.get("repeat"))
+            self._by_seed[metric] = grouping.by_seed(trainings, metric)
         return self._by_seed[metric]
 
     def over_seeds(self, metric: str) -> float:
@@ -87,25 +86,27 @@ def compared(records: list[Record]) -> list[Compared]:
     Args:
         records: the newest record of each cell, repeats among them.
     """
-    again = grouping.grouped([r for r in records if r.cell.get("repeat")], lambda r: identity(r.cell, ("repeat",)))
+    repeats = grouping.grouped([r for r in records if r.cell.get("repeat")], lambda r: identity(r.cell, ("repeat",)))
+    return [
+        cell
+        for section, students in grouping.student_sections(records).items()
+        for cell in _compared_in(section, students, repeats)
+    ]
 
-    def repeats(record: Record) -> list[Record]:
-        return again.get(identity(record.cell), []) if again else []
 
-    found = []
-    for section, members in grouping.sections(records).items():
-        students = [r for r in members if r.cell.get("method") != grouping.TEACHER]
-        labels, columns = grouping.row_labels(students), grouping.columns(students)
-        cells = grouping.grouped(students, lambda r: identity(r.cell, _ACROSS))
-        order = {label: place for place, label in enumerate(grouping.row_order(students, labels))}
-        for group in sorted(cells.values(), key=lambda g, places=(order, labels): places[0][places[1][id(g[0])]]):
-            by_column = grouping.grouped(group, lambda r, c=columns: c[id(r)])
-            sides = tuple(
-                Side(name, {r.cell.get("seed"): [r, *repeats(r)] for r in by_column[name]}) for name in backend_order(by_column)
-            )
-            if len(sides) > 1:
-                found.append(Compared(section, labels[id(group[0])], _teacher(group[0]), sides))
-    return found
+def _compared_in(section: str, students: list[Record], repeats: dict[str, list[Record]]) -> list[Compared]:
+    """The cells of one section, in the order of its rows."""
+    labels = Labels.of(students)
+    by_row: dict[str, list[Compared]] = {row: [] for row in labels.rows(students)}
+    for group in grouping.grouped(students, lambda record: identity(record.cell, _ACROSS)).values():
+        sides = tuple(
+            Side(name, {r.cell.get("seed"): [r, *(repeats.get(identity(r.cell), []) if repeats else [])] for r in trainings})
+            for name, trainings in labels.by_column(group).items()
+        )
+        if len(sides) > 1:
+            row = labels.row(group[0])
+            by_row[row].append(Compared(section, row, _teacher(group[0]), sides))
+    return [cell for cells in by_row.values() for cell in cells]
 
 
 def _teacher(record: Record) -> str:
@@ -120,7 +121,7 @@ class _Row:
     metric: str
     first: Side
     second: Side
-    difference: paired.Difference
+    difference: Difference
     p: float = math.nan  # corrected
 
     @functools.cached_property
@@ -133,13 +134,12 @@ class _Row:
 
     @property
     def verdict(self) -> str:
-        found = self.difference
-        if math.isnan(found.low):
+        if math.isnan(self.difference.low):
             return "open: one seed"
-        within = max(abs(found.low), abs(found.high)) <= self.spread
-        if self.p < paired.LEVEL:
+        within = max(abs(self.difference.low), abs(self.difference.high)) <= self.spread
+        if self.p < LEVEL:
             return "**differs**, by less than the spread" if within else "**differs**"
-        return "within the spread" if within else f"open: {found.seeds} seeds are few"
+        return "within the spread" if within else f"open: {self.difference.seeds} seeds are few"
 
 
 def tables(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
@@ -147,47 +147,47 @@ def tables(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
 
     Args:
         records: the newest record of each cell.
-        metric: compared beside `METRICS`.
+        metric: compared beside those that the run table of the trainings shows of their test.
     """
-    found = []
+    sections = []
     cells = compared(records)
+    names = dict.fromkeys((metric, *(name for name in metrics.columns("distill") if name.startswith("test/"))))
     for section in dict.fromkeys(cell.section for cell in cells):
         rows = [
-            _Row(cell, name, first, second, difference)
+            _Row(cell, name, first, second, apart)
             for cell in cells
             if cell.section == section
-            for name in dict.fromkeys((metric, *METRICS))
+            for name in names
             for first, second in cell.pairs
-            if (difference := paired.difference(first.by_seed(name), second.by_seed(name))) is not None
+            if (apart := difference(first.by_seed(name), second.by_seed(name))) is not None
         ]
-        for row, p in zip(rows, paired.holm([row.difference.p for row in rows]), strict=True):
+        for row, p in zip(rows, holm([row.difference.p for row in rows]), strict=True):
             row.p = p
         if rows:
-            found.append(_table(section, rows))
-    return found
+            sections.append(_table(section, rows))
+    return sections
 
 
 def _table(section: str, rows: list[_Row]) -> Table:
     shown, data = [], []
     for row in rows:
-        difference, digits = row.difference, 4
+        apart = row.difference
         seeds = row.first.by_seed(row.metric).keys() & row.second.by_seed(row.metric).keys()
         means = [math.fsum(side.by_seed(row.metric)[seed] for seed in seeds) / len(seeds) for side in (row.first, row.second)]
         over_seeds = [side.over_seeds(row.metric) for side in (row.first, row.second)]
         of_one = [side.of_one_seed(row.metric) for side in (row.first, row.second)]
-        interval = "—" if math.isnan(difference.low) else f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
         between = _between(row)
         shown.append(
             [
                 row.cell.label,
                 row.metric,
                 f"{row.first.name} − {row.second.name}",
-                str(difference.seeds),
-                f"{means[0]:.{digits}f} − {means[1]:.{digits}f}",
-                f"{difference.mean:+.{digits}f}",
-                interval,
+                str(apart.seeds),
+                f"{means[0]:.4f} − {means[1]:.4f}",
+                f"{apart.mean:+.4f}",
+                apart.interval,
                 _both(over_seeds),
-                f"{between:.{digits}f}",
+                f"{between:.4f}",
                 _both(of_one),
                 row.verdict,
             ]
@@ -200,13 +200,13 @@ def _table(section: str, rows: list[_Row]) -> Table:
                 "teacher": row.cell.teacher,
                 "first": row.first.name,
                 "second": row.second.name,
-                "seeds": difference.seeds,
+                "seeds": apart.seeds,
                 "mean_first": means[0],
                 "mean_second": means[1],
-                "difference": difference.mean,
-                "low": difference.low,
-                "high": difference.high,
-                "p": difference.p,
+                "difference": apart.mean,
+                "low": apart.low,
+                "high": apart.high,
+                "p": apart.p,
                 "p_holm": row.p,
                 "over_seeds_first": over_seeds[0],
                 "over_seeds_second": over_seeds[1],
@@ -223,7 +223,7 @@ def _table(section: str, rows: list[_Row]) -> Table:
         "seeds",
         "means",
         "difference",
-        f"{paired.CONFIDENCE:.0%} interval",
+        f"{CONFIDENCE:.0%} interval",
         "spread over seeds",
         "apart, one seed",
         "spread of one seed",
@@ -251,7 +251,7 @@ def _note(rows: list[_Row]) -> str:
         "seeds' differences / √2, to be compared with the spread of one seed, the standard deviation of each framework's "
         "own runs of the same seed with the rows of each batch in another order (`--repeats 1` makes them). Within the "
         "spread: the whole interval is smaller than the spread over seeds, pooled over both. Differs: p < "
-        f"{paired.LEVEL:g}, paired t, Holm's correction over this table."
+        f"{LEVEL:g}, paired t, Holm's correction over this table."
     )
     if any(row.cell.teacher == "own" for row in rows):
         note += (
@@ -262,7 +262,7 @@ def _note(rows: list[_Row]) -> str:
     return note
 
 
-def mean_words(side: Side, metric: str) -> str:
+def mean_text(side: Side, metric: str) -> str:
     """`torch 0.9551 ± 0.0028` for a legend."""
     values = list(side.by_seed(metric).values())
     if not values:

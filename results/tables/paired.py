@@ -3,84 +3,20 @@
 import dataclasses
 import math
 import statistics
+from collections import Counter
 
 import pandas
 
-from results import grouping
-from results.figures.style import backend_order, mean_and_error
-from results.metrics import higher_is_better
+from results import grouping, metrics
+from results.grouping import Labels
 from results.records.record import Record
+from results.significance.differences import CONFIDENCE, FEW_SEEDS, LEVEL, Difference, difference, holm
+from results.significance.means import mean_and_error
 from results.tables.table import Table
-
-CONFIDENCE = 0.95
-# a corrected p-value below this is a win or a loss
-LEVEL = 0.05
-# with fewer seeds one deviating seed decides; the tables say so
-FEW_SEEDS = 5
+from results.words import backend_order
 
 _USUAL = ("kd", "sft")
-_COSTS = {"time/step_ms": "step ms", "time/total_s": "total s", "memory/peak_mb": "peak MB"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """One method minus the baseline method, over the seeds that both have; positive is better.
-
-    Attributes:
-        mean: of the seeds' differences.
-        low, high: interval of the mean (paired t); nan with fewer than two seeds.
-        p: two-sided; nan with fewer than two seeds, 1 where no seed differs.
-        better, tied, worse: how many seeds.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    better: int
-    tied: int
-    worse: int
-
-    @property
-    def seeds(self) -> int:
-        """How many seeds both have."""
-        return self.better + self.tied + self.worse
-
-
-def difference(method: dict[int, float], baseline: dict[int, float], sign: float = 1.0) -> Difference | None:
-    """Compare two methods on the seeds that both have.
-
-    Args:
-        method, baseline: seed to figure.
-        sign: 1 where larger is better, -1 where smaller is.
-
-    Returns:
-        The difference, or None where they share no seed.
-    """
-    from scipy.special import stdtr, stdtrit  # scipy.stats takes a second to import
-
-    values = [sign * (method[seed] - baseline[seed]) for seed in sorted(method.keys() & baseline.keys())]
-    if not values:
-        return None
-    signs = [sum(v > 0 for v in values), sum(v == 0 for v in values), sum(v < 0 for v in values)]
-    mean, error = mean_and_error(values)
-    if len(values) < 2:
-        return Difference(mean, math.nan, math.nan, math.nan, *signs)
-    if error == 0:  # every seed differs by the same amount: no scatter to test against, but signs
-        return Difference(mean, mean, mean, 1.0 if mean == 0 else 2.0 ** (1 - len(values)), *signs)
-    freedom = len(values) - 1
-    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
-    return Difference(mean, mean - half, mean + half, float(2 * stdtr(freedom, -abs(mean) / error)), *signs)
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Holm's correction: p-values of which all may be read together; nan stays nan and does not count."""
-    order = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
-    corrected, largest = [math.nan] * len(p_values), 0.0
-    for rank, (p, place) in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p))
-        corrected[place] = largest
-    return corrected
+_COSTS = ("time/step_ms", "time/total_s", "memory/peak_mb")
 
 
 @dataclasses.dataclass
@@ -112,57 +48,47 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
     Raises:
         ValueError: `baseline` is the method of no student, or names several rows of a section.
     """
-    found, everything, known = [], [], set()
-    for title, section in grouping.sections(records).items():
-        students = [r for r in section if r.cell.get("method") != grouping.TEACHER]
-        labels, columns = grouping.row_labels(students), grouping.columns(students)
-        known.update(labels.values())
+    by_section, others, known = [], [], set()
+    for title, students in grouping.student_sections(records).items():
+        labels = Labels.of(students)
+        methods = labels.rows(students)
+        known.update(methods)
         chosen = _baseline(students, labels, baseline)
         if chosen is None:
             continue
-        cells = grouping.grouped(students, lambda r, a=labels, b=columns: (a[id(r)], b[id(r)]))
-        rows = _rows(title, cells, grouping.row_order(students, labels), chosen, metric)
-        everything += [row for row in rows if row.method != chosen]
-        found.append(_table(f"Against {chosen}: {title}", rows, metric))
-    if baseline is not None and not found and known:
+        rows = _rows(title, labels.fill(students), methods, chosen, metric)
+        others += [row for row in rows if row.method != chosen]
+        by_section.append(_table(f"Against {chosen}: {title}", rows, metric))
+    if baseline is not None and not by_section and known:
         raise ValueError(f"--baseline {baseline!r}: no student was trained with it; there are {', '.join(sorted(known))}.")
-    if everything:
-        found.append(_wins(everything, metric))
-    return found
+    return [*by_section, _wins(others, metric)] if others else by_section
 
 
-def _baseline(students: list[Record], labels: dict[int, str], wanted: str | None) -> str | None:
-    """The label of the section's baseline."""
+def _baseline(students: list[Record], labels: Labels, wanted: str | None) -> str | None:
+    """The label of the section's baseline: the row that is wanted, or the one with most records of a usual method."""
+    rows = Counter(map(labels.row, students))
+    if wanted in rows:
+        return wanted
     for method in _USUAL if wanted is None else (wanted,):
-        of_method = dict.fromkeys(labels[id(r)] for r in students if r.cell.get("method") == method)
-        if wanted in labels.values():
-            return wanted
+        of_method = dict.fromkeys(labels.row(r) for r in students if r.cell.get("method") == method)
         if len(of_method) > 1 and wanted is not None:
             raise ValueError(f"--baseline {wanted!r} names several rows; choose one: {', '.join(of_method)}.")
         if of_method:
-            counts = {label: sum(labels[id(r)] == label for r in students) for label in of_method}
-            return max(counts, key=counts.__getitem__)
+            return max(of_method, key=rows.__getitem__)
     return None
 
 
 def _rows(title: str, cells: dict[tuple[str, str], list[Record]], methods: list[str], chosen: str, metric: str) -> list[_Row]:
-    sign = 1.0 if higher_is_better(metric) else -1.0
+    sign = metrics.find(metric).sign
     rows = []
     for method in methods:
-        for column in backend_order({place[1] for place in cells}):
+        for column in backend_order({column for _, column in cells}):
             group = cells.get((method, column))
             if group is None:
                 continue
             other = cells.get((chosen, column), []) if method != chosen else []
-            rows.append(
-                _Row(
-                    title,
-                    method,
-                    column,
-                    group,
-                    difference(grouping.by_seed(group, metric), grouping.by_seed(other, metric), sign),
-                )
-            )
+            paired = difference(grouping.by_seed(group, metric), grouping.by_seed(other, metric), sign)
+            rows.append(_Row(title, method, column, group, paired))
     for row, p in zip(rows, holm([r.difference.p if r.difference else math.nan for r in rows]), strict=True):
         row.p = p
     return rows
@@ -171,21 +97,14 @@ def _rows(title: str, cells: dict[tuple[str, str], list[Record]], methods: list[
 def _table(title: str, rows: list[_Row], metric: str) -> Table:
     shown, data = [], []
     for row in rows:
-        found, values = row.difference, grouping.finite(row.group, metric)
+        paired, values = row.difference, grouping.finite(row.group, metric)
         costs = {name: _cost(row.group, name) for name in _COSTS}
         texts = ["—"] * 5
-        if found is not None:
-            interval = "—" if math.isnan(found.low) else f"{found.low:+.4f} to {found.high:+.4f}"
-            texts = [
-                f"{found.mean:+.4f}",
-                interval,
-                p_text(found.p),
-                p_text(row.p),
-                f"{found.better} / {found.tied} / {found.worse}",
-            ]
+        if paired is not None:
+            texts = [f"{paired.mean:+.4f}", paired.interval, p_text(paired.p), p_text(row.p), paired.seed_counts]
         mean = grouping.mean_text(values, row.group)
         shown.append([row.method, row.column, mean, *texts, *(_cost_text(cost) for cost in costs.values())])
-        numbers = dataclasses.asdict(found) if found else {}
+        numbers = dataclasses.asdict(paired) if paired else {}
         average = mean_and_error(values) if values else (math.nan, math.nan)
         data.append(
             {
@@ -204,22 +123,23 @@ def _table(title: str, rows: list[_Row], metric: str) -> Table:
             }
         )
     names = ["method", "backend", metric, "difference", f"{CONFIDENCE:.0%} interval", "p", "p (Holm)", "+ / = / −"]
-    frame = pandas.DataFrame(shown, columns=[*names, *_COSTS.values()])
-    return Table(title, frame, _note(rows), pandas.DataFrame(data))
+    frame = pandas.DataFrame(shown, columns=[*names, *(metrics.METRICS[name].heading for name in _COSTS)])
+    return Table(title, frame, _note(rows, metric), pandas.DataFrame(data))
 
 
-def _note(rows: list[_Row]) -> str:
-    found = [row.difference for row in rows if row.difference is not None]
+def _note(rows: list[_Row], metric: str) -> str:
+    paired = [row.difference for row in rows if row.difference is not None]
+    positive = "better" if metrics.find(metric).better else "larger"
     note = (
-        "Differences are paired by seed, positive is better; seeds that did not end ok in both are left out. p: paired "
+        f"Differences are paired by seed, positive is {positive}; seeds that did not end ok in both are left out. p: paired "
         "t-test; Holm: corrected for all rows of this table. + / = / −: seeds that are better, equal, worse. Times are "
         "medians, memory is the largest."
     )
-    halves = [(d.high - d.low) / 2 for d in found if not math.isnan(d.low)]
+    halves = [(d.high - d.low) / 2 for d in paired if not math.isnan(d.low)]
     if halves:
         half = statistics.median(halves)
         note += f" The interval reaches {half:.4f} to either side (median): smaller differences are noise."
-    fewest = min((d.seeds for d in found), default=FEW_SEEDS)
+    fewest = min((d.seeds for d in paired), default=FEW_SEEDS)
     if fewest < 2:
         note += " **One seed says nothing about differences: run at least 5 (`--seeds 5`).**"
     elif fewest < FEW_SEEDS:
@@ -244,9 +164,9 @@ def _wins(rows: list[_Row], metric: str) -> Table:
         [[*map(str, row[:5]), f"{row[5]:+.4f}", " / ".join(map(str, row[6:]))] for row in shown],
         columns=[*names[:5], "mean difference", "seeds + / = / −"],
     )
-    places = len({(row.section, row.column) for row in rows})
+    columns = len({(row.section, row.column) for row in rows})
     note = (
-        f"{metric} against the baseline method, for each data set, pair, scale, dtype and backend ({places} in all): a win "
+        f"{metric} against the baseline method, for each data set, pair, scale, dtype and backend ({columns} in all): a win "
         f"or a loss has a corrected p below {LEVEL:g}; open: fewer than two seeds."
     )
     return Table("Wins, ties and losses", frame, note, data)

@@ -11,9 +11,10 @@ import pandas
 from reference import published_numbers
 from reference.published_numbers import PublishedNumber
 from results import grouping
-from results.figures.style import backend_order, mean_and_error
 from results.records.record import Record, Status
+from results.significance.means import mean_and_error
 from results.tables.table import Table
+from results.words import backend_order, field_words
 
 TITLE = "Beside published numbers"
 # said where there is no such table
@@ -49,7 +50,7 @@ def table(records: list[Record]) -> Table | None:
                 shown.append(row[0])
                 data.append({"dataset": dataset, **row[1]})
     names = ["pair", "method", "published", "ours, best epoch", "difference", "ours, last epoch", "about ours"]
-    sources = list(dict.fromkeys(number.source for place in pairs for number in _numbers(*place)))
+    sources = list(dict.fromkeys(number.source for pair in pairs for number in _numbers(*pair)))
     return Table(TITLE, pandas.DataFrame(shown, columns=names), _note(sources), pandas.DataFrame(data))
 
 
@@ -73,16 +74,16 @@ def _of(records: list[Record], dataset: str) -> list[Record]:
 def _pairs(records: list[Record]) -> list[tuple[str, str]]:
     """(data set, pair) with published accuracies, of which there are students at any scale."""
     numbers = published_numbers.find(metric="accuracy")
-    found = dict.fromkeys((n.dataset, n.pair) for n in numbers if n.pair is not None)
+    published = dict.fromkeys((n.dataset, n.pair) for n in numbers if n.pair is not None)
     trained = {(r.cell.get("dataset"), r.cell.get("pair")) for r in records if r.suite == "distill"}
-    return [place for place in found if place in trained]
+    return [pair for pair in published if pair in trained]
 
 
 def _methods(records: list[Record], dataset: str, pair: str) -> list[str]:
     """Methods of the published table in its order, then our others."""
-    own = sorted({str(r.cell.get("method")) for r in _of(records, dataset) if r.cell.get("pair") == pair})
+    ours = sorted({str(r.cell.get("method")) for r in _of(records, dataset) if r.cell.get("pair") == pair})
     # for images a student that is trained on labels alone is called sft here
-    return list(dict.fromkeys([*(n.method for n in _numbers(dataset, pair)), *(m for m in own if m != "sft")]))
+    return list(dict.fromkeys([*(n.method for n in _numbers(dataset, pair)), *(m for m in ours if m != "sft")]))
 
 
 def _groups(records: list[Record], dataset: str, pair: str, method: str) -> dict[str, list[Record]]:
@@ -91,14 +92,15 @@ def _groups(records: list[Record], dataset: str, pair: str, method: str) -> dict
     if method == grouping.TEACHER:
         kept = [r for r in kept if r.cell.get("method") == method and r.cell.get("pair") == pair.partition(":")[0]]
     else:
-        own = "sft" if method == "student" else method
-        kept = [r for r in kept if r.cell.get("method") == own and r.cell.get("pair") == pair]
-    labels, columns = grouping.row_labels(kept), grouping.columns(kept)
+        ours = "sft" if method == "student" else method
+        kept = [r for r in kept if r.cell.get("method") == ours and r.cell.get("pair") == pair]
+    labels = grouping.Labels.of(kept)
 
     def label(record: Record) -> str:
         if not _comparable(record):  # one line for all that are of no use here for the same reason
             return f"scale {_scale(record)}, {_extent(record)}"
-        return f"{labels[id(record)]}, {columns[id(record)]}, {grouping.words(record, 'scale', 'precision', 'teacher_weights')}"
+        conditions = field_words(record, "scale", "precision", "teacher_weights")
+        return f"{labels.row(record)}, {labels.column(record)}, {conditions}"
 
     return grouping.grouped(kept, label)
 
@@ -148,35 +150,35 @@ def _about(group: list[Record], comparable: bool, label: str) -> str:
     if not comparable:
         return f"**not comparable**: {label} ({', '.join(backend_order({r.backend for r in group}))})"
     ended = [r for r in group if r.status == Status.OK]
-    words = [label, f"{len(ended)} seed" + "s" * (len(ended) != 1)]
-    words += [f"{sum(r.status == s for r in group)} {s}" for s in dict.fromkeys(r.status for r in group) if s != "ok"]
+    remarks = [label, f"{len(ended)} seed" + "s" * (len(ended) != 1)]
+    remarks += [f"{sum(r.status == s for r in group)} {s}" for s in dict.fromkeys(r.status for r in group) if s != "ok"]
     if len(ended) < _FEW_SEEDS and first.cell.get("method") != grouping.TEACHER:
-        words.append("few")
-    return ", ".join(words) + _declared(first)
+        remarks.append("few")
+    return ", ".join(remarks) + _declared(first)
 
 
 def _declared(record: Record) -> str:
     """Which numbers of the training come from this project or the command line, not from a publication."""
     sources = record.details.get("sources", {})
-    found = []
-    for words in ("command line", "declared by this project"):
-        names = [name for name, source in sources.items() if str(source).startswith(words)]
+    parts = ""
+    for source, text in (("command line", "from the command line"), ("declared by this project",) * 2):
+        names = [name for name, of_name in sources.items() if str(of_name).startswith(source)]
         if names:
-            found.append(f"{', '.join(names)}: {'from the ' * (words == 'command line')}{words}")
-    return "; " + "; ".join(found) if found else ""
+            parts += f"; {', '.join(names)}: {text}"
+    return parts
 
 
 def _extent(record: Record) -> str:
     """The data and epochs of a training that is not of the paper's scale, as far as its record says."""
     recipe, data = record.details.get("recipe", {}), record.details.get("data", {})
-    words = ["a stand-in, no image of the data set"] if _stand_in(record) else []
+    parts = ["a stand-in, no image of the data set"] if _stand_in(record) else []
     if data.get("train") and not _stand_in(record):
-        words.append(f"{data['train']:,} training images of {data.get('classes')} classes")
+        parts.append(f"{data['train']:,} training images of {data.get('classes')} classes")
     if recipe.get("epochs") is not None:
-        words.append(f"{recipe['epochs']} epochs" if recipe["epochs"] else "given weights")
+        parts.append(f"{recipe['epochs']} epochs" if recipe["epochs"] else "given weights")
     if recipe.get("steps"):
-        words.append(f"{recipe['steps']} steps an epoch")
-    return ", ".join(words) or "of unknown data and length"
+        parts.append(f"{recipe['steps']} steps an epoch")
+    return ", ".join(parts) or "of unknown data and length"
 
 
 def _scale(record: Record) -> str:

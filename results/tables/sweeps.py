@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
+from collections import Counter
 from typing import Any
 
 import pandas
 
-from results import grouping
-from results.figures.style import backend_order, mean_and_error
-from results.metrics import higher_is_better
+from results import grouping, metrics
+from results.grouping import Labels
 from results.records.record import Record, Status
+from results.significance.differences import CONFIDENCE, FEW_SEEDS, LEVEL, Difference, difference, holm
+from results.significance.means import mean_and_error
 from results.tables import paired
 from results.tables.table import Table
 
@@ -56,7 +58,7 @@ class Finding:
     title: str
     metric: str
     ranked: list[Setting]
-    differences: list[paired.Difference | None]
+    differences: list[Difference | None]
     p_values: list[float]
     left_out: int
     stopped: int
@@ -65,7 +67,7 @@ class Finding:
     @property
     def equals(self) -> list[Setting]:
         """Settings that cannot be told from the best one."""
-        return [other for other, p in zip(self.ranked[1:], self.p_values, strict=True) if not p < paired.LEVEL]
+        return [other for other, p in zip(self.ranked[1:], self.p_values, strict=True) if not p < LEVEL]
 
     def sentences(self) -> str:
         """What was found, in words."""
@@ -81,9 +83,9 @@ class Finding:
         elif len(self.ranked) > 1:
             parts.append(
                 f"{len(self.equals)} of the {len(self.ranked) - 1} others cannot be told from it (paired t-test, p ≥ "
-                f"{paired.LEVEL:g} with Holm's correction)."
+                f"{LEVEL:g} with Holm's correction)."
             )
-            if seeds < paired.FEW_SEEDS:
+            if seeds < FEW_SEEDS:
                 parts.append(f"**{seeds} seeds are few: one deviating seed decides.**")
         parts.append(
             "The setting was chosen on the very test images, so the figure is optimistic: on other images expect less."
@@ -99,20 +101,20 @@ class Finding:
         """The best setting, the runner-up and those that cannot be told from it."""
         shown, data = [], []
         rows = zip(self.ranked, [None, *self.differences], [math.nan, *self.p_values], strict=True)
-        for place, (setting, found, p) in enumerate(rows):
+        for rank, (setting, behind, p) in enumerate(rows):
             average, error = mean_and_error(list(setting.values.values()))
             data.append(
                 {"setting": setting.label, "mean": average, "standard_error": error, "seeds": len(setting.values)}
-                | {name: getattr(found, name, math.nan) for name in ("low", "high", "p")}
-                | {"difference": getattr(found, "mean", math.nan), "p_holm": p}
+                | {name: getattr(behind, name, math.nan) for name in ("low", "high", "p")}
+                | {"difference": getattr(behind, "mean", math.nan), "p_holm": p}
             )
-            if (place > 1 and p < paired.LEVEL) or len(shown) >= _MOST_ROWS:
+            if (rank > 1 and p < LEVEL) or len(shown) >= _MOST_ROWS:
                 continue
             mean = grouping.mean_text(list(setting.values.values()), setting.records)
-            interval = "—" if found is None or math.isnan(found.low) else f"{found.low:+.4f} to {found.high:+.4f}"
-            label = f"**{setting.label}**" if place == 0 else setting.label
-            shown.append([label, mean, "—" if found is None else f"{found.mean:+.4f}", interval, paired.p_text(p)])
-        names = ["setting", self.metric, "best − this", f"{paired.CONFIDENCE:.0%} interval", "p (Holm)"]
+            label = f"**{setting.label}**" if rank == 0 else setting.label
+            texts = ["—", "—"] if behind is None else [f"{behind.mean:+.4f}", behind.interval]
+            shown.append([label, mean, *texts, paired.p_text(p)])
+        names = ["setting", self.metric, "best − this", f"{CONFIDENCE:.0%} interval", "p (Holm)"]
         note = self.sentences()
         hidden = len(self.equals) + 1 - len(shown)
         if hidden > 0:
@@ -128,20 +130,18 @@ def findings(records: list[Record], metric: str = "test/accuracy", least: int = 
         metric: what settings are judged by.
         least: so many settings of one method count as a search.
     """
-    found = []
-    for title, section in grouping.sections(records).items():
-        students = [r for r in section if r.cell.get("method") != grouping.TEACHER]
-        labels, columns = _labels(students), grouping.columns(students)
-        for column in backend_order(set(columns.values())):
-            group = [r for r in students if columns[id(r)] == column]
-            settings = [
-                Setting(label, grouping.by_seed(of_it, metric), of_it)
-                for label, of_it in grouping.grouped(group, lambda r, names=labels: names[id(r)]).items()
-            ]
-            of_method = grouping.grouped(settings, lambda s: s.records[0].cell.get("method"))
-            if max(map(len, of_method.values()), default=0) >= least and any(s.values for s in settings):
-                found.append(_finding(f"{title}, {column}", settings, metric))
-    return found
+    searches = []
+    for title, students in grouping.student_sections(records).items():
+        searched = {
+            method: grouping.varying(group)
+            for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items()
+        }
+        for column, group in Labels.of(students).by_column(students).items():
+            settings = _settings(group, searched, metric)
+            of_method = Counter(setting.records[0].cell.get("method") for setting in settings)
+            if max(of_method.values()) >= least and any(setting.values for setting in settings):
+                searches.append(_finding(f"{title}, {column}", settings, metric))
+    return searches
 
 
 def tables(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
@@ -149,16 +149,16 @@ def tables(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
     return [finding.table() for finding in findings(records, metric)]
 
 
-def _labels(students: list[Record]) -> dict[int, str]:
-    """A label for each record, by id(): its method, and all parameters that were searched."""
-    labels = {}
-    for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items():
-        varying = grouping.varying(group)
-        signs = {"alpha": "α", "beta": "β", "temperature": "T"}
-        for record in group:
-            words = [f"{signs.get(name, name.replace('_', ' '))} {_short(record.cell.get(name))}" for name in varying]
-            labels[id(record)] = f"{method} {', '.join(words)}".strip()
-    return labels
+def _settings(records: list[Record], searched: dict[str, list[str]], metric: str) -> list[Setting]:
+    """The settings that records were trained with, named by their method and all parameters in which it was searched."""
+
+    def label(record: Record) -> str:
+        method, signs = record.cell.get("method"), {"alpha": "α", "beta": "β", "temperature": "T"}
+        parameters = [f"{signs.get(n, n.replace('_', ' '))} {_short(record.cell.get(n))}" for n in searched[method]]
+        return f"{method} {', '.join(parameters)}".strip()
+
+    groups = grouping.grouped(records, label)
+    return [Setting(name, grouping.by_seed(group, metric), group) for name, group in groups.items()]
 
 
 def _short(value: Any) -> str:
@@ -166,11 +166,11 @@ def _short(value: Any) -> str:
 
 
 def _finding(title: str, settings: list[Setting], metric: str) -> Finding:
-    sign = 1.0 if higher_is_better(metric) else -1.0
+    sign = metrics.find(metric).sign
     seeds = max(len(s.values) for s in settings)
     ranked = sorted((s for s in settings if len(s.values) == seeds), key=lambda s: -sign * s.mean)
-    differences = [paired.difference(ranked[0].values, other.values, sign) for other in ranked[1:]]
-    p_values = paired.holm([math.nan if found is None else found.p for found in differences])
+    differences = [difference(ranked[0].values, other.values, sign) for other in ranked[1:]]
+    p_values = holm([math.nan if behind is None else behind.p for behind in differences])
     stopped = sum(any(r.status == Status.PRUNED for r in s.records) for s in settings)
     return Finding(title, metric, ranked, differences, p_values, len(settings) - len(ranked), stopped, _elsewhere(ranked, sign))
 
@@ -187,8 +187,6 @@ def _elsewhere(settings: list[Setting], sign: float) -> float:
     return math.fsum(setting.values[seed] for setting, seed in zip(chosen, seeds, strict=True)) / len(seeds)
 
 
-def _difference_text(found: paired.Difference) -> str:
-    text = f"{found.mean:.4f} behind"
-    if math.isnan(found.low):
-        return text
-    return f"{text} ({paired.CONFIDENCE:.0%} interval of the paired difference {found.low:+.4f} to {found.high:+.4f})"
+def _difference_text(behind: Difference) -> str:
+    text = f"{behind.mean:.4f} behind"
+    return text if behind.seeds < 2 else f"{text} ({CONFIDENCE:.0%} interval of the paired difference {behind.interval})"

@@ -1,4 +1,8 @@
-"""Tables as data, rendered as Markdown (which a terminal shows as well), CSV, HTML and LaTeX."""
+"""Tables as data, rendered as Markdown (which a terminal shows as well), CSV, HTML and LaTeX.
+
+pandas and tabulate render. By hand is only what neither does: **bold** and `code` within a cell, in a page and in LaTeX
+(rich draws for terminals alone, and its HTML export is of a terminal).
+"""
 
 import dataclasses
 import html
@@ -39,7 +43,8 @@ class Table:
         if self.note:
             parts.append(self.note)
         # numparse would reformat figures that are already formatted, and drop trailing zeros.
-        parts.append(self.frame.to_markdown(index=False, disable_numparse=True))
+        frame = self.frame.map(lambda text: str(text).replace("|", "\\|").replace("\n", " "))
+        parts.append(frame.to_markdown(index=False, disable_numparse=True))
         return "\n\n".join(parts) + "\n"
 
     def to_csv(self) -> str:
@@ -49,10 +54,10 @@ class Table:
 
     def to_html(self) -> str:
         """Heading, note and table as elements of a page."""
-        frame = self.frame.map(_marked).rename(columns=_marked)
-        note = f"<p>{_marked(self.note)}</p>\n" if self.note else ""
+        frame = self.frame.map(marked).rename(columns=marked)
+        note = f"<p>{marked(self.note)}</p>\n" if self.note else ""
         body = frame.to_html(index=False, escape=False, border=0)
-        return f'<h2>{_marked(self.title)}</h2>\n{note}<div class="wide">{body}</div>\n'
+        return f'<h2>{marked(self.title)}</h2>\n{note}<div class="wide">{body}</div>\n'
 
     def to_latex(self) -> str:
         r"""A `table` with caption and label, for a document that loads booktabs."""
@@ -68,13 +73,10 @@ class Table:
         )
 
 
-def grid(
-    entries: dict[tuple[str, str], str], rows: list[str], columns: list[str], row_name: str, empty: str = "—"
-) -> pandas.DataFrame:
-    """A frame with a named first column, from entries by (row, column)."""
-    return pandas.DataFrame(
-        [[row, *(entries.get((row, column), empty) for column in columns)] for row in rows], columns=[row_name, *columns]
-    )
+def grid(texts: dict[tuple[str, str], str], rows: list[str], columns: list[str], row_name: str) -> pandas.DataFrame:
+    """A frame with a named first column, from texts by (row, column); "—" where there is none."""
+    lines = [[row, *(texts.get((row, column), "—") for column in columns)] for row in rows]
+    return pandas.DataFrame(lines, columns=[row_name, *columns])
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
@@ -120,11 +122,11 @@ def format_of(path: str | None, wanted: str | None) -> str:
     """
     if wanted is not None or path is None or not Path(path).suffix:
         return wanted or "markdown"
-    found = [name for name, (_, suffix) in FORMATS.items() if suffix == Path(path).suffix.lower()]
-    if not found:
+    names = [name for name, (_, suffix) in FORMATS.items() if suffix == Path(path).suffix.lower()]
+    if not names:
         known = ", ".join(f"{suffix} ({name})" for name, (_, suffix) in FORMATS.items())
         raise ValueError(f"--output {path!r}: its suffix names no format; use one of {known}, or say --format.")
-    return found[0]
+    return names[0]
 
 
 def write(tables: Sequence[Table], form: str, path: str) -> list[Path]:
@@ -134,20 +136,20 @@ def write(tables: Sequence[Table], form: str, path: str) -> list[Path]:
         The files.
 
     Raises:
-        ValueError: the place cannot be written.
+        ValueError: the file or folder cannot be written.
     """
-    place = Path(path)
+    target = Path(path)
     try:
-        if form == "csv" and not place.suffix:
-            place.mkdir(parents=True, exist_ok=True)
-            written = [place / f"{slug(table.title)}.csv" for table in tables]
+        if form == "csv" and not target.suffix:
+            target.mkdir(parents=True, exist_ok=True)
+            written = [target / f"{slug(table.title)}.csv" for table in tables]
             for table, file in zip(tables, written, strict=True):
                 file.write_text(table.to_csv(), encoding="utf-8")
             return written
-        place.write_text(FORMATS[form][0](tables), encoding="utf-8")
+        target.write_text(FORMATS[form][0](tables), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"--output {path}: {error.strerror or error}. Name a place that can be written.") from error
-    return [place]
+    return [target]
 
 
 def slug(title: str) -> str:
@@ -155,7 +157,7 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _marked(text: str) -> str:
+def marked(text: str) -> str:
     """Escaped text with Markdown's **bold** and `code` as elements."""
     text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(str(text)))
     return re.sub(r"`(.+?)`", r"<code>\1</code>", text)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas
 
 from results import grouping
-from results.figures.style import backend_order, method_label
 from results.records.record import Record, identity
 from results.tables.table import Table
+from results.words import backend_order, field_words, method_label
 
 # Largest relative difference of the same 20 training steps in two frameworks on one machine, by dtype.
 TRACE_BARS = {"float64": 1e-10, "float32": 1e-5}
@@ -68,17 +68,17 @@ def _same_steps(record: Record) -> Any:
 
 
 def _row(first: Record, second: Record, exact: list[Record | None]) -> list[str]:
-    found = _between(first, second)
+    largest = _between(first, second)
     dtype = str(first.cell.get("dtype"))
     bar = TRACE_BARS.get(dtype)
-    figures = [f"{value:.1e}" for value in found.values()]
+    figures = [f"{value:.1e}" for value in largest.values()]
     if bar is None:
         verdict = "—"
-    elif max(found.values()) <= bar:
+    elif max(largest.values()) <= bar:
         verdict = PASS
     else:
         verdict = ROUNDING if _is_rounding(first, second, exact) else FAIL
-    name = f"{method_label(first)} {grouping.words(first, 'dataset', 'dtype')}"
+    name = f"{method_label(first)} {field_words(first, 'dataset', 'dtype')}"
     return [name, f"{first.backend} / {second.backend}", *figures, "—" if bar is None else f"{bar:.0e}", verdict]
 
 
@@ -90,9 +90,10 @@ def _is_rounding(first: Record, second: Record, exact: list[Record | None]) -> b
     """Whether two frameworks agree in float64, and in a narrower type lie as far apart as each lies from its float64."""
     if None in exact or first in exact or max(_between(*exact).values()) > TRACE_BARS[EXACT]:
         return False
-    own = [_between(record, its_exact) for record, its_exact in zip((first, second), exact, strict=True)]
+    rounding = [_between(record, its_exact) for record, its_exact in zip((first, second), exact, strict=True)]
     return all(
-        value <= ROUNDING_FACTOR * min(distances[name] for distances in own) for name, value in _between(first, second).items()
+        value <= ROUNDING_FACTOR * min(distances[name] for distances in rounding)
+        for name, value in _between(first, second).items()
     )
 
 

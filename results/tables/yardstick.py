@@ -4,6 +4,7 @@ A ratio stands more load and another clock than milliseconds do, though not ever
 suffer more on a busy machine than single passes over memory.
 """
 
+import dataclasses
 import math
 import statistics
 
@@ -14,37 +15,53 @@ _TIME = "loss/forward_backward_ms"
 _YARDSTICK = "framework_kl"
 
 
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """The time of a loss relative to that of the framework's own.
+
+    Attributes:
+        value: the one divided by the other.
+        noise: the larger of the two timings' spreads, the middle half of the samples relative to their median; nan where
+            a record keeps no samples.
+    """
+
+    value: float
+    noise: float
+
+
 def is_yardstick(record: Record) -> bool:
     """Whether a record of the loss suite is the framework's own loss."""
     return record.cell.get("implementation") == _YARDSTICK
 
 
-def problem(record: Record) -> tuple[str, ...]:
+def _problem(record: Record) -> tuple[str, ...]:
     """What a loss and its yardstick have in common."""
     return tuple(str(record.cell.get(name)) for name in ("rows", "classes", "dtype", "device")) + (record.backend,)
 
 
-def ratios(records: list[Record]) -> dict[int, tuple[float, float]]:
-    """For each finished timing of the project's loss, by id(): its ratio, and how noisy the two timings were.
+class Yardsticks:
+    """The finished timings of the frameworks' own losses among some records."""
 
-    The noise is the larger of the two timings' spreads: the middle half of the samples relative to their median; nan
-    where a record keeps no samples.
-    """
-    kept = [r for r in records if r.suite == "loss" and r.status == Status.OK and r.metrics.get(_TIME, math.nan) > 0]
-    yardsticks = {problem(record): record for record in kept if is_yardstick(record)}
-    found = {}
-    for record in kept:
-        own = yardsticks.get(problem(record))
-        if own is not None and not is_yardstick(record):
-            found[id(record)] = record.metrics[_TIME] / own.metrics[_TIME], max(_spread(record), _spread(own))
-    return found
+    def __init__(self, records: list[Record]) -> None:
+        self._records = {_problem(record): record for record in records if _timed(record) and is_yardstick(record)}
+
+    def ratio(self, record: Record) -> Ratio | None:
+        """The ratio of a finished timing of the project's loss; None where nothing was timed beside it."""
+        beside = self._records.get(_problem(record)) if _timed(record) and not is_yardstick(record) else None
+        if beside is None:
+            return None
+        return Ratio(record.metrics[_TIME] / beside.metrics[_TIME], max(_spread(record), _spread(beside)))
 
 
 def machine(record: Record) -> str:
     """What times of two runs must share to be compared: processor or card, cores, and the framework's version."""
-    known = record.environment
-    names = ("gpu" if "gpu" in known else "cpu", "cores_usable", "backend.version")
-    return ", ".join(str(known[name]) for name in names if name in known)
+    environment = record.environment
+    names = ("gpu" if "gpu" in environment else "cpu", "cores_usable", "backend.version")
+    return ", ".join(str(environment[name]) for name in names if name in environment)
+
+
+def _timed(record: Record) -> bool:
+    return record.suite == "loss" and record.status == Status.OK and record.metrics.get(_TIME, math.nan) > 0
 
 
 def _spread(record: Record) -> float:

@@ -34,17 +34,17 @@ def metrics(record: Record) -> list[Metric]:
     from mlflow.entities import Metric
 
     time = milliseconds(record.finished)
-    found = []
+    logged = []
     for name, values in record.curves.items():
         for epoch, value in enumerate(values, start=1):
             if value is not None and math.isfinite(value):
-                found.append(Metric(name, float(value), time, epoch))
+                logged.append(Metric(name, float(value), time, epoch))
     for name, value in record.metrics.items():
         curve = record.curves.get(name, [])
         if math.isfinite(value) and not (curve and curve[-1] == value):
             # The latest step and time decide which figure the run table shows: the final one.
-            found.append(Metric(name, float(value), time + 1, len(curve)))
-    return found + _system(record)
+            logged.append(Metric(name, float(value), time + 1, len(curve)))
+    return logged + _system(record)
 
 
 def _system(record: Record) -> list[Metric]:
@@ -68,7 +68,7 @@ def tags(record: Record) -> dict[str, str]:
     `abkd.cell` is the same for the same cell in every backend and on every device, to find those that line up.
     """
     shared = identity(record.cell, without=("backend", "device"))
-    found = {
+    values = {
         "abkd.suite": record.suite,
         "abkd.key": record.key,
         "abkd.timing_key": record.timing_key,
@@ -80,14 +80,14 @@ def tags(record: Record) -> dict[str, str]:
         **source_tags(record),
         **environment_tags(record),
     }
-    return {name: str(value) for name, value in found.items() if value}
+    return {name: str(value) for name, value in values.items() if value}
 
 
 def source_tags(record: Record) -> dict[str, str]:
     """What the UI's column "Source" shows: the suite and the commit."""
-    found = {"mlflow.source.name": f"suites {record.suite}", "mlflow.source.type": "LOCAL"}
+    source = {"mlflow.source.name": f"suites {record.suite}", "mlflow.source.type": "LOCAL"}
     commit = record.environment.get("git_commit")
-    return found | ({"mlflow.source.git.commit": str(commit)} if commit else {})
+    return source | ({"mlflow.source.git.commit": str(commit)} if commit else {})
 
 
 def environment_tags(record: Record) -> dict[str, str]:
@@ -103,8 +103,8 @@ def inputs(record: Record) -> list[DatasetInput]:
     if not isinstance(data, dict) or not name or not data.get("digest"):
         return []
     source = json.dumps({"uri": str(data.get("source", ""))})
-    found = Dataset(name=str(name)[:500], digest=str(data["digest"])[:36], source_type="local", source=source)
-    return [DatasetInput(found, [InputTag("mlflow.data.context", "training and test")])]
+    dataset = Dataset(name=str(name)[:500], digest=str(data["digest"])[:36], source_type="local", source=source)
+    return [DatasetInput(dataset, [InputTag("mlflow.data.context", "training and test")])]
 
 
 def tables(record: Record) -> dict[str, str]:

@@ -11,7 +11,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from results.figures import concentration, style
+from results.figures import style
+from results.figures.learning_curves import learning_curves
+from results.figures.of_invocation import OF_INVOCATION
 from results.records import sweep_notes
 from results.records.record import Record, Status, newest
 from results.records.store import Store
@@ -150,35 +152,35 @@ class _Writer:
         from mlflow.exceptions import MlflowException
 
         name = f"abkd-{suite}"
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
             # A server decides itself where artifacts lie; otherwise MLflow would put them into the current directory.
             local = not self.uri.startswith(("http://", "https://", "databricks"))
-            place = (self.store.path / "mlartifacts" / name).as_uri() if local else None
+            artifacts = (self.store.path / "mlartifacts" / name).as_uri() if local else None
             tags = views.experiment_tags(suite)
             try:
-                return self.client.create_experiment(name, artifact_location=place, tags=tags)
+                return self.client.create_experiment(name, artifact_location=artifacts, tags=tags)
             except MlflowException:
-                found = self.client.get_experiment_by_name(name)  # another machine was faster
-                if found is None:
+                experiment = self.client.get_experiment_by_name(name)  # another machine was faster
+                if experiment is None:
                     raise
-        if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        return found.experiment_id
+        if experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
 
     def _runs(self, experiment: str, invocation: str) -> dict[str, tuple[str, str, int]]:
         """Key to (run id, status, end in milliseconds) for an invocation's runs; its parent run has the key ""."""
-        found: dict[str, tuple[str, str, int]] = {}
+        runs: dict[str, tuple[str, str, int]] = {}
         token = None
         while True:
             page = self.client.search_runs(
                 [experiment], f"tags.`abkd.invocation` = '{invocation}'", max_results=1000, page_token=token
             )
             for run in page:
-                found[run.data.tags.get("abkd.key", "")] = (run.info.run_id, run.info.status, run.info.end_time or 0)
+                runs[run.data.tags.get("abkd.key", "")] = (run.info.run_id, run.info.status, run.info.end_time or 0)
             token = page.token
             if not token:
-                return found
+                return runs
 
     def _create_parent(self, experiment: str, suite: str, invocation: str, records: list[Record]) -> str:
         first, noted = min(records, key=lambda record: record.started), sweep_notes.read(self.store, invocation)
@@ -210,7 +212,7 @@ class _Writer:
         for tag in self.client.get_run(parent).data.tags:
             if tag.startswith("cells.") and tag not in counts:  # of a sweep whose failed cells have been run again
                 self.client.delete_tag(parent, tag)
-        for name, draw in concentration.OF_INVOCATION.get(suite, ()):
+        for name, draw in OF_INVOCATION.get(suite, ()):
             figure = draw(records)
             if figure is not None:
                 path = style.save(figure, self.store.path / "artifacts" / suite / f"invocation-{invocation}" / f"{name}.png")
@@ -261,13 +263,13 @@ class _Writer:
         if data:
             self.client.log_inputs(run_id, data)
         self._log_tables(run_id, entities.tables(record))
-        figure = style.learning_curves(record)
+        figure = learning_curves(record)
         if figure is not None:
             path = style.save(figure, self.store.artifacts_dir(record) / "learning_curves.png")
             self.client.log_artifact(run_id, str(path), "figures")
-        for name, place in record.artifacts.items():
-            if (self.store.path / place).is_file():  # a record that came from another machine may have come alone
-                self.client.log_artifact(run_id, str(self.store.path / place), entities.name_of(name))
+        for name, path in record.artifacts.items():
+            if (self.store.path / path).is_file():  # a record that came from another machine may have come alone
+                self.client.log_artifact(run_id, str(self.store.path / path), entities.name_of(name))
         status = {Status.OK: "FINISHED", Status.PRUNED: "KILLED"}.get(record.status, "FAILED")
         self.client.set_terminated(run_id, status=status, end_time=entities.milliseconds(record.finished))
 

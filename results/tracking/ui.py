@@ -65,8 +65,8 @@ def _experiments(address: str) -> list[tuple[str, str]]:
     body = json.dumps({"max_results": 1000, "filter": "name LIKE 'abkd-%'"}).encode()
     request = urllib.request.Request(f"{address}/api/2.0/mlflow/experiments/search", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as answer:
-        found = json.load(answer).get("experiments", [])
-    return sorted((experiment["name"], experiment["experiment_id"]) for experiment in found)
+        experiments = json.load(answer).get("experiments", [])
+    return sorted((experiment["name"], experiment["experiment_id"]) for experiment in experiments)
 
 
 def _interrupt(*_: object) -> None:

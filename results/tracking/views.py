@@ -5,6 +5,8 @@ Without it the table shows neither metrics nor parameters until the user picks i
 
 import json
 
+from results import metrics
+
 NAME = "abkd"
 TAG = f"mlflow.sharedViewState.{NAME}"
 
@@ -14,12 +16,6 @@ _PARAMS = {
     "distill": ("backend", "method", "alpha", "beta", "seed"),
     "throughput": ("backend", "pair", "method", "scale"),
 }
-_METRICS = {
-    "agreement": ("agreement/value_error", "agreement/gradient_error"),
-    "loss": ("loss/forward_ms", "loss/forward_backward_ms", "loss/percent_of_copy", "memory/peak_mb"),
-    "distill": ("test/accuracy", "test/nll", "train/loss", "time/step_ms"),
-    "throughput": ("throughput/images_per_s", "throughput/times_plain", "throughput/input_times_training"),
-}
 
 
 def experiment_tags(suite: str) -> dict[str, str]:
@@ -27,7 +23,7 @@ def experiment_tags(suite: str) -> dict[str, str]:
     tags = {"mlflow.experimentKind": "custom_model_development"}
     if suite not in _PARAMS:
         return tags
-    columns = [f"params.`{name}`" for name in _PARAMS[suite]] + [f"metrics.`{name}`" for name in _METRICS[suite]]
+    columns = [f"params.`{name}`" for name in _PARAMS[suite]] + [f"metrics.`{name}`" for name in metrics.columns(suite)]
     view = {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",

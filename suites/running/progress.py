@@ -5,6 +5,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from results import metrics
 from results.records.record import Record
 from suites.plan import PlannedCell, duration
 
@@ -65,7 +66,7 @@ class Progress:
             f"[{self.done:>{len(str(self.cells))}}/{self.cells}]",
             f"{planned.suite.name} {planned.label}:",
             record.status,
-            *figures(record),
+            *metrics.shown(record),
         ]
         self._line(" ".join([*words, f"({seconds:.1f} s)"]))
         if record.message:
@@ -83,31 +84,6 @@ class Progress:
     def _line(self, text: str) -> None:
         self.bar.write(text, file=self.output)
         self.output.flush()
-
-
-# the figures that a line shows, with their words and formats
-SHOWN = {
-    "test/accuracy": "accuracy {:.4f}",
-    "test/nll": "nll {:.3f}",
-    "agreement/value_error": "value error {:.1e}",
-    "agreement/gradient_error": "gradient error {:.1e}",
-    "loss/forward_ms": "forward {:.3g} ms",
-    "loss/forward_backward_ms": "forward + backward {:.3g} ms",
-    "loss/percent_of_copy": "{:.0f} % of copy",
-    "throughput/images_per_s": "{:.0f} images/s",
-    "throughput/times_plain": "{:.3f} × plain loop",
-    "throughput/times_loader": "{:.3f} × data loader",
-    "throughput/input_times_training": "input alone {:.0f} × training",
-    "memory/peak_mb": "peak {:.0f} MB",
-}
-
-
-def figures(record: Record) -> list[str]:
-    """The main figures of a record in words."""
-    names = [name for name in SHOWN if name in record.metrics]
-    if record.suite == "distill":
-        names = [name for name in names if name.startswith("test/")]
-    return [SHOWN[name].format(record.metrics[name]) for name in names]
 
 
 def _short(value: object) -> str:
