@@ -16,7 +16,7 @@ import backends
 from results import command_line
 from results.records import environment
 from results.records.store import Store, StoreError
-from suites import arguments, plan, registry
+from suites import arguments, plan, plugins, registry
 from suites.running import runner, workers
 from suites.selection import Selection
 from suites.suite import Context
@@ -36,6 +36,7 @@ def prepare(selection: Selection, options: argparse.Namespace) -> tuple[Context,
     store.check_writable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes to itself, between the cells' lines
     harness = backends.load(selection.backend)
+    plugins.build_for(selection.backend)
     small = selection.scale == "smoke" or options.ray is not None
     threads = options.threads or (arguments.SMOKE_THREADS if small else None)
     if options.ray is not None:
@@ -91,7 +92,10 @@ def join_cluster(
 def main(typed: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     typed = sys.argv[1:] if typed is None else list(typed)
-    # what adds rows to the tables comes before this line: the parser's help texts name them
+    try:  # before the parser is built: its help texts name the rows of the tables
+        plugins.load(arguments.plugin_files(typed))
+    except plugins.PluginError as error:
+        arguments.build_parser().error(str(error))
     parser = arguments.build_parser()
     options = parser.parse_args(typed)
     try:

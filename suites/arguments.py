@@ -2,8 +2,9 @@
 
 import argparse
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import backends
@@ -12,6 +13,7 @@ from backends.common.training.loop import PRECISIONS
 from reference import presets
 from results import command_line
 from results.records.store import Store
+from suites import plugins
 from suites.cell import DTYPES, SCALES
 from suites.checks import check, check_choice
 from suites.distill import defaults, teachers
@@ -21,6 +23,20 @@ from suites.sweep import options as sweep_options
 
 # small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
+
+
+_PLUGIN_HELP = (
+    "a file of your own that adds data sets, recipes, networks, methods, metrics or tasks (docs/plugin_example.py); may be "
+    f"given again; also ${plugins.VARIABLE}"
+)
+
+
+def plugin_files(typed: Sequence[str]) -> tuple[Path, ...]:
+    """The files of `--plugin` and of the environment, which are loaded before anything else is looked at."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--plugin", action="append", default=[])
+    options, _ = parser.parse_known_args(typed)
+    return plugins.chosen(options.plugin)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -135,6 +151,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=command_line.whole_number,
         help=f"CPU threads (default: {SMOKE_THREADS} at scale smoke and with --ray, else all; all in the loss suite)",
     )
+    add("--plugin", action="append", default=[], metavar="FILE.py", help=_PLUGIN_HELP)
     add("--store", help="folder of the records (default: $ABKD_STORE, else results/store of the clone)")
     add("--no-mlflow", action="store_true", help="leave MLflow out; `python -m results sync` sends the records later")
     add("--keep-students", action="store_true", help="keep the students' weights, in the store and in MLflow")

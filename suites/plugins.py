@@ -180,8 +180,8 @@ def build_for(backend: str) -> None:
         for family, builders in plugin.builders.items():
             if backend not in builders:
                 raise PluginError(
-                    f"plugin {plugin.path}: the family of networks {family!r} has no builder for the backend {backend!r}; it has "
-                    f"one for {', '.join(builders) or 'none'}"
+                    f"plugin {plugin.path}: the family of networks {family!r} has no builder for the backend {backend!r}; "
+                    f"it has one for {', '.join(builders) or 'none'}"
                 )
             try:
                 import_module(f"backends.{backend}.models").BUILDERS[family] = builders[backend]()

@@ -10,6 +10,7 @@ in it.
 import ast
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -78,8 +79,8 @@ def code(entries: Iterable[str | Callable], backend: str, words: Collection[str]
 
 
 def _file_of(function: Callable) -> str:
-    """The file that a function, or what a partial one calls, is written in."""
-    return getattr(function, "func", function).__globals__["__file__"]
+    """The file that a function or class, or what a partial one calls, is written in."""
+    return sys.modules[getattr(function, "func", function).__module__].__file__
 
 
 @cache

@@ -3,6 +3,7 @@
 python cell_worker.py BACKEND STORE KILL_AT
 """
 
+import functools
 import io
 import os
 import signal
@@ -62,6 +63,7 @@ def counted(set_item, kill_at=None):
     sources = tasks.TASKS["classification"].batches
     made, make = [], sources["fixed"]
 
+    @functools.wraps(make)
     def wrapped(*arguments, **named):
         made.append(KillingBatches(make(*arguments, **named), kill_at))
         return made[-1]

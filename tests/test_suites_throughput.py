@@ -5,7 +5,7 @@ import pytest
 
 from results.records.record import Record
 from results.tables import speed
-from suites import registry, selection
+from suites import selection
 from suites.cell import Cell
 from suites.throughput import problems
 from suites.throughput.measurement import ratio_to_fastest
@@ -41,7 +41,7 @@ def test_the_interval_covers_the_true_ratio_about_as_often_as_it_says():
 )
 def test_what_has_no_plain_loop_says_so(changed, words):
     cell = Cell("throughput", **({"backend": "torch", "pair": problems.PAIR, "method": "abkd"} | changed))
-    status, reason = registry.SUITES["throughput"].refusal(cell, None)
+    status, reason = plan.SUITES["throughput"].refusal(cell, None)
     assert status == "unsupported" and words in reason
 
 

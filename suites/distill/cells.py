@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from backends.common import methods
-from suites import datasets, keys, sources, tasks
+from suites import datasets, keys, plugins, sources, tasks
 from suites.cell import Cell, options
 from suites.datasets.dataset import DatasetError
 from suites.distill import defaults, networks
@@ -200,10 +200,13 @@ def _data_digest(cell: Cell, seed: int | None) -> str:
 
 def code(cell: Cell) -> dict[str, str]:
     """Digests of the files that compute a cell's result. Recipe, data and networks are in the key by their values."""
-    row = datasets.get(cell.dataset)
+    row, task = datasets.get(cell.dataset), tasks.get(datasets.get(cell.dataset).task)
     roles = ("traces",) if cell.scale == "trace" else ("students", "teachers")
     entries = [f"suites.distill.{role}" for role in roles]
-    return sources.code([*entries, row.load, *tasks.get(row.task).functions], cell.backend, [cell.method, TEACHER])
+    specifications = [networks.specification(name, cell.dataset, cell.data_scale) for name in cell.pair.split(":")]
+    used = {row.name, task.name, cell.method, *(specification.family for specification in specifications)}
+    entries += plugins.files_of(used)
+    return sources.code([*entries, row.load, *task.functions], cell.backend, [cell.method, TEACHER])
 
 
 def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:

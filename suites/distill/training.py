@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backends.common.training.loop import StopTraining
-from results.metrics import higher_is_better
+from results import metrics as metrics_table
 from results.records import step_losses
 from suites.distill import checkpoint
 from suites.distill.cells import Training
@@ -123,7 +123,7 @@ def _best_epoch(curve: list[float], judged_by: str, metrics: dict[str, float]) -
     name = judged_by.replace("/", "/best_", 1)
     details: dict[str, Any] = {"reported": f"last epoch; {name} is the best one's"}
     if curve:
-        best = int(np.argmax(curve) if higher_is_better(judged_by) else np.argmin(curve))
+        best = curve.index(metrics_table.find(judged_by).best(curve))
         details["best_epoch"] = best + 1
         metrics |= {name: curve[best], f"{name.partition('/')[0]}/best_epoch": float(best + 1)}
     return details

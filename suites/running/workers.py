@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
+from suites import plugins
 from suites.cell import Cell
 from suites.running import machine
 from suites.running.measuring import Ended
@@ -42,6 +43,7 @@ class Setup:
         threads, device: as here.
         store: folder of the store.
         teacher_weights, keep_students: as in `Context`.
+        plugins: files of the user's that add rows to the tables.
     """
 
     backend: str
@@ -51,6 +53,7 @@ class Setup:
     store: Path | None
     teacher_weights: str | None = None
     keep_students: bool = False
+    plugins: tuple[Path, ...] = field(default_factory=plugins.loaded)
 
     @classmethod
     def of(cls, context: Context) -> "Setup":
@@ -71,7 +74,9 @@ class Setup:
 
         for name, value in _SHARED_ACCELERATOR.items():
             os.environ.setdefault(name, value)
+        plugins.load(self.plugins)
         harness = import_module(self.harness)
+        plugins.build_for(self.backend)
         device = harness.set_up(threads=self.threads, device=self.device)
         return Context(
             backend=self.backend,
