@@ -41,7 +41,7 @@ def test_the_interval_covers_the_true_ratio_about_as_often_as_it_says():
 )
 def test_what_has_no_plain_loop_says_so(changed, words):
     cell = Cell("throughput", **({"backend": "torch", "pair": problems.PAIR, "method": "abkd"} | changed))
-    status, reason = plan.SUITES["throughput"].refusal(cell, None)
+    status, reason = registry.SUITES["throughput"].refusal(cell, None)
     assert status == "unsupported" and words in reason
 
 
