@@ -40,7 +40,7 @@ def test_a_task_with_data_batches_metric_network_and_recipes_of_its_own_is_train
         assert record.metrics["test/best_macro_f1"] == max(record.curves["test/macro_f1"])
         assert "test/accuracy" not in record.metrics
     assert "macro F1" in printed
-    assert len(records["abkd", "trace"].details["trace"]["losses"]) == 20
+    assert len(records["abkd", "trace"].details["trace"]["losses"]) == 400 // 32
     _, printed = _command(tmp_path, "--dataset", "rings", "--plugin", str(TOY))
     assert "0 were finished" not in printed and "nothing to run" in printed
 

@@ -78,7 +78,10 @@ def prepare(problem: Problem, images: Images) -> Plain:
     teacher, student = (ResNet(spec) for spec in problem.networks)
     teacher.eval()
     method, objective, recipe = problem.method, problem.objective, problem.recipe
-    rule = optax.chain(optax.add_decayed_weights(recipe["weight_decay"]), optax.sgd(LEARNING_RATE, momentum=recipe["momentum"]))
+    rule = optax.chain(
+        optax.add_decayed_weights(recipe.training["weight_decay"]),
+        optax.sgd(LEARNING_RATE, momentum=recipe.training["momentum"]),
+    )
     optimizer = nnx.Optimizer(student, rule, wrt=nnx.Param)
     batches = [(jnp.asarray(x), jnp.asarray(y)) for x, y in images.batches]
 

@@ -59,7 +59,9 @@ def prepare(problem: Problem, images: Images) -> Plain:
     """Build the loop."""
     teacher, student = (resnet(spec) for spec in problem.networks)
     method, objective, recipe = problem.method, problem.objective, problem.recipe
-    optimizer = keras.optimizers.SGD(LEARNING_RATE, momentum=recipe["momentum"], weight_decay=recipe["weight_decay"])
+    optimizer = keras.optimizers.SGD(
+        LEARNING_RATE, momentum=recipe.training["momentum"], weight_decay=recipe.training["weight_decay"]
+    )
     optimizer.build(student.trainable_variables)
     batches = [(tf.constant(x), tf.constant(y)) for x, y in images.batches]
 

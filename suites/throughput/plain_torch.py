@@ -123,8 +123,8 @@ class _Training:
         self.optimizer = torch.optim.SGD(
             self.student.parameters(),
             lr=LEARNING_RATE,
-            momentum=problem.recipe["momentum"],
-            weight_decay=problem.recipe["weight_decay"],
+            momentum=problem.recipe.training["momentum"],
+            weight_decay=problem.recipe.training["weight_decay"],
         )
 
     def step(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
@@ -154,7 +154,7 @@ def _preloaded(images: Images, problem: Problem, layout: torch.memory_format) ->
 
 
 def _loaded(images: Images, problem: Problem) -> Iterator[Any]:
-    loader = DataLoader(AugmentedImages(images), problem.recipe["batch_size"], shuffle=True, drop_last=True)
+    loader = DataLoader(AugmentedImages(images), problem.recipe.training["batch_size"], shuffle=True, drop_last=True)
     while True:
         for inputs, labels in loader:
             yield inputs.to(problem.device), labels.to(problem.device)
