@@ -1,5 +1,6 @@
 """A cell: one thing to be measured. Everything that a user can choose about it is in here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,16 @@ class Cell:
         return described | dict(self.options)
 
     @property
+    def fields(self) -> frozenset[tuple[str, str]]:
+        """What records of the same cell agree in, whatever has computed them."""
+        return fields(self.as_dict())
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What it shares with cells that take about the same time."""
+        return kind(self.as_dict())
+
+    @property
     def data_scale(self) -> str:
         """Scale of its data: what backends are compared on step by step is small."""
         return "smoke" if self.scale == "trace" else self.scale
@@ -86,6 +97,17 @@ class Cell:
         if self.precision != "float32":
             words.append(self.precision)
         return " ".join(words)
+
+
+def fields(described: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """`Cell.fields` of a cell as a record describes it."""
+    return frozenset((name, str(value)) for name, value in described.items() if value is not None)
+
+
+def kind(described: Mapping[str, Any]) -> tuple[Any, ...]:
+    """`Cell.kind` of a cell as a record describes it."""
+    names = ("pair", "method", "scale", "dtype", "precision", "divergence", "implementation", "rows", "classes")
+    return tuple(described.get(name) for name in names)
 
 
 def options(**values: Any) -> tuple[tuple[str, Any], ...]:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from results.records.record import identity
 from suites import keys
-from suites.cell import Cell
+from suites.cell import Cell, fields, kind
 from suites.selection import Selection
 from suites.suite import Context, Suite
 
@@ -88,7 +87,7 @@ class Earlier:
     """
 
     seconds: Mapping[tuple[Any, ...], float] = field(default_factory=dict)
-    finished: Mapping[tuple[str, str], "list[Record]"] = field(default_factory=dict)
+    finished: Mapping[tuple[str, frozenset[tuple[str, str]]], "list[Record]"] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: Context) -> "Earlier":
@@ -96,11 +95,11 @@ class Earlier:
         seconds, finished = defaultdict(list), defaultdict(list)
         for record in sorted(context.store.records(backend=context.backend), key=lambda record: record.finished):
             if record.status in FINISHED:
-                finished[record.suite, identity(record.cell)].append(record)
+                finished[record.suite, fields(record.cell)].append(record)
                 total = record.metrics.get("time/total_s", math.nan)
                 if total == total:
-                    seconds[_kind(record.suite, record.cell)].append(total)
-        return cls({kind: statistics.median(times) for kind, times in seconds.items()}, finished)
+                    seconds[record.suite, kind(record.cell)].append(total)
+        return cls({alike: statistics.median(times) for alike, times in seconds.items()}, finished)
 
 
 def look_up(
@@ -127,14 +126,14 @@ def look_up(
     refusal = suite.refusal(cell, context)
     if refusal is not None:
         return PlannedCell(suite, cell, decided, timing_key(decided.key), "impossible", *refusal)
-    others = earlier.finished.get((suite.name, identity(cell.as_dict())), [])
+    others = earlier.finished.get((suite.name, cell.fields), [])
     accepted = [record for record in others if context.accept_other_code and _other_of(record) == decided.other]
     present = context.store.get(suite.name, decided.key)
     for record in filter(None, (present, *reversed(accepted))):
         timed_here = not suite.timed or record.timing_key == timing_key(record.key)
         if counts(record) and suite.has_products(record, context) and timed_here:
             return PlannedCell(suite, cell, decided, timing_key(decided.key), "finished", record=record)
-    seconds = earlier.seconds.get(_kind(suite.name, cell.as_dict()), suite.guess_seconds(cell))
+    seconds = earlier.seconds.get((suite.name, cell.kind), suite.guess_seconds(cell))
     remark = suite.begun(cell, decided.key, context)
     if not remark and present is None and others:
         remark = _why_not(others[-1], decided)
@@ -157,14 +156,6 @@ def _why_not(record: "Record", decided: keys.Decided) -> str:
     more = f" and {len(names) - _MOST_FILES} more" if len(names) > _MOST_FILES else ""
     return (
         f"finished by other code: {', '.join(names[:_MOST_FILES])}{more} changed; --accept-other-code takes the record as it is"
-    )
-
-
-def _kind(suite: str, cell: dict[str, Any]) -> tuple[Any, ...]:
-    """Cells that take about the same time."""
-    return suite, *(
-        cell.get(n)
-        for n in ("pair", "method", "scale", "dtype", "precision", "divergence", "implementation", "rows", "classes")
     )
 
 

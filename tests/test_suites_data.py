@@ -77,7 +77,7 @@ def test_calibration_error_of_a_calibrated_classifier_is_small_and_of_a_sure_one
 
 
 def test_learning_rate_rises_then_falls_to_zero():
-    recipe = find.student_recipe("digits", "smoke", "digits-teacher:digits-student", "kd", {}).training
+    recipe = find.student_recipe("digits", "smoke", "digits-teacher:digits-student", "kd").training
     rate = learning_rate(recipe, steps_per_epoch=14)
     total = recipe["epochs"] * 14
     values = [rate(step) for step in range(total)]
@@ -86,7 +86,7 @@ def test_learning_rate_rises_then_falls_to_zero():
 
 
 def test_learning_rate_falls_at_the_milestones():
-    recipe = find.student_recipe("cifar100", "paper", "resnet56:resnet20", "abkd", {}).training
+    recipe = find.student_recipe("cifar100", "paper", "resnet56:resnet20", "abkd").training
     rate = learning_rate(recipe, steps_per_epoch=781)
     found = [rate(epoch * 781) for epoch in (0, 149, 150, 179, 180, 209, 210, 239)]
     assert found == pytest.approx([0.05, 0.05, 0.005, 0.005, 5e-4, 5e-4, 5e-5, 5e-5])
@@ -107,7 +107,7 @@ def test_recipes_of_a_pair_differ_where_the_papers_say_so():
 
 def test_dkds_warm_up_takes_the_same_share_of_a_shorter_training():
     def epochs(dataset, scale):
-        recipe = find.student_recipe(dataset, scale, "resnet56:resnet20", "abdkd", {})
+        recipe = find.student_recipe(dataset, scale, "resnet56:resnet20", "abdkd")
         return recipe.method["warm_up_epochs"] / recipe.training["epochs"]
 
     share = pytest.approx(20 / 240)
@@ -130,7 +130,7 @@ def test_every_number_of_every_recipe_has_a_source():
         for scale in entry.scales:
             pairs = {entry.default_pair[scale], *(pair for pair, _ in entry.pairs)}
             found.append(find.teacher_recipe(dataset, scale))
-            found += [find.student_recipe(dataset, scale, p, m, {}) for p in pairs for m in entry.methods]
+            found += [find.student_recipe(dataset, scale, p, m) for p in pairs for m in entry.methods]
     assert all(all(source for source in recipe.sources().values()) for recipe in found)
 
 

@@ -185,7 +185,7 @@ def _recipe(cell: Cell) -> Recipe:
     """The recipe of a cell."""
     if cell.method != TEACHER:
         chosen = {name: value for name, value in cell.options if name != "teacher_weights"}
-        return find.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method, chosen)
+        return find.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method).with_chosen(chosen)
     if cell.option("teacher_weights") is not None:  # nothing is trained
         return Recipe(Numbers({"epochs": Value(0, "given weights")}))
     return find.teacher_recipe(cell.dataset, cell.scale)

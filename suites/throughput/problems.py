@@ -49,7 +49,7 @@ class Problem:
     @property
     def recipe(self) -> Recipe:
         """The data set's training recipe with the method's numbers."""
-        return find.student_recipe(DATASET, "paper", PAIR, self.method, self.parameters)
+        return find.student_recipe(DATASET, "paper", PAIR, self.method).with_chosen(self.parameters)
 
     @property
     def networks(self) -> tuple[ModelSpec, ModelSpec]:

@@ -3,9 +3,6 @@
 A recipe is data, in one file a data set. Values that come from nowhere else say "declared by this project".
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from suites.distill.recipes import cifar100, digits
 from suites.distill.recipes.recipe import PAPER, DatasetRecipes, Numbers, Recipe, Value, Values
 
@@ -86,7 +83,7 @@ def method_values(dataset: str, pair: str, method: str, scale: str) -> Values:
     return recipes.methods[method] | recipes.pairs.get((pair, method), {}) | recipes.scaled.get((scale, method), {})
 
 
-def student_recipe(dataset: str, scale: str, pair: str, method: str, chosen: Mapping[str, Any]) -> Recipe:
+def student_recipe(dataset: str, scale: str, pair: str, method: str) -> Recipe:
     """Recipe of a student.
 
     Args:
@@ -94,12 +91,8 @@ def student_recipe(dataset: str, scale: str, pair: str, method: str, chosen: Map
         scale: one that the data set has, or "trace" for the short training that backends are compared on.
         pair: "teacher:student".
         method: one that the data set has a recipe for.
-        chosen: parameters of the method as the cell has them; those that are not the recipe's were set by the user.
     """
-    usual = method_values(dataset, pair, method, scale)
-    changed = {
-        name: Value(value, "command line") for name, value in chosen.items() if name not in usual or value != usual[name].value
-    }
+    numbers = Numbers(method_values(dataset, pair, method, scale))
     if scale == "trace":
-        return Recipe(Numbers(TRACE | RECIPES[dataset].trace), Numbers(usual | changed), TRACE_STEPS)
-    return Recipe(Numbers(dict(of_dataset(dataset, scale).students[scale])), Numbers(usual | changed))
+        return Recipe(Numbers(TRACE | RECIPES[dataset].trace), numbers, TRACE_STEPS)
+    return Recipe(Numbers(dict(of_dataset(dataset, scale).students[scale])), numbers)

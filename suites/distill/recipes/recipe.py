@@ -1,7 +1,7 @@
 """What a recipe is: numbers of a training, each with its source."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 DECLARED = "declared by this project"
@@ -59,6 +59,12 @@ class Recipe:
     training: Numbers
     method: Numbers = field(default_factory=lambda: Numbers({}))
     steps: int | None = None
+
+    def with_chosen(self, chosen: Mapping[str, Any]) -> "Recipe":
+        """The recipe with parameters of the method as a cell has them; those that differ were set by the user."""
+        usual = self.method.values_with_sources
+        changed = {name: value for name, value in chosen.items() if name not in usual or value != usual[name].value}
+        return replace(self, method=Numbers(usual | {n: Value(value, "command line") for n, value in changed.items()}))
 
     def plain(self) -> dict[str, dict[str, Any]]:
         """The numbers alone, for keys."""
