@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from alpha_trace import ROOT, Trace
 
-from backends.common.networks import convolutional
+from backends.common import networks
 
 ALPHA = 0.7315
 
@@ -30,8 +30,8 @@ class TracedBatches:
 
 
 def test_the_value_of_alpha_enters_at_most_eight_files_within_a_training_step(backend):
-    spec = convolutional.get("convnet-4", input_shape=(8, 8, 1), classes=10)
-    teacher, student = (backend.build_model(spec, convolutional.initial_weights(spec, s), "float32") for s in (1, 2))
+    spec = networks.get("convnet-4", input_shape=(8, 8, 1), classes=10)
+    teacher, student = (backend.build_model(spec, networks.initial_weights(spec, s), "float32") for s in (1, 2))
     trace = Trace(ALPHA, ROOT / "backends", fields=4, direct=False)
     try:
         backend.train(
