@@ -1,12 +1,16 @@
 """CIFAR-100: its layout with all checks, the subset, the stand-in, and the real images where they are at hand."""
 
 import pickle
+import sys
 from dataclasses import replace
 
+import fake_harness
 import numpy as np
 import pytest
 from test_suites_pickles import python2_pickle
 
+import backends
+from suites import __main__ as command
 from suites import datasets
 from suites.datasets import cifar100, cifar_layout, places
 from suites.datasets.cifar100 import Subset
@@ -152,8 +156,39 @@ def test_the_stand_in_is_digits_in_the_layout_of_cifar100(own_cache):
     written = sorted(path for path in own_cache.rglob("*") if path.is_file())
     assert [path.name for path in written] == ["meta", "test", "train"]
     before = [path.stat().st_mtime_ns for path in written]
-    assert cifar100.load_cifar100("smoke").digest == data.digest
+    assert cifar100.load_cifar100("smoke").digest == data.digest == cifar100.digest("smoke")
     assert [path.stat().st_mtime_ns for path in written] == before
+
+
+def test_a_stand_in_with_other_images_is_noticed(own_cache):
+    cifar100.load_cifar100("smoke")
+    path = places.stand_in_folder() / cifar100.STAND_IN / "train"
+    batch = pickle.loads(path.read_bytes())
+    batch["data"][0, 0] ^= 1
+    path.write_bytes(pickle.dumps(batch, protocol=2))
+    with pytest.raises(DatasetError, match=f"digest of the images is .*{cifar100.STAND_IN_DIGEST}.*it is made anew"):
+        cifar100.load_cifar100("smoke")
+
+
+def test_planning_at_paper_scale_reads_no_image(own_cache, monkeypatch, capsys):
+    # CIFAR-100 as far as a look at names and sizes goes: three files, and as many bytes as are expected of them
+    monkeypatch.setattr(cifar100, "CONTENTS", replace(cifar100.CONTENTS, train=1, test=1))
+    folder = data_folder() / cifar_layout.FOLDER
+    folder.mkdir(parents=True)
+    for name in ("train", "test", "meta"):
+        (folder / name).write_bytes(bytes(100 * cifar_layout.ROW))
+    monkeypatch.setattr(backends, "load", lambda name: fake_harness)
+
+    def refuse(*_):
+        raise AssertionError("an image is read while a plan is made")
+
+    for module, reading in ((cifar_layout, "read_pickle"), (cifar100, "load_digits"), (cifar100, "_read")):
+        monkeypatch.setattr(module, reading, refuse)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    typed = ["distill", "--backend", "torch", "--scale", "paper", "--plan", "--store", str(places.cache_folder() / "store")]
+    assert command.main(typed) == 0
+    planned = capsys.readouterr().out
+    assert "scale paper" in planned and "resnet56 teacher" in planned and "cannot run:" not in planned
 
 
 def test_a_cache_that_cannot_be_written_is_named(own_cache):
