@@ -41,8 +41,9 @@ def test_a_task_with_data_batches_metric_network_and_recipes_of_its_own_is_train
         assert "test/accuracy" not in record.metrics
     assert "macro F1" in printed
     assert len(records["abkd", "trace"].details["trace"]["losses"]) == 400 // 32
-    _, printed = _command(tmp_path, "--dataset", "rings", "--plugin", str(TOY))
-    assert "0 were finished" not in printed and "nothing to run" in printed
+    _, printed = _command(tmp_path, "--dataset", "rings", "--plugin", str(TOY), "--plan")
+    (total,) = (line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
+    assert total[1:4] == ["5", "5", "0"]  # planned, finished, to run
 
 
 @pytest.mark.usefixtures("backend")
@@ -54,7 +55,7 @@ def test_the_example_of_docs_trains_a_network_of_the_users_own_on_images_of_the_
     arrays = {f"{name}_images": part.images * 15 for name, part in parts.items()}
     np.savez(tmp_path / "my_images.npz", **arrays, **{f"{name}_labels": part.labels for name, part in parts.items()})
     store = tmp_path / "store"
-    choice = ("--plugin", str(EXAMPLE), "--dataset", "my-images", "--method", "abkd")
+    choice = ("--plugin", str(EXAMPLE), "--dataset", "my-images", "--method", "abkd", "--workers", "1")
     records, _ = _command(store, *choice, ABKD_DATA=str(tmp_path))
     student = records["abkd", "smoke"]
     assert student.cell["pair"] == "convnet-8-16:perceptron-16" and student.metrics["test/accuracy"] > 0.7

@@ -5,7 +5,7 @@ import pytest
 
 from results.records.record import Record
 from results.tables import speed
-from suites import selection
+from suites import registry, selection
 from suites.cell import Cell
 from suites.throughput import problems
 from suites.throughput.measurement import ratio_to_fastest
