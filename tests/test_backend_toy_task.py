@@ -55,7 +55,7 @@ def test_the_example_of_docs_trains_a_network_of_the_users_own_on_images_of_the_
     arrays = {f"{name}_images": part.images * 15 for name, part in parts.items()}
     np.savez(tmp_path / "my_images.npz", **arrays, **{f"{name}_labels": part.labels for name, part in parts.items()})
     store = tmp_path / "store"
-    choice = ("--plugin", str(EXAMPLE), "--dataset", "my-images", "--method", "abkd", "--workers", "1")
+    choice = ("--plugin", str(EXAMPLE), "--dataset", "my-images", "--method", "abkd")
     records, _ = _command(store, *choice, ABKD_DATA=str(tmp_path))
     student = records["abkd", "smoke"]
     assert student.cell["pair"] == "convnet-8-16:perceptron-16" and student.metrics["test/accuracy"] > 0.7

@@ -5,7 +5,7 @@ import pytest
 
 from results.records.record import Record
 from results.tables import speed
-from suites import registry, selection
+from suites import checks, registry, selection
 from suites.cell import Cell
 from suites.throughput import problems
 from suites.throughput.measurement import ratio_to_fastest
@@ -47,7 +47,7 @@ def test_what_has_no_plain_loop_says_so(changed, words):
 
 def test_it_runs_on_request_only():
     assert "throughput" not in selection.Selection().suites
-    selection.check(selection.Selection(suites=("throughput",)))
+    checks.check(selection.Selection(suites=("throughput",)))
 
 
 def test_compare_shows_it():
