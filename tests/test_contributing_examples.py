@@ -29,12 +29,12 @@ from suites.tasks.classification import metrics
 def as_file(tmp_path, monkeypatch):
     """Import code from a file of its own: keys are read off files."""
 
-    def put(name, code):
+    def put(name, code, package="suites"):
         path = tmp_path / f"{name}.py"
         path.write_text(code, encoding="utf-8")
-        spec = importlib.util.spec_from_file_location(f"contributed_{name}", path)
+        spec = importlib.util.spec_from_file_location(f"{package}.contributed_{name}", path)
         module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, f"contributed_{name}", module)
+        monkeypatch.setitem(sys.modules, f"{package}.contributed_{name}", module)
         spec.loader.exec_module(module)
         return module
 
@@ -81,7 +81,7 @@ def test_the_task_judges_students_by_its_own_metric(distilled, as_file, monkeypa
 
 
 def test_the_network_is_known_by_name_and_has_weights(as_file, monkeypatch):
-    for name, family in as_file("one_layer", page.code_of("a model")[0]).FAMILIES.items():
+    for name, family in as_file("one_layer", page.code_of("a model")[0], "backends.common.networks").FAMILIES.items():
         monkeypatch.setitem(networks.FAMILIES, name, family)
     spec = networks.get("One_Layer")
     assert networks.parameter_count(spec) == 650
