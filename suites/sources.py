@@ -30,6 +30,7 @@ IRRELEVANT = {
     "suites/keys.py": "makes keys",
     "suites/running/measuring.py": "notes how a cell ended",
     "suites/sources.py": "makes keys",
+    "suites/plugins.py": "adds rows to tables; the files of a plugin whose row is used are in the key themselves",
     "suites/selection.py": "what the user asked for; what names mean is in the key by value",
     "suites/datasets/dataset.py": "what a row of the table of data sets is",
     "suites/datasets/digests.py": "a digest of the data is in the key by value",

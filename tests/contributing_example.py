@@ -1,4 +1,4 @@
-"""The divergence of CONTRIBUTING.md, put where the page says that it goes."""
+"""The examples of CONTRIBUTING.md; that of a divergence is put where the page says that it goes."""
 
 import importlib
 import re
@@ -20,6 +20,12 @@ def blocks() -> dict[str, str]:
     )
     names = {"PyTorch": "torch", "JAX": "jax", "TensorFlow": "tensorflow"}
     return {names.get(framework, part): code for part, framework, code in found}
+
+
+def code_of(section: str) -> list[str]:
+    """The code of the section "Add …", block by block."""
+    text = TEXT[TEXT.index(f"## Add {section}\n") :].partition("\n## ")[0]
+    return re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
 
 
 def add_to(module: ModuleType, code: str) -> None:

@@ -41,8 +41,9 @@ def test_a_task_with_data_batches_metric_network_and_recipes_of_its_own_is_train
         assert "test/accuracy" not in record.metrics
     assert "macro F1" in printed
     assert len(records["abkd", "trace"].details["trace"]["losses"]) == 400 // 32
-    _, printed = _command(tmp_path, "--dataset", "rings", "--plugin", str(TOY))
-    assert "0 were finished" not in printed and "nothing to run" in printed
+    _, printed = _command(tmp_path, "--dataset", "rings", "--plugin", str(TOY), "--plan")
+    (total,) = (line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
+    assert total[1:4] == ["5", "5", "0"]  # planned, finished, to run
 
 
 @pytest.mark.usefixtures("backend")
