@@ -102,7 +102,7 @@ def network(name, facts):
 
 
 TRAINING = {
-    "epochs": Value(10),
+    "epochs": Value(20),
     "batch_size": Value(20),
     "learning_rate": Value(0.2),
     "warm_up_steps": Value(0),
