@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from results.records.store import Store
     from suites.selection import Selection
 
-# (epochs that a training has done, accuracy on the test images) → whether the training ends there as pruned
+# (epochs that a training has done, its task's judging metric, larger being better) → whether it ends there as pruned
 Stop = Callable[[int, float], bool]
 # called with the share of a long cell, 0 to 1, that is done
 Report = Callable[[float], None]
 
 
-def never(epochs: int, accuracy: float) -> bool:
+def never(epochs: int, score: float) -> bool:
     """A `Stop` that lets every training finish."""
     return False
 

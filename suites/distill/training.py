@@ -48,11 +48,12 @@ def train(
     cell, task, numbers = training.cell, training.task, training.recipe.training
     batches = task.batches["fixed"](numbers, data, cell.seed, cell.dtype, repeat=cell.repeat)
     last: list[Evaluation] = []
+    sign = metrics_table.find(task.judged_by).sign
 
     def on_epoch(epoch: int, student: Any, epoch_loss: float) -> dict[str, float]:
         last[:] = [task.evaluate(context.harness, student, data)]
         measured = last[0].metrics
-        if epoch + 1 < numbers["epochs"] and stop(epoch + 1, measured[task.judged_by]):
+        if epoch + 1 < numbers["epochs"] and stop(epoch + 1, sign * measured[task.judged_by]):
             raise StopTraining(measured)
         return measured
 

@@ -134,10 +134,10 @@ class _Answers:
     def __init__(self, actor: Any) -> None:
         self.actor = actor
 
-    def ask(self, name: str, epochs: int, accuracy: float, now: bool = False) -> bool | None:
+    def ask(self, name: str, epochs: int, score: float, now: bool = False) -> bool | None:
         import ray
 
-        return ray.get(self.actor.ask.remote(name, epochs, accuracy, now))
+        return ray.get(self.actor.ask.remote(name, epochs, score, now))
 
     def end(self, name: str) -> None:
         self.actor.end.remote(name)

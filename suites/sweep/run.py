@@ -1,12 +1,13 @@
 """Run a sweep: teachers, then the first seed of every setting, then the other seeds of those that were not stopped."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TextIO
 
+from results import metrics
 from results.figures import heat_maps, style
 from results.records import sweep_notes
 from results.tables import sweeps
-from suites import registry
+from suites import datasets, registry, tasks
 from suites.distill.cells import TEACHER, resolve
 from suites.plan import FINISHED, PlannedCell
 from suites.running import runner, workers
@@ -38,7 +39,7 @@ def run_plan(sweep: SweepPlan, context: Context, execute: Execute, output: TextI
     def in_order(waiting: list[PlannedCell], context: Context, progress: Progress) -> Iterator[tuple[PlannedCell, Ended]]:
         for planned, ended in _ended(sweep, waiting, context, execute, progress):
             if ended.outcome.status == "pruned":
-                done = len(ended.outcome.curves.get("test/accuracy", ()))
+                done = len(_scores(planned, ended.outcome.curves))
                 ended.outcome.details["pruned"] = {"sweep": sweep.name, "epochs": done}
             yield planned, ended
 
@@ -102,8 +103,15 @@ def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
         if planned.state == "impossible":
             known[planned.key] = []
         elif record is not None and (planned.record is not None or record.status in FINISHED):
-            known[planned.key] = record.curves.get("test/accuracy", [])
+            known[planned.key] = _scores(planned, record.curves)
     return Rules(list(groups.values()), factor, known)
+
+
+def _scores(planned: PlannedCell, curves: Mapping[str, list[float]]) -> list[float]:
+    """The metric that judges the cell's task, after each epoch, larger being better."""
+    judged_by = tasks.get(datasets.get(planned.cell.dataset).task).judged_by
+    sign = metrics.find(judged_by).sign
+    return [sign * value for value in curves.get(judged_by, ())]
 
 
 def on_this_machine(
@@ -148,4 +156,4 @@ def _note_end(planned: PlannedCell, ended: Ended, rules: Rules | None, judge: st
     """A training that ended is waited for no more, and a new judge would know its curve."""
     if judge is not None:
         judge.end(planned.key)
-        rules.known[planned.key] = ended.outcome.curves.get("test/accuracy", [])
+        rules.known[planned.key] = _scores(planned, ended.outcome.curves)

@@ -26,7 +26,7 @@ class Rules:
     Attributes:
         groups: trainings that compete with each other: their epochs and their names, in the plan's order.
         factor: of the trainings at a rung the best 1/factor go on.
-        known: accuracy by epoch of trainings that have ended.
+        known: score by epoch of trainings that have ended.
     """
 
     groups: list[tuple[int, list[str]]]
@@ -37,7 +37,7 @@ class Rules:
 class Verdicts(Protocol):
     """A judge, here or in another process."""
 
-    def ask(self, name: str, epochs: int, accuracy: float, now: bool = False) -> bool | None:
+    def ask(self, name: str, epochs: int, score: float, now: bool = False) -> bool | None:
         """Whether a training ends; None where that is still open."""
 
     def end(self, name: str) -> None:
@@ -79,13 +79,13 @@ class Judge:
                     if len(rules.known.get(name, ())) >= step:
                         self._values[name, step] = rules.known[name][step - 1]
 
-    def ask(self, name: str, epochs: int, accuracy: float, now: bool = False) -> bool | None:
+    def ask(self, name: str, epochs: int, score: float, now: bool = False) -> bool | None:
         """Whether a training ends after so many epochs.
 
         Args:
             name: of the training.
             epochs: how many it has done.
-            accuracy: on the test images.
+            score: the task's judging metric there, larger being better.
             now: decide without those that are still to come, who may never come.
 
         Returns:
@@ -95,7 +95,7 @@ class Judge:
             steps, names = self._groups[name]
             if epochs not in steps:
                 return False
-            self._values.setdefault((name, epochs), accuracy)
+            self._values.setdefault((name, epochs), score)
             for other in names:
                 if (other, epochs) in self._values:
                     self._decide(other, epochs)
@@ -130,12 +130,12 @@ class Wait:
     name: str
     patience: float | None = None
 
-    def __call__(self, epochs: int, accuracy: float) -> bool:
+    def __call__(self, epochs: int, score: float) -> bool:
         """Whether the training ends."""
         started = time.monotonic()
         while True:
             late = self.patience is not None and time.monotonic() - started > self.patience
-            verdict = self.judge.ask(self.name, epochs, accuracy, late)
+            verdict = self.judge.ask(self.name, epochs, score, late)
             if verdict is not None:
                 return verdict
             time.sleep(_PAUSE)

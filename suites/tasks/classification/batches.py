@@ -24,7 +24,7 @@ class Batches:
     """Training batches of a data set.
 
     `epoch(e, start=k)` gives the batches of epoch e from the k-th on, without making those before. Iterating gives epoch
-    after epoch: the first pass is epoch 0, or the one that `resume` names. A batch is (images, labels): network inputs
+    after epoch, from epoch 0 on. A batch is (images, labels): network inputs
     of the data set's normalisation `[batch, height, width, channels]`, and int64 `[batch]`; its arrays are new and the
     caller's to keep. The examples left over after the last full batch are dropped, as in the published recipes.
 
@@ -64,20 +64,15 @@ class Batches:
         self.repeat = repeat
         full = count // batch_size
         self.steps = full if steps is None else min(steps, full)
-        self.resume(0)
+        self.next_epoch = 0
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return self.steps
 
-    def resume(self, epoch: int, step: int = 0) -> None:
-        """Let the next pass be the rest of `epoch`, from batch `step` on."""
-        self.next_epoch, self.next_step = epoch, step
-
     def __iter__(self) -> Iterator[Batch]:
-        epoch, step = self.next_epoch, self.next_step
-        self.resume(epoch + 1)
-        return self.epoch(epoch, step)
+        self.next_epoch += 1
+        return self.epoch(self.next_epoch - 1)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, … of an epoch.
