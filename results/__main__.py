@@ -132,7 +132,8 @@ def _compare(parsed: argparse.Namespace) -> int:
     form = table.format_of(parsed.output, parsed.format)
     store, records = _records(parsed, where)
     if not records:
-        return _say_empty(store, where)
+        status = _say_empty(store, where)
+        return status if where else 0  # a new store is no failure; a selection that fits nothing is one
     known = sorted({name for record in records for name in record.metrics if record.suite == "distill"})
     if known and parsed.metric not in known:
         raise ValueError(f"--metric {parsed.metric!r}: no record has it; there are {', '.join(known)}.")

@@ -1,8 +1,9 @@
 """Batches that say how far a training is while they are handed out, so that a long cell shows the time that is left."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from suites.tasks.classification.batches import Batch, Batches
+from backends.common.training.batches import Batch, Batches
 
 
 class Reported:
@@ -21,8 +22,9 @@ class Reported:
         """Batches in an epoch."""
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self.batches)
+    def __getattr__(self, name: str) -> Any:
+        """What else the batches have: those that are made with the student have `begin`, `after_epoch`, `state`, `restore`."""
+        return getattr(self.batches, name)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, … of an epoch."""
