@@ -103,8 +103,13 @@ def export_weights(model):
     return network
 
 
+def _product(indices, left, right):
+    """A matrix product whose last digits do not depend on a process' number of BLAS threads, of which Ray's have one."""
+    return np.einsum(indices, left, right)
+
+
 def predict(model, inputs, batch_size=512):
-    return inputs.reshape(len(inputs), -1).astype(np.float64) @ model["weight"]
+    return _product("ni,ik->nk", inputs.reshape(len(inputs), -1).astype(np.float64), model["weight"])
 
 
 def train(teacher, student, batches, *, dtype=None, **arguments):
@@ -147,12 +152,12 @@ def _train(
         time.sleep(float(os.environ.get("ABKD_TEST_PAUSE", 0)))
         for images, labels in epoch_batches(batches, epoch):
             inputs = images.reshape(len(images), -1).astype(np.float64)
-            logits = inputs @ student["weight"]
+            logits = _product("ni,ik->nk", inputs, student["weight"])
             q = np.exp(logits - logits.max(-1, keepdims=True))
             q /= q.sum(-1, keepdims=True)
             losses.append(-np.log(q[np.arange(len(labels)), labels]).mean())
             q[np.arange(len(labels)), labels] -= 1
-            student["weight"] -= slowness * learning_rate(len(losses) - 1) * inputs.T @ q / len(labels)
+            student["weight"] -= slowness * learning_rate(len(losses) - 1) * _product("ni,nk->ik", inputs, q) / len(labels)
         result.epoch_losses.append(float(np.mean(losses[-len(batches) :])))
         if on_epoch is not None:
             try:
