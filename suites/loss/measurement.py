@@ -5,9 +5,10 @@ import statistics
 import time
 from typing import Any
 
+from backends.common.arguments import DTYPE_BYTES
 from suites.cell import Cell
 from suites.loss.implementations import IMPLEMENTATIONS, of_backend, of_cell
-from suites.loss.problems import BYTES, Problem, minimum_bytes_per_element
+from suites.loss.problems import Problem, minimum_bytes_per_element
 from suites.running import isolated
 from suites.suite import Context, Outcome, Report, Stop
 
@@ -65,7 +66,7 @@ def _outcome(name: str, problem: Problem, answer: dict[str, Any]) -> Outcome:
         "time/compile_s": measured["compile_seconds"],
         "memory/peak_mb": measured["peak_bytes"] / 1e6,
     }
-    input_bytes = problem.elements * BYTES[problem.dtype]
+    input_bytes = problem.elements * DTYPE_BYTES[problem.dtype]
     details = {
         "samples_s": samples | {"copy": copy},
         "check": measured["check"],

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backends.common.arguments import DTYPE_BYTES
 from reference import grid
 
 # rows × classes: a batch of CIFAR-100, and a short batch of GPT-2's tokens
@@ -12,8 +13,6 @@ SIZES = ((64, 100), (512, 50257))
 DEFAULT_ALPHA, DEFAULT_BETA = 0.8, 0.2
 # standard deviation of the logits: confident rows, none of them degenerate
 SPREAD = 3.0
-# of a number, by type
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 # rows that differ; the others are the same with their classes rolled
 BASE_ROWS = 16
 # rows of the small problem that warms code up before the memory of a large one is measured
@@ -74,4 +73,4 @@ class Problem:
 
 def minimum_bytes_per_element(dtype: str) -> int:
     """Bytes that cannot be avoided: both logits read once and one gradient written, rows on chip."""
-    return 3 * BYTES[dtype]
+    return 3 * DTYPE_BYTES[dtype]
