@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from backends.common.training import checkpoints
 from backends.common.training.loop import StopTraining
+from backends.common.training.optimizers import AdamW
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,22 @@ def test_killed_within_an_epoch_and_resumed_is_bit_for_bit_the_uninterrupted_run
     assert again.resumed_at == training_worker.EPOCHS * training_worker.STEPS
     assert_same(training_worker.numbers(again, weights), uninterrupted)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_adamws_moments_and_count_are_kept(backend, tmp_path):
+    path, adamw = tmp_path / "training.safetensors", {"optimizer": AdamW(weight_decay=0.1, exclude=("*.bias",))}
+
+    def stop(epoch, model, loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training_worker.train(backend, path, on_epoch=stop, **adamw)
+    resumed, weights = training_worker.train(backend, path, **adamw)
+    assert resumed.resumed_at > 0
+    want = training_worker.numbers(*training_worker.train(backend, **adamw))
+    assert_same(training_worker.numbers(resumed, weights), want)
+    with pytest.raises(ValueError, match="optimizer"):
+        training_worker.train(backend, path, optimizer=AdamW(weight_decay=0.2, exclude=("*.bias",)))
 
 
 def test_a_training_that_is_asked_to_stop_ends_after_the_epoch_and_may_go_on_later(backend, uninterrupted, tmp_path):

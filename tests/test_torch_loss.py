@@ -1,8 +1,10 @@
 """What is particular to the loss in PyTorch: autograd, torch.compile, torch.func, autocast, memory, missing compilers."""
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -202,3 +204,14 @@ def test_compiled_code_is_as_accurate_as_eager_code(alpha, beta):
         assert compiled_variants() >= max(before, 1)
         assert (abs(got[few].numpy() - value) / value).max() <= 1e-5
         assert (abs(gradients[few].numpy() - slope).max(-1) / abs(slope).max(-1)).max() <= 1e-5
+
+
+def test_the_package_under_two_names_in_one_process_is_refused(tmp_path):
+    """The operator's name is one for the process; the sentence names both packages."""
+    clone = Path(__file__).parent.parent
+    (tmp_path / "abkd").symlink_to(clone / "backends", target_is_directory=True)
+    path = os.pathsep.join((str(tmp_path), str(clone)))
+    code = "import backends.torch, abkd.torch"
+    ended = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "ImportError" in ended.stderr and "import either 'backends' or 'abkd'" in ended.stderr

@@ -175,8 +175,13 @@ class _Autocast:
 
 
 def _numbers(optimizer: torch.optim.Optimizer) -> str:
-    """The optimizer's settings but for the learning rate, which changes as it goes."""
-    return str({name: value for name, value in sorted(optimizer.defaults.items()) if name != "lr"})
+    """The optimizer's settings but for the learning rate, which changes as it goes; groups where they have their own."""
+    defaults = {name: value for name, value in sorted(optimizer.defaults.items()) if name != "lr"}
+    groups = [
+        {"parameters": len(group["params"]), **{name: group[name] for name in defaults if group[name] != defaults[name]}}
+        for group in optimizer.param_groups
+    ]
+    return f"{defaults}" if len(groups) == 1 and len(groups[0]) == 1 else f"{defaults} {groups}"
 
 
 def _to_array(tensor: torch.Tensor) -> np.ndarray:
