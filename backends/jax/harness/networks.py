@@ -26,9 +26,7 @@ def build_model(spec: ModelSpec, arrays: Mapping[str, np.ndarray], dtype: str) -
     return model
 
 
-def export_weights(model: nnx.Module) -> dict[str, np.ndarray]:
-    """Return the model's weights by PyTorch name, in PyTorch layouts."""
-    return weights.export_weights(model)
+export_weights = weights.export_weights
 
 
 def _parameter_type(model: nnx.Module) -> np.dtype:

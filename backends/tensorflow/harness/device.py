@@ -74,6 +74,6 @@ def to_device(array: np.ndarray, dtype: str) -> tf.Tensor:
         return tf.cast(tf.constant(np.asarray(array)), DTYPES[dtype])
 
 
-def to_numpy(tensor: tf.Tensor) -> np.ndarray:
+def to_numpy(array: tf.Tensor) -> np.ndarray:
     """A tensor as a float64 array."""
-    return tf.cast(tensor, tf.float64).numpy()
+    return tf.cast(array, tf.float64).numpy()

@@ -67,6 +67,6 @@ def to_device(array: np.ndarray, dtype: str) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(_device, DTYPES[dtype])
 
 
-def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+def to_numpy(array: torch.Tensor) -> np.ndarray:
     """A tensor as a float64 array."""
-    return tensor.detach().to("cpu", torch.float64).numpy()
+    return array.detach().to("cpu", torch.float64).numpy()
