@@ -25,8 +25,9 @@ def today(suite: str, cell: dict[str, Any], description: dict[str, Any]) -> dict
     """What decides a cell's result in the code that this is.
 
     Returns:
-        `code`, a digest of each file; and, but for times, which hang on the machine, `other` and `key` (`suites.keys`); of
-        trainings the numbers of the `recipe` and the digest of the `data` as well. Or `error`, why that cannot be said.
+        `code`, a digest of each file; of trainings the numbers of the `recipe` and the digest of the `data`; `other` and
+        `key` (`suites.keys`), but for times, which hang on the machine, and where the data are not on this one. Or `error`,
+        why nothing can be said.
     """
     try:
         asked = cell_of(suite, cell)
@@ -34,12 +35,14 @@ def today(suite: str, cell: dict[str, Any], description: dict[str, Any]) -> dict
         if suite == LOSS.name:
             return found
         context = Context(asked.backend, harness=None, store=None, device=asked.device, description=description)
-        decided = SUITES[suite].decided(asked, context)
-        found |= {"other": decided.other, "key": decided.key}
         if suite == DISTILL.name:
             training = cells.resolve(asked, context)
-            found |= {"recipe": training.recipe.flat(), "data": training.data_digest}
-        return found
+            found["recipe"] = training.recipe.flat()
+            if training.data_digest == cells.MISSING:
+                return found
+            found["data"] = training.data_digest
+        decided = SUITES[suite].decided(asked, context)
+        return found | {"other": decided.other, "key": decided.key}
     except Exception as error:  # a record may name anything; whatever that leads to is an answer about this record alone
         return {"error": f"{type(error).__name__}: {error}"}
 

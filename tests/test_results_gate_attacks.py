@@ -178,7 +178,8 @@ def test_what_compared_too_little_is_no_pass(gate):
 @pytest.mark.parametrize(
     "words",
     ["--seeds=--", "--seeds=-3", "--seeds=0", "--seeds=x", "--seeds=" + "9" * 5000, "--other-seeds=5:5", "--other-seeds=²:5",
-     "--other-seeds=0:999999999", "--junit=--", "--markdown=--"],
+     "--other-seeds=0:999999999", "--junit=--", "--markdown=--", "--where=--", "--backend=--", "--reason=--",
+     "--other-seeds=--", "--baselines=--"],
 )  # fmt: skip
 def test_wrong_words_are_one_sentence(gate, capsys, words):
     try:

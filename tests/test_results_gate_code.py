@@ -108,8 +108,23 @@ def test_another_recipe_or_other_data_is_never_accepted(student):
         assert "than today's" in reason
 
 
+def test_without_the_data_code_and_recipe_are_compared(student, monkeypatch):
+    monkeypatch.setattr(suites_present.cells, "_data_digest", lambda cell, seed: suites_present.cells.MISSING)
+    assert reasons([student]) == [] and "rows.py changed" in reasons([by_other_code(student)])[0]
+    (reason,) = reasons([dataclasses.replace(student, details=student.details | {"recipe": {"epochs": 4}})])
+    assert "another recipe than today's (epochs)" in reason
+
+
 def test_hostile_details_are_another_code_and_no_traceback(student):
-    for decided in (None, [], {"code": 5}, {"code": {}}, {"other": student.details["decided"]["other"], "code": {}}):
+    # the last one is that of another key
+    for decided in (
+        None,
+        [],
+        {"code": 5},
+        {"code": {}},
+        {"other": student.details["decided"]["other"], "code": {"a": []}},
+        student.details["decided"],
+    ):
         record = dataclasses.replace(student, key="k", details={"decided": decided})
         assert len(reasons([record])) == 1
 

@@ -11,8 +11,6 @@ import random
 import shutil
 import statistics
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from results_examples import agreement, distill
 
 from results.__main__ import _parser
@@ -21,6 +19,7 @@ from results.gate.update import update
 
 MARGIN = 0.015
 PROMISED = {"float64": 1e-12, "float32": 1e-4}
+CASES = 400
 SEEDS = (0, 1, 2, 3)
 OTHER = "of-other-code"
 FIGURES = (math.nan, math.inf, -math.inf, -1.0, 0.0, 0.5, 1.0, 2.0, 1e-16, 1e-9, 1e-3, 1e9, 10**400)
@@ -164,12 +163,16 @@ def broken(records, files, words):
             for metric in record.metrics:
                 if metric not in entries[0]["metrics"]:
                     return f"{metric} of {record.title} is not recorded"
+                if isinstance(entries[0]["metrics"][metric], dict) or not 0 <= entries[0]["metrics"][metric] < math.inf:
+                    return f"what is recorded of {metric} of {record.title} is no error"
                 if not any(possible(r, metric, PROMISED[record.cell["dtype"]]) for r in found):
                     return f"{metric} of {record.title} was not measured, or breaks what is promised"
         else:
             recorded = entries[0]["metrics"].get("test/accuracy", {})
             if str(record.cell["seed"]) not in recorded:
                 return f"{record.title} is not recorded"
+            if not all(0 <= figure <= 1 for figure in recorded.values()):
+                return f"what is recorded of {record.title} is no accuracy"
             if record.cell["seed"] < first:
                 measured = [r.metrics["test/accuracy"] for r in found if possible(r, "test/accuracy", 1)]
                 if not measured:
@@ -193,15 +196,10 @@ def test_a_gate_that_passes_has_compared_what_was_asked_for(tmp_path, monkeypatc
     )
     outcomes = []
 
-    @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    @given(
-        seed=st.integers(0, 2**32),
-        of_records=st.integers(0, 3),
-        of_baselines=st.integers(0, 2),
-        words=st.sampled_from([[], [], ["--backend", "torch"], ["--seeds", "2"], ["--seeds", "1"], ["--other-seeds", "0:4"]]),
-    )
-    def check(seed, of_records, of_baselines, words):
-        choice = random.Random(seed)
+    asked = ([], [], ["--backend", "torch"], ["--seeds", "2"], ["--seeds", "1"], ["--other-seeds", "0:4"])
+    for number in range(CASES):
+        choice = random.Random(number)
+        of_records, of_baselines, words = choice.randrange(4), choice.randrange(3), choice.choice(asked)
         records, files = universe(), copy.deepcopy(committed)
         for _ in range(of_records):
             alter_records(records, choice)
@@ -218,11 +216,10 @@ def test_a_gate_that_passes_has_compared_what_was_asked_for(tmp_path, monkeypatc
         except ValueError:  # which the command turns into a sentence and exit status 2
             status = 2
         why = broken(records, files, words)
-        assert status != 0 or not why, why
+        assert status != 0 or not why, f"case {number}: {why}"
         outcomes.append((status, bool(why), of_records + of_baselines))
 
-    check()
     capsys.readouterr()
     passed = [changes for status, _, changes in outcomes if status == 0]
-    assert len(outcomes) >= 300 and sum(changes > 0 for changes in passed) >= 15  # it does not fail whatever is changed
+    assert sum(changes > 0 for changes in passed) >= 15  # it does not fail whatever is changed
     assert all(status == 0 for status, why, changes in outcomes if changes == 0 and not why)

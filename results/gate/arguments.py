@@ -66,6 +66,6 @@ def check(parsed: argparse.Namespace) -> None:
     """
     if (parsed.reason or parsed.replace or parsed.accept_regression) and not parsed.update:
         raise ValueError("--reason, --replace and --accept-regression go with --update; add it, or leave them out.")
-    for name in ("seeds", "junit", "markdown"):  # argparse makes a list of "--seeds=--"
-        if isinstance(getattr(parsed, name), list):
-            raise ValueError(f"--{name} is followed by '--'; give it a value, or leave it out.")
+    for name, value in vars(parsed).items():  # argparse makes a list of "--seeds=--"
+        if any(isinstance(single, list) for single in (value if name == "where" else [value])):
+            raise ValueError(f"--{name.replace('_', '-')} is followed by '--'; give it a value, or leave it out.")

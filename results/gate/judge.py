@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from results import metrics
+from results.escaping import shortened
 from results.gate import coverage, promises
 from results.gate.baselines import MOST, SUITES, Baseline, Entry
 from results.gate.coverage import Covered
@@ -105,6 +106,8 @@ def judge(
             matching = by_cell.pop(baseline.identity(entry.cell), [])
             latest = matching[-1] if matching else None
             why_not = stale.get(_place(latest), "") if latest else ""
+            if not entry.metrics:
+                verdicts.append(Verdict(*_subject(baseline, entry, "—"), MISSING, reason="its baseline holds no figure"))
             for metric in entry.metrics:
                 if baseline.by_seed:
                     asked = _Asked(other_seeds, seeds, stale)
@@ -182,7 +185,7 @@ def _impossible(metric: str, value: float) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.2e}" if isinstance(value, float) or abs(value) <= MOST else f"an integer of {len(str(value))} digits"
+    return f"{value:.2e}" if isinstance(value, float) or abs(value) <= MOST else f"an integer of {value.bit_length()} bits"
 
 
 def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record], asked: _Asked) -> Verdict:
@@ -303,7 +306,7 @@ def _time(baseline: Baseline, entry: Entry, record: Record | None, yardsticks: Y
 
 
 def _why(record: Record) -> str:
-    return "" if record.status == "ok" else record.status + (f": {record.message[:200]}" if record.message else "")
+    return "" if record.status == "ok" else record.status + (f": {shortened(record.message)}" if record.message else "")
 
 
 def _shortened(reasons: list[str], most: int = 3) -> str:

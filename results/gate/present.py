@@ -151,17 +151,18 @@ def _why_not(record: Record, today: dict[str, Any], accept: bool) -> str:
         return _other_numbers(record, today)
     if then.get("other") != today.get("other", then.get("other")):
         return "has another recipe, other data or another teacher than today's"
-    differ = sorted({name for name, _ in then["code"].items() ^ today["code"].items()})
-    if accept or not differ:
-        # The same code and the same recipe, but another key: the settings of the backend, as it then described them.
-        return ""
+    differ = sorted(name for name in then["code"] | today["code"] if then["code"].get(name) != today["code"].get(name))
+    if accept or ("key" not in today and not differ):
+        return _other_numbers(record, today)
+    if not differ:
+        return "has a key that does not fit what it says it was made by"
     more = f" and {len(differ) - _MOST_FILES} more" if len(differ) > _MOST_FILES else ""
     files = ", ".join(map(shortened, differ[:_MOST_FILES]))
     return f"was made by other code ({files}{more} changed); --accept-other-code takes it as it is"
 
 
 def _other_numbers(record: Record, today: dict[str, Any]) -> str:
-    """What a record that notes no code has else: the numbers of its recipe and the digest of its data."""
+    """Whether the numbers of a record's recipe and the digest of its data, where both sides know them, are today's."""
     recipe, data = record.details.get("recipe"), record.details.get("data")
     if isinstance(recipe, dict):
         differ = [name for name, value in today.get("recipe", {}).items() if recipe.get(name, value) != value]
