@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 
 from results import command_line, selection
+from results.escaping import lines
+from results.gate import arguments as gate_arguments
 from results.records.record import Record, newest
 from results.records.store import Store, StoreError
 
@@ -21,11 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_, **__: print(lines(f"warning: {message}"), file=sys.stderr)
         try:
             return parsed.run(parsed)
         except (StoreError, ValueError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(lines(f"error: {error}"), file=sys.stderr)
             return 2
 
 
@@ -41,28 +43,9 @@ def _parser() -> command_line.Parser:
     every.add_argument("--output", metavar="FILE", help="write to this file (.md, .csv, .html, .tex), or CSV to this folder")
     every.set_defaults(run=_compare)
 
-    judge = commands.add_parser("gate", help="hold the records against the baselines; exit 1 on regressed or missing")
+    judge = commands.add_parser("gate", help="hold the records against the baselines; exit 1 where one is worse or missing")
     selection.add_arguments(judge)
-    judge.add_argument("--seeds", type=command_line.whole_number, help="judge only the first so many seeds of the baselines")
-    judge.add_argument("--baselines", type=Path, help="folder of the baselines (default: the committed ones)")
-    judge.add_argument("--markdown", metavar="FILE", help="write the summary to this file too")
-    judge.add_argument("--junit", metavar="FILE", help="write JUnit XML to this file")
-    judge.add_argument("--update", action="store_true", help="record the store's figures as the new baselines")
-    judge.add_argument("--reason", default="", help="why the baselines change; required with --update")
-    judge.add_argument("--replace", action="store_true", help="with --update: drop entries that the store has no record of")
-    judge.add_argument("--time", action="store_true", help="judge (with --update: record) times of the loss as well")
-    judge.add_argument(
-        "--other-seeds",
-        type=_seeds,
-        metavar="FIRST:END",
-        help="compare the means of these seeds (10:20 is 10 to 19) with the recorded means; sees much less",
-    )
-    judge.add_argument("--simulate", action="store_true", help="print how often the test of accuracy is wrong, and stop")
-    judge.add_argument(
-        "--repeated",
-        action="store_true",
-        help="gate every run of other seeds in the store for itself, print how they came out, and stop",
-    )
+    gate_arguments.add_arguments(judge)
     judge.set_defaults(run=_gate)
 
     write = commands.add_parser("report", help="all findings, tables and figures as one page and one Markdown file")
@@ -82,14 +65,8 @@ def _parser() -> command_line.Parser:
     return parser
 
 
-def _seeds(text: str) -> range:
-    first, sign, end = text.partition(":")
-    if not (sign and first.isdigit() and end.isdigit() and int(first) < int(end)):
-        raise argparse.ArgumentTypeError(f"{text!r} names no seeds; write FIRST:END, such as 10:20 for 10 to 19")
-    return range(int(first), int(end))
-
-
-def _records(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[Store, list[Record]]:
+def _records(parsed: argparse.Namespace, where: dict[str, set[str]], every: bool = False) -> tuple[Store, list[Record]]:
+    """The store, and its records that the selection allows: the newest of each cell, or every one."""
     store = Store(parsed.store)
     # All records are kept to the end: looking through them for garbage again and again takes a third of the reading.
     gc.disable()
@@ -98,7 +75,7 @@ def _records(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[St
     finally:
         gc.enable()
     gc.freeze()
-    return store, selection.select(newest(records), where)
+    return store, selection.select(records if every else newest(records), where)
 
 
 def _say_empty(store: Store, where: dict[str, set[str]]) -> int:
@@ -116,12 +93,6 @@ def _condition(where: dict[str, set[str]]) -> str:
     """ " with backend=torch", or nothing."""
     chosen = ", ".join(f"{name}={'|'.join(sorted(values))}" for name, values in where.items())
     return f" with {chosen}" if chosen else ""
-
-
-def _backends(folder: Path) -> str:
-    from results.gate import baselines
-
-    return ", ".join(dict.fromkeys(f"{file.suite} {file.backend}" for file in baselines.read_all(folder)))
 
 
 def _compare(parsed: argparse.Namespace) -> int:
@@ -168,85 +139,22 @@ def _report(parsed: argparse.Namespace) -> int:
 
 
 def _gate(parsed: argparse.Namespace) -> int:
-    from results.gate import baselines, judge, verdicts
-    from results.grouping import counts
+    from results.gate import command as gate
 
+    gate_arguments.check(parsed)
     where = selection.parse(parsed)
-    folder = parsed.baselines or baselines.FOLDER
-    if (parsed.reason or parsed.replace) and not parsed.update:
-        raise ValueError("--reason and --replace go with --update; add it, or leave them out.")
     if parsed.simulate:
-        from results.gate import simulation
-
-        print(simulation.table(_limited(baselines.read_all(folder), where, parsed.seeds)).to_markdown())
-        return 0
-    store, records = _records(parsed, where)
-    # Traces and repeats are compared between frameworks and with each other, not with a baseline.
-    records = [record for record in records if counts(record)]
-    records = [record for record in records if parsed.time or record.suite != "loss"]
-    if parsed.update:
-        return _update(parsed, records, folder) if records else _say_empty(store, where)
-    files = _limited(baselines.read_all(folder), where, parsed.seeds)
-    files = [file for file in files if parsed.time or file.suite != "loss"]
-    if not any(file.entries for file in files):
-        if parsed.where and baselines.read_all(folder):
-            raise ValueError(f"None of the baselines in {folder} is one{_condition(where)}; they are of {_backends(folder)}.")
-        raise ValueError(
-            f"No baselines{f' for {parsed.backend}' if parsed.backend else ''} in {folder}. Run the suites, look at "
-            '`python -m results compare`, then record them: `python -m results gate --update --reason "…"`.'
-        )
+        return gate.simulate(parsed, where)
+    store, records = _records(parsed, where, every=True)
     if not records:
         _say_empty(store, where)
-    if parsed.repeated:
-        return _repeated(records, files)
-    judged = judge.judge(records, files, other_seeds=parsed.other_seeds)
-    text = verdicts.to_markdown(judged)
-    print(text)
-    present = {record.backend for record in records}
-    absent = sorted({file.backend for file in files} - present)
-    if absent and present:
-        print(f"No records of {', '.join(absent)}: `--backend {','.join(sorted(present))}` leaves them out.")
-    verdicts.write_summary(text, parsed.markdown)
-    if parsed.junit:
-        Path(parsed.junit).write_text(verdicts.to_junit(judged), encoding="utf-8")
-    return 1 if judge.fails(judged) else 0
-
-
-def _repeated(records: list[Record], files: list) -> int:
-    from results.gate import judge, repeated
-    from results.tables import table
-
-    runs = repeated.runs(records, files)
-    if not runs:
-        raise ValueError(
-            "--repeated: the store holds no complete run of students. Run as many other seeds as are recorded, such as "
-            "`nox -s torch -- distill --seeds 10:20 --threads 2`."
-        )
-    print(table.to_markdown(repeated.tables(runs)))
-    return 1 if any(judge.fails(run.verdicts) for run in runs) else 0
-
-
-def _update(parsed: argparse.Namespace, records: list[Record], folder: Path) -> int:
-    from results.gate import baselines
+    if not parsed.update:
+        return gate.judged(parsed, records, where, _condition(where))
+    if not records:
+        return 1
     from results.records import environment
 
-    commit = str(environment.capture().get("git_commit", ""))
-    print("\n".join(baselines.update(records, parsed.reason, commit, folder, parsed.replace)))
-    return 0
-
-
-def _limited(files: list, where: dict[str, set[str]], seeds: int | None) -> list:
-    """The baselines' entries that the selection allows, with their first `seeds` seeds."""
-    for file in files:
-        # A seed is no field of an entry by seed; which seeds count is said by --seeds.
-        fields = {name: values for name, values in where.items() if not (file.by_seed and name.rstrip("!") == "seed")}
-        file.entries = [e for e in file.entries if selection.matches(file.suite, file.backend, e.cell, fields)]
-        if file.by_seed and seeds is not None:
-            for entry in file.entries:
-                for metric, by_seed in entry.metrics.items():
-                    kept = sorted(by_seed, key=lambda seed: (len(seed), seed))[:seeds]
-                    entry.metrics[metric] = {seed: by_seed[seed] for seed in kept}
-    return files
+    return gate.update(parsed, records, str(environment.capture().get("git_commit", "")))
 
 
 def _sync(parsed: argparse.Namespace) -> int:

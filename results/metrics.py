@@ -5,6 +5,7 @@ also be added at run time: `METRICS["test/f1"] = Metric("F1", better="higher", f
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Literal
@@ -21,6 +22,7 @@ class Metric:
         unit: behind the figure; "" for none.
         better: the direction in which it improves; None where neither direction is better.
         format: specification with which the line that reports a cell writes the figure; "" where that line leaves it out.
+        low, high: the smallest and the largest value that it can have; None where there is none. The gate believes no other.
         margin: how much worse it may become before the gate calls it regressed; None where the gate does not test it so.
         columns: suites whose run tables in the MLflow UI have a column for it.
     """
@@ -31,6 +33,24 @@ class Metric:
     format: str = ""
     margin: float | None = None
     columns: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    def allows(self, value: float) -> bool:
+        """Whether a figure can be one of this metric: no nan, and within its range."""
+        return (-math.inf if self.low is None else self.low) <= value <= (math.inf if self.high is None else self.high)
+
+    @property
+    def range_words(self) -> str:
+        """The range for a message: "between 0 and 1", "at least 0"."""
+        if self.low is None or self.high is None:
+            bounds = [
+                word
+                for word, end in ((f"at least {self.low}", self.low), (f"at most {self.high}", self.high))
+                if end is not None
+            ]
+            return "".join(bounds) or "a number"
+        return f"between {self.low:g} and {self.high:g}"
 
     @property
     def heading(self) -> str:
@@ -53,31 +73,31 @@ class Metric:
 # at 99 % then sees a drop of two margins every second time only; 0.015 at 95 % sees it 98 times in 100, which makes a
 # student three points worse a sure find, and its false alarms stay below 1 in 10,000 (`python -m results gate --simulate`).
 METRICS: dict[str, Metric] = {
-    "test/accuracy": Metric("accuracy", "", "higher", ".4f", margin=0.015, columns=("distill",)),
-    "test/nll": Metric("nll", "", "lower", ".3f", columns=("distill",)),
-    "test/ece": Metric("calibration error", "", "lower"),
-    "test/teacher_agreement": Metric("agreement with the teacher", "", "higher"),
-    "test/best_accuracy": Metric("accuracy of the best epoch", "", "higher"),
+    "test/accuracy": Metric("accuracy", "", "higher", ".4f", margin=0.015, columns=("distill",), low=0, high=1),
+    "test/nll": Metric("nll", "", "lower", ".3f", columns=("distill",), low=0),
+    "test/ece": Metric("calibration error", "", "lower", low=0, high=1),
+    "test/teacher_agreement": Metric("agreement with the teacher", "", "higher", low=0, high=1),
+    "test/best_accuracy": Metric("accuracy of the best epoch", "", "higher", low=0, high=1),
     "test/best_epoch": Metric("best epoch"),
-    "test/accuracy_corrupted": Metric("accuracy on corrupted images", "", "higher"),
+    "test/accuracy_corrupted": Metric("accuracy on corrupted images", "", "higher", low=0, high=1),
     "train/loss": Metric("training loss", "", "lower", columns=("distill",)),
-    "time/step_ms": Metric("step", "ms", "lower", columns=("distill",)),
-    "time/total_s": Metric("total", "s", "lower"),
-    "time/compile_s": Metric("compiling", "s", "lower"),
-    "agreement/value_error": Metric("value error", "", "lower", ".1e", columns=("agreement",)),
-    "agreement/gradient_error": Metric("gradient error", "", "lower", ".1e", columns=("agreement",)),
-    "agreement/value_error_random": Metric("value error, random inputs", "", "lower"),
-    "agreement/gradient_error_random": Metric("gradient error, random inputs", "", "lower"),
-    "loss/forward_ms": Metric("forward", "ms", "lower", ".3g", columns=("loss",)),
-    "loss/forward_backward_ms": Metric("forward + backward", "ms", "lower", ".3g", columns=("loss",)),
-    "loss/percent_of_copy": Metric("", "% of copy", "higher", ".0f", columns=("loss",)),
-    "loss/times_own_kl": Metric("", "× own KL", "lower"),
-    "loss/bytes_per_element": Metric("bytes per element", "", "lower"),
-    "throughput/images_per_s": Metric("", "images/s", "higher", ".0f", columns=("throughput",)),
+    "time/step_ms": Metric("step", "ms", "lower", columns=("distill",), low=0),
+    "time/total_s": Metric("total", "s", "lower", low=0),
+    "time/compile_s": Metric("compiling", "s", "lower", low=0),
+    "agreement/value_error": Metric("value error", "", "lower", ".1e", columns=("agreement",), low=0),
+    "agreement/gradient_error": Metric("gradient error", "", "lower", ".1e", columns=("agreement",), low=0),
+    "agreement/value_error_random": Metric("value error, random inputs", "", "lower", low=0),
+    "agreement/gradient_error_random": Metric("gradient error, random inputs", "", "lower", low=0),
+    "loss/forward_ms": Metric("forward", "ms", "lower", ".3g", columns=("loss",), low=0),
+    "loss/forward_backward_ms": Metric("forward + backward", "ms", "lower", ".3g", columns=("loss",), low=0),
+    "loss/percent_of_copy": Metric("", "% of copy", "higher", ".0f", columns=("loss",), low=0),
+    "loss/times_own_kl": Metric("", "× own KL", "lower", low=0),
+    "loss/bytes_per_element": Metric("bytes per element", "", "lower", low=0),
+    "throughput/images_per_s": Metric("", "images/s", "higher", ".0f", columns=("throughput",), low=0),
     "throughput/times_plain": Metric("", "× plain loop", "higher", ".3f", columns=("throughput",)),
     "throughput/times_loader": Metric("", "× data loader", "higher", ".3f"),
     "throughput/input_times_training": Metric("input alone", "× training", "higher", ".0f", columns=("throughput",)),
-    "memory/peak_mb": Metric("peak", "MB", "lower", ".0f", columns=("loss",)),
+    "memory/peak_mb": Metric("peak", "MB", "lower", ".0f", columns=("loss",), low=0),
 }
 
 

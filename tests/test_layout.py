@@ -45,7 +45,7 @@ NEVER = [
 # from the lowest to the highest: a module imports none of a higher row
 LAYERS = {
     "results": [
-        ["places", "atomic", "command_line"],
+        ["places", "atomic", "command_line", "escaping"],
         ["records", "significance"],
         ["metrics", "words", "grouping", "selection"],
         ["tables"],

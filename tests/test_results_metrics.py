@@ -8,6 +8,7 @@ from results_examples import agreement, distill, loss
 from results import metrics
 from results.figures.methods import methods as methods_figure
 from results.gate import baselines, judge
+from results.gate.update import update
 from results.metrics import METRICS, Metric
 from results.tables import every
 from results.tracking import views
@@ -64,7 +65,7 @@ def test_one_row_is_all_that_a_metric_of_a_plugin_needs(my_metric, tmp_path):
     assert against.data.set_index("method")["difference"]["abkd (0.8, 0.2)"] == pytest.approx(2.0)
     assert "metrics.`test/my_metric`" in json.loads(views.experiment_tags("distill")[views.TAG])["selectedColumns"]
     assert methods_figure(records, "test/my_metric") is not None
-    baselines.update(records, "the first figures of this metric", folder=tmp_path)
+    update(records, "the first figures of this metric", folder=tmp_path)
     worse = students({"kd": 50.1, "abkd": 49.0})
     verdicts = {v.cell.split()[0]: v.verdict for v in judge.judge(worse, baselines.read_all(tmp_path))}
     assert verdicts == {"kd": "pass", "abkd": "regressed"}

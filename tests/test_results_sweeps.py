@@ -11,6 +11,7 @@ from results.figures import heat_maps
 from results.figures.of_invocation import OF_INVOCATION
 from results.figures.parameter_curves import parameter_curves
 from results.gate import baselines, judge
+from results.gate.update import update
 from results.records import sweep_notes
 from results.records.store import Store
 from results.significance import differences
@@ -195,7 +196,7 @@ def test_a_cell_that_is_run_again_within_its_sweep_replaces_its_run(tmp_path, mo
 
 def test_a_pruned_cell_is_not_finished_and_nothing_that_failed(tmp_path):
     finished = [distill("abkd", seed, accuracy=0.96 + seed / 1000) for seed in range(5)]
-    baselines.update(finished, "the first recorded run", "abc", tmp_path)
+    update(finished, "the first recorded run", "abc", tmp_path)
     cut = distill("abkd", 4, accuracy=0.2, status="pruned", message="stopped after 5 of 20 epochs")
     (verdict,) = (v for v in judge.judge([*finished[:4], cut], baselines.read_all(tmp_path)) if v.metric == "test/accuracy")
     assert verdict.verdict == "missing" and "pruned: stopped after 5 of 20 epochs" in verdict.reason

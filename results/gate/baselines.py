@@ -1,20 +1,24 @@
 """The committed figures that the gate holds records against: one file `<suite>-<backend>.json`.
 
-Agreement files hold the recorded errors of each cell; distillation files the metrics of each seed, with the margin and
-the confidence of the test; loss files, where someone asked for them, times relative to the framework's own loss. They
-are written by `python -m results gate --update --reason "…"` only, and every writing leaves its reason, date and commit
-in the file's history.
+Agreement files hold the recorded errors of each cell; distillation files the metrics of each seed; loss files, where
+someone asked for them, times relative to the framework's own loss. Each entry keeps the figures that were recorded first
+beside the latest ones, so that no row of small losses is taken in unseen. Files are written by `results.gate.update` only,
+and every writing leaves its reason, date and commit in the file's history. Margin and confidence stand in them for the
+reader: they come from the code, and a file that says otherwise is refused, as are figures that a metric cannot have.
 """
 
+import copy
 import dataclasses
-import datetime
 import json
 import math
-import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from results import atomic, metrics
+from results import metrics
+from results.escaping import shortened
+from results.gate import promises
 from results.places import CLONE
 from results.records.record import Record, identity
 from results.tables import yardstick
@@ -28,6 +32,8 @@ CONFIDENCE = 0.95
 _METRICS = {"agreement": ("agreement/value_error", "agreement/gradient_error"), "loss": (yardstick.METRIC,)}
 # the suites that have baselines
 SUITES = (*_METRICS, "distill")
+# the largest figure that a float holds; an integer of a record may be larger
+MOST = sys.float_info.max
 
 
 class BaselineError(ValueError):
@@ -38,11 +44,25 @@ class BaselineError(ValueError):
 class Entry:
     """One cell (without its seed where the file is by seed) and its recorded metrics.
 
-    `metrics` is {metric: value}, or by seed {metric: {seed: value}}.
+    `metrics` is {metric: value}, or by seed {metric: {seed: value}}; `first` likewise, of what was recorded first where that
+    is not the same.
     """
 
     cell: dict[str, Any]
     metrics: dict[str, Any]
+    first: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def first_of(self, metric: str) -> Any:
+        """What was recorded of a metric first: a value, or by seed."""
+        if isinstance(self.metrics[metric], dict):
+            return self.metrics[metric] | self.first.get(metric, {})
+        return self.first.get(metric, self.metrics[metric])
+
+    def figures(self) -> Iterator[tuple[str, Any]]:
+        """(metric, value) of all that is recorded."""
+        for metric, value in (*self.metrics.items(), *self.first.items()):
+            for figure in value.values() if isinstance(value, dict) else (value,):
+                yield metric, figure
 
 
 @dataclasses.dataclass
@@ -85,11 +105,15 @@ class Baseline:
     def take(self, records: list[Record]) -> int:
         """Put the figures of finished records in place of the recorded ones; entries without a record stay.
 
+        Args:
+            records: of the suite and backend.
+
         Returns:
             How many cells (and seeds) were written.
 
         Raises:
-            BaselineError: a record that did not end ok, or whose figure is not finite: no baseline is made of that.
+            BaselineError: a record that did not end ok, or whose figure no metric can have or breaks what README promises: no
+                baseline is made of that.
         """
         yardsticks = yardstick.Yardsticks(records)
         if self.suite == "loss":
@@ -99,7 +123,7 @@ class Baseline:
         if bad:
             raise BaselineError(
                 f"{len(bad)} of the {self.suite} cells of {self.backend} did not end ok; baselines are made of finished "
-                "cells only. Run them again, or leave them out with --where:\n  " + "\n  ".join(bad[:10])
+                "cells only. Run them again, or leave them out with --where:\n  " + "\n  ".join(map(shortened, bad[:10]))
             )
         index = {self.identity(entry.cell): entry for entry in self.entries}
         for record in records:
@@ -108,15 +132,25 @@ class Baseline:
             ratio = yardsticks.ratio(record)
             figures = record.metrics if ratio is None else record.metrics | {yardstick.METRIC: ratio.value}
             for metric in self.gated(record):
-                value = figures.get(metric, math.nan)
-                if not math.isfinite(value):
-                    raise BaselineError(f"{record.title}: {metric} is {value}; a baseline holds finite figures only.")
-                if self.by_seed:
-                    entry.metrics.setdefault(metric, {})[str(record.cell["seed"])] = value
-                else:
-                    entry.metrics[metric] = value
+                value = _usable(record, metric, figures.get(metric, math.nan))
+                self._put(entry, record, metric, _rounded(float(value)))
         self.entries = list(index.values())
         return len(records)
+
+    def _put(self, entry: Entry, record: Record, metric: str, value: float) -> None:
+        """One figure in its place; the one that stood there goes to the first ones, where there is none yet."""
+        if self.by_seed:
+            place, first, name = (
+                entry.metrics.setdefault(metric, {}),
+                entry.first.setdefault(metric, {}),
+                str(record.cell["seed"]),
+            )
+        else:
+            place, first, name = entry.metrics, entry.first, metric
+        if name in place and value != place[name]:
+            first.setdefault(name, place[name])
+        place[name] = value
+        entry.first = {name: value for name, value in entry.first.items() if value != {}}
 
     def to_json(self) -> str:
         """The file's text: a line an entry, sorted, so that a difference between versions reads well."""
@@ -126,7 +160,7 @@ class Baseline:
         if self.machine:
             head |= {"machine": self.machine}
         ordered = sorted(self.entries, key=lambda entry: self.identity(entry.cell))
-        lines = [json.dumps(_rounded(dataclasses.asdict(entry)), sort_keys=True, allow_nan=False) for entry in ordered]
+        lines = [json.dumps(_rounded(_plain(entry)), sort_keys=True, allow_nan=False) for entry in ordered]
         text = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
         return text + ',\n "entries": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
 
@@ -140,7 +174,8 @@ def read(path: Path) -> Baseline:
     """A baselines file.
 
     Raises:
-        BaselineError: not JSON, or not of this layout.
+        BaselineError: not JSON, not of this layout, a margin or confidence that is not the code's, a figure that its metric
+            cannot have (infinite, negative, an accuracy of 2), or a cell that is listed twice.
     """
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -148,11 +183,48 @@ def read(path: Path) -> Baseline:
             raise BaselineError(f"{path} has schema {fields['schema']!r}; this version reads {SCHEMA_VERSION}.")
         entries = [Entry(**entry) for entry in fields["entries"]]
         optional = {name: fields[name] for name in ("margins", "confidence", "machine") if name in fields}
-        return Baseline(fields["suite"], fields["backend"], entries, history=fields["history"], **optional)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, BaselineError):
-            raise
-        raise BaselineError(f"{path} is no baselines file ({type(error).__name__}: {error}).") from error
+        baseline = Baseline(fields["suite"], fields["backend"], entries, history=fields["history"], **optional)
+        _check(baseline, path)
+        return baseline
+    except BaselineError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise BaselineError(f"{path} is no baselines file ({type(error).__name__}: {shortened(error)}).") from error
+
+
+def _check(baseline: Baseline, path: Path) -> None:
+    """Refuse what no update would have written."""
+    if (path.name, baseline.suite in SUITES) != (path_of(baseline.suite, baseline.backend).name, True):
+        raise BaselineError(
+            f"{path} says that it is of {baseline.suite} and {baseline.backend}; a file <suite>-<backend>.json holds one of "
+            f"the suites {', '.join(SUITES)}. Take the committed file, or write it with --update."
+        )
+    ours, theirs = metrics.margins() | {"confidence": CONFIDENCE}, baseline.margins | {"confidence": baseline.confidence}
+    for name, value in theirs.items():
+        if ours.get(name) != value:
+            raise BaselineError(
+                f"{path} says {name} {value!r}, the code says {ours.get(name)!r}. Margins and confidence come from the code "
+                "(results/metrics.py, results/gate/baselines.py); change them there, then write the file with --update."
+            )
+    known = metrics.margins() if baseline.by_seed else _METRICS[baseline.suite]
+    for entry in baseline.entries:
+        for metric, value in entry.figures():
+            if (
+                metric not in known
+                or isinstance(value, bool)
+                or not (math.isfinite(value) and metrics.find(metric).allows(value))
+            ):
+                raise BaselineError(
+                    f"{path}: {metric} of {baseline.identity(entry.cell)} is {value!r}; allowed are {', '.join(known)}, finite "
+                    f"and {metrics.find(metric).range_words}. Take the committed file, or write it with --update."
+                )
+        for value in (*entry.metrics.values(), *entry.first.values()):
+            if isinstance(value, dict) != baseline.by_seed:
+                raise BaselineError(f"{path}: {baseline.identity(entry.cell)} must hold its figures as the other entries do.")
+    cells = [baseline.identity(entry.cell) for entry in baseline.entries]
+    twice = next((cell for cell in cells if cells.count(cell) > 1), None)
+    if twice:
+        raise BaselineError(f"{path} lists {twice} twice; take one of the two away.")
 
 
 def read_all(folder: Path = FOLDER) -> list[Baseline]:
@@ -160,43 +232,24 @@ def read_all(folder: Path = FOLDER) -> list[Baseline]:
     return [read(path) for path in sorted(folder.glob("*-*.json"))]
 
 
-def update(records: list[Record], reason: str, commit: str = "", folder: Path = FOLDER, replace: bool = False) -> list[str]:
-    """Rewrite the files of the suites and backends that the records come from, with today's margins and confidence.
+def _usable(record: Record, metric: str, value: float) -> float:
+    """The figure, where a baseline may hold it."""
+    row = metrics.find(metric)
+    if not abs(value) <= MOST:  # also true of nan
+        raise BaselineError(f"{record.title}: {metric} is {shortened(value)}; a baseline holds finite figures only.")
+    if not row.allows(value):
+        raise BaselineError(f"{record.title}: {metric} is {value}; {row.title} is {row.range_words}.")
+    if record.suite == "agreement" and value > promises.promised_error(metric, dtype := str(record.cell.get("dtype"))):
+        promised = promises.promised_error(metric, dtype)
+        raise BaselineError(
+            f"{record.title}: {metric} is {value:.2e}, README promises {promised:.0e}; no baseline is made of that."
+        )
+    return value
 
-    Args:
-        records: finished cells.
-        reason: why the recorded figures change; kept in the file.
-        commit: the commit that the figures come from.
-        folder: where the files lie.
-        replace: drop entries for which there is no record, instead of keeping them.
 
-    Returns:
-        A line for each file written.
-
-    Raises:
-        BaselineError: no reason, no records, or a record that is no baseline.
-    """
-    if len(re.findall(r"\w", reason)) < 8:
-        raise BaselineError(f"--reason {reason!r}: --update needs a reason in words, which is kept in the baselines file.")
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        if record.suite in SUITES:
-            groups.setdefault((record.suite, record.backend), []).append(record)
-    if not groups:
-        raise BaselineError(f"No records of {', '.join(SUITES)} to make baselines of; run the suites first (`nox -s torch`).")
-    written = []
-    for (suite, backend), group in groups.items():
-        path = path_of(suite, backend, folder)
-        baseline = read(path) if path.is_file() else Baseline(suite, backend)
-        if replace:
-            baseline.entries = []
-        count = baseline.take(group)
-        baseline.margins, baseline.confidence = baseline.margins | metrics.margins(), CONFIDENCE
-        baseline.history.append({"date": datetime.date.today().isoformat(), "commit": commit, "reason": reason})
-        written.append((path, baseline.to_json(), f"{path}: {count} cells recorded, {len(baseline.entries)} entries"))
-    for path, text, _ in written:  # only now: a refused record above leaves every file as it was
-        atomic.write(path, text)
-    return [line for _, _, line in written]
+def _plain(entry: Entry) -> dict[str, Any]:
+    """The entry for its file; `first` where it says something."""
+    return {name: copy.deepcopy(value) for name, value in vars(entry).items() if value or name != "first"}
 
 
 def _rounded(value: Any) -> Any:

@@ -85,7 +85,7 @@ def _runs_table(repeated: list[RepeatedRun]) -> Table:
     for run in repeated:
         counts = judge.counts(run.verdicts)
         seeds = f"{run.seeds[0]} to {run.seeds[-1]}" + (", paired" if run.paired else "")
-        counted = [str(counts[name]) for name in (judge.PASS, judge.AMBIGUOUS, judge.REGRESSED, judge.MISSING)]
+        counted = [str(counts[name]) for name in (judge.PASS, judge.AMBIGUOUS, judge.REGRESSED, judge.COLLAPSED, judge.MISSING)]
         rows.append([run.baseline.backend, seeds, run.threads, *counted, "1" if judge.fails(run.verdicts) else "0"])
     alarms = sum(judge.fails(run.verdicts) for run in repeated)
     by_backend = grouping.grouped(repeated, lambda run: run.baseline.backend)
@@ -94,7 +94,7 @@ def _runs_table(repeated: list[RepeatedRun]) -> Table:
         f"{len(repeated)} runs ({runs_of}), {alarms} false alarms. Paired: the recorded seeds, compared seed with seed; the "
         "others are compared by their means. Exit: the status of the gate."
     )
-    names = ["backend", "seeds", "threads", "pass", "ambiguous", "regressed", "missing", "exit"]
+    names = ["backend", "seeds", "threads", "pass", "ambiguous", "regressed", "collapsed", "missing", "exit"]
     return Table("The gate on repeated runs", pandas.DataFrame(rows, columns=names), note)
 
 
