@@ -12,6 +12,7 @@ from results import grouping, metrics
 from results.figures.style import dress, margins, new_figure
 from results.records.record import Record, Status
 from results.significance.means import mean_and_error
+from results.words import is_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,18 +100,19 @@ def alpha_beta(records: list[Record], metric: str = "test/accuracy") -> Figure |
 
 
 def _panels(records: list[Record], metric: str) -> list[_Panel]:
-    kept = [r for r in records if r.cell.get("alpha") is not None and r.cell.get("beta") is not None]
+    kept = grouping.Comparable.of(records).only(lambda r: all(is_number(r.cell.get(name)) for name in ("alpha", "beta")))
     maps = []
-    for section, students in grouping.sections(kept).items():
+    for section, students in grouping.alike(kept, searched=True).items():
         for (backend, method), group in grouping.grouped(students, lambda r: (r.backend, r.cell.get("method"))).items():
             varying = grouping.varying(group, (*_PLANE, "device"))
-            parts = grouping.grouped(group, lambda r, names=varying: tuple((n, r.cell.get(n)) for n in names))
+            parts = grouping.grouped(group, lambda r, names=varying: tuple((n, repr(grouping.fields(r).get(n))) for n in names))
             panels = []
             for key, part in parts.items():
                 parameters = "".join(f", {name.replace('_', ' ')} {value}" for name, value in key)
                 panels.append(_panel(f"{backend} {method}{parameters}", section, part, metric))
             panels = [panel for panel in panels if panel.is_map]
-            if not panels:  # searched at random in further parameters
+            points = grouping.grouped(parts.values(), lambda part: (part[0].cell["alpha"], part[0].cell["beta"]))
+            if not panels and len(points) == len(parts):  # searched at random in further parameters: a setting a point
                 searched = f", over all {', '.join(name.replace('_', ' ') for name in varying)}" if varying else ""
                 panels = [_panel(f"{backend} {method}{searched}", section, group, metric)]
             maps += [panel for panel in panels if panel.is_map]

@@ -9,6 +9,7 @@ from results import grouping, metrics
 from results.figures.style import colour_of, dress, margins, new_figure
 from results.records.record import Record, Status
 from results.significance.means import mean_and_error
+from results.words import is_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +38,7 @@ def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Fi
         axes.set_axis_off()
     for axes, (title, name, group) in zip(grid, panels, strict=False):
         for backend, of_backend in grouping.grouped(group, lambda r: r.backend).items():
-            by_value = grouping.grouped(of_backend, lambda r, n=name: float(r.cell[n]))
+            by_value = grouping.grouped(of_backend, lambda r, n=name: float(grouping.fields(r)[n]))
             figures = {value: grouping.finite(of_value, metric) for value, of_value in sorted(by_value.items())}
             stopped = [v for v, of_value in by_value.items() if any(r.status == Status.PRUNED for r in of_value)]
             drawn = {value: mean_and_error(v) for value, v in figures.items() if v and value not in stopped}
@@ -59,13 +60,13 @@ def parameter_curves(records: list[Record], metric: str = "test/accuracy") -> Fi
 def _panels(records: list[Record]) -> list[tuple[str, str, list[Record]]]:
     """(title, parameter, students) of each method of a section whose settings differ in one parameter."""
     panels = []
-    for section, students in grouping.student_sections(records).items():
+    for section, students in grouping.alike(records, searched=True).items():
         for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items():
             varying = grouping.varying(group)
             if len(varying) != 1:
                 continue
             (name,) = varying
-            values = {r.cell.get(name) for r in group}
-            if len(values) >= _FEWEST and all(isinstance(r.cell.get(name), (int, float)) for r in group):
+            values = [grouping.fields(r).get(name) for r in group]
+            if all(map(is_number, values)) and len(set(values)) >= _FEWEST:
                 panels.append((f"{method}\n{section}", name, group))
     return panels

@@ -131,7 +131,7 @@ def findings(records: list[Record], metric: str = "test/accuracy", least: int = 
         least: so many settings of one method count as a search.
     """
     searches = []
-    for title, students in grouping.student_sections(records).items():
+    for title, students in grouping.alike(records, searched=True).items():
         searched = {
             method: grouping.varying(group)
             for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items()
