@@ -9,10 +9,13 @@ import dataclasses
 import datetime
 import hashlib
 import math
+import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
+from results import checks, metrics
 from results.records.record import Record, Status, identity
 from results.significance.means import mean_and_error
 from results.words import backend_order, field_words, method_label
@@ -137,7 +140,7 @@ class Comparable(list[Record]):
         """The comparable ones; of records that have been through here all."""
         if isinstance(records, cls):
             return records
-        every = newest_trainings(records)
+        every = newest_trainings(filter(_is_sound, records))
         kept, others = [], []
         for part in grouped(every, lambda pair: _place(pair[0])).values():
             newest, older = _newest_code(part)
@@ -173,6 +176,14 @@ class Comparable(list[Record]):
         newest = f" ({', '.join(states)})" if states else ""
         records = "1 record" if count == 1 else f"{count} records"
         return f" Left out: {records} of other code than the newest{newest}; `--where commit=…` chooses it."
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether a record can be shown; one that was written by hand and cannot is named in a warning."""
+    problem = checks.problem(record)
+    if problem:
+        warnings.warn(f"left out record {record.key} of {record.suite}: {problem}.", stacklevel=4)
+    return not problem
 
 
 def newest_trainings(records: Iterable[Record]) -> list[tuple[Record, Group]]:
@@ -442,6 +453,45 @@ def finite(group: Iterable[Record], metric: str) -> list[float]:
 def by_seed(group: Iterable[Record], metric: str) -> dict[Any, float]:
     """Seed to the finite figure of each cell that ended well; of one setting, whose seeds are all different."""
     return {record.cell.get("seed"): value for record in group for value in finite([record], metric)}
+
+
+def shared_seeds(of_settings: list[set[Any]]) -> set[Any]:
+    """The seeds over which settings of a search are compared: each counts over the same ones.
+
+    As many figures as possible are used, of at least half of the settings that have any: neither one setting with further
+    seeds nor one that is behind decides what the others are judged by.
+
+    Args:
+        of_settings: the seeds of each setting that ended well.
+
+    Returns:
+        Seeds that some settings all have; empty where none has any.
+    """
+    of_settings = [seeds for seeds in of_settings if seeds]
+    counts_of = Counter(seed for seeds in of_settings for seed in seeds)
+    often = sorted(counts_of, key=lambda seed: (-counts_of[seed], str(seed)))
+    choices = [*({*often[:count]} for count in range(1, len(often) + 1)), *of_settings]
+    having = [sum(choice <= seeds for seeds in of_settings) for choice in choices]
+    enough = min(len(of_settings) / 2, max(having, default=0))
+    scored = [(count * len(choice), count, choice) for choice, count in zip(choices, having, strict=True) if count >= enough]
+    return max(scored, key=lambda item: item[:2], default=(0, 0, set()))[2]
+
+
+def best_of(settings: dict[Item, dict[Any, float]], metric: str) -> Item:
+    """The setting whose mean over the seeds that they share is the best; `settings` are of setting to figures by seed."""
+    seeds = shared_seeds([set(values) for values in settings.values()])
+    alike = [setting for setting, values in settings.items() if seeds <= values.keys()]
+    return metrics.find(metric).best(alike, key=lambda s: math.fsum(settings[s][seed] for seed in seeds))
+
+
+def seed_words(seeds: Iterable[Any]) -> str:
+    """`seed 3`, `seeds 0 to 9`, `seeds 0, 2, 5`."""
+    ordered = sorted(seeds, key=lambda seed: (not isinstance(seed, int), str(seed).zfill(20)))
+    if len(ordered) == 1:
+        return f"seed {ordered[0]}"
+    if len(ordered) > 2 and ordered == list(range(ordered[0], ordered[0] + len(ordered))):
+        return f"seeds {ordered[0]} to {ordered[-1]}"
+    return f"seeds {', '.join(map(str, ordered))}"
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> dict[Any, list[Item]]:

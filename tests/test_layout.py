@@ -47,7 +47,7 @@ LAYERS = {
     "results": [
         ["places", "atomic", "command_line"],
         ["records", "significance"],
-        ["metrics", "words", "grouping", "selection"],
+        ["checks", "metrics", "words", "grouping", "selection"],
         ["tables"],
         ["figures"],
         ["tracking", "report", "gate"],

@@ -31,7 +31,11 @@ def logits_of(record: Record) -> tuple[np.ndarray, np.ndarray] | None:
     logits = record.details.get("logits")
     if not logits or record.status != Status.OK:
         return None
-    return np.asarray(logits["student"], float), np.asarray(logits["teacher"], float)
+    try:
+        student, teacher = np.asarray(logits["student"], float), np.asarray(logits["teacher"], float)
+    except (KeyError, TypeError, ValueError):  # written by hand
+        return None
+    return (student, teacher) if student.ndim == 2 and student.shape == teacher.shape and student.size else None
 
 
 def concentration(records: list[Record]) -> Figure | None:

@@ -142,8 +142,8 @@ class Store:
 
         Returns:
             A column for each field of the cells, each number of their recipes and each metric under its own name,
-            `environment.<name>` for the environment, `curve.<name>` with the list of a curve's figures, `artifact.<name>` with a path, and the
-            record's own fields.
+            `environment.<name>` for the environment, `curve.<name>` with the list of a curve's figures, `artifact.<name>`
+            with a path, and the record's own fields.
         """
         import pandas
 

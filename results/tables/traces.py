@@ -24,7 +24,9 @@ def table(records: list[Record]) -> Table | None:
     """The same training steps in two frameworks: largest relative differences of losses, logits and statistics."""
     comparable = grouping.Comparable.of(records)
     traces = [
-        r for r in comparable if r.suite == "distill" and r.cell.get("scale") == grouping.TRACE_SCALE and "trace" in r.details
+        r
+        for r in comparable
+        if r.suite == "distill" and r.cell.get("scale") == grouping.TRACE_SCALE and _is_trace(r.details.get("trace"))
     ]
     exact = {(_same_steps(r), r.backend): r for r in traces if r.cell.get("dtype") == EXACT}
     rows = []
@@ -63,6 +65,10 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, floa
     }
 
 
+def _is_trace(trace: Any) -> bool:
+    return isinstance(trace, dict) and {"losses", "logits"} <= trace.keys() and isinstance(trace.get("statistics"), dict)
+
+
 def _same_steps(record: Record) -> Any:
     """What a trace shares with those of other frameworks and types."""
     return identity(grouping.fields(record), without=("backend", "device", "dtype"))
@@ -99,7 +105,10 @@ def _is_rounding(first: Record, second: Record, exact: list[Record | None]) -> b
 
 
 def _relative(first: Any, second: Any, each: bool = False) -> float:
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    try:
+        a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    except (TypeError, ValueError):  # written by hand
+        return math.inf
     if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return math.inf
     size = np.maximum(abs(a), abs(b)) if each else np.max([abs(a).max(initial=0), abs(b).max(initial=0)])
