@@ -7,8 +7,10 @@ their own, other numbers of the recipe a row.
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import math
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
@@ -134,6 +136,8 @@ class Comparable(list[Record]):
     groups: dict[int, Group]
     titles: dict[int, str]
     left_out: dict[str, int]
+    # what `cell_of` has answered: thousands of records are of a few hundred cells
+    _cells: dict[tuple[str, tuple[str, ...]], str]
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> "Comparable":
@@ -145,11 +149,12 @@ class Comparable(list[Record]):
         for part in grouped(every, lambda pair: _place(pair[0])).values():
             newest, older = _newest_code(part)
             kept, others = kept + newest, others + older
-        there = {(r.backend, identity(r.cell)) for r, _ in kept}
+        there = {(r.backend, identity(r.cell)) for r, _ in kept} if others else set()
         lost = [section_words(r) for r, _ in others if (r.backend, identity(r.cell)) not in there]
         order = {id(record): place for place, (record, _) in enumerate(every)}
         kept.sort(key=lambda pair: order[id(pair[0])])
         self = cls(record for record, _ in kept)
+        self._cells = {}
         self.groups = {id(record): group for record, group in kept}
         self.titles = _titles(kept)
         self.left_out = {title: lost.count(title) for title in dict.fromkeys(lost)}
@@ -158,8 +163,15 @@ class Comparable(list[Record]):
     def only(self, condition: Callable[[Record], bool]) -> "Comparable":
         """Those that fulfil a condition, with the same titles."""
         part = Comparable(record for record in self if condition(record))
-        part.groups, part.titles, part.left_out = self.groups, self.titles, self.left_out
+        part.groups, part.titles, part.left_out, part._cells = self.groups, self.titles, self.left_out, self._cells
         return part
+
+    def cell_of(self, record: Record, without: tuple[str, ...]) -> str:
+        """The fields of a record without its seed and some others, as one comparable string."""
+        place = self.groups[id(record)].fields, without
+        if place not in self._cells:
+            self._cells[place] = identity(fields(record), ("seed", *without))
+        return self._cells[place]
 
     def of_one_code(self, group: list[Record]) -> list[Record]:
         """Those records of several backends whose code is the newest, in the files that backends share."""
@@ -189,26 +201,26 @@ def _is_sound(record: Record) -> bool:
 def newest_trainings(records: Iterable[Record]) -> list[tuple[Record, Group]]:
     """Of the records of one cell, recipe, data, teacher, settings and code the one that finished last, with its group."""
     chosen: dict[tuple[Any, ...], tuple[Record, Group]] = {}
-    last: dict[tuple[str, str, str], Record] = {}
     for record in sorted(records, key=finished):
         group = group_of(record)
         chosen[(*group, str(record.cell.get("seed")))] = (record, group)
-        last[record.suite, record.backend, identity(record.cell)] = record
     # one that failed before it knew its recipe is no training of its own
-    return [
-        (record, group)
-        for record, group in chosen.values()
-        if record.status == Status.OK
-        or _dict(record.details, "recipe")
-        or last[record.suite, record.backend, identity(record.cell)] is record
-    ]
+    unsure = {id(r) for r, _ in chosen.values() if r.status != Status.OK and not _dict(r.details, "recipe")}
+    last = {(r.suite, r.backend, identity(r.cell)): id(r) for r, _ in chosen.values()} if unsure else {}
+    newest = set(last.values())
+    return [pair for pair in chosen.values() if id(pair[0]) not in unsure or id(pair[0]) in newest]
 
 
 def finished(record: Record) -> str:
     """When a record ended, for sorting; "" where it does not say, or says a time that has not been yet."""
     when = record.finished if isinstance(record.finished, str) else ""
-    tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
-    return when if when < tomorrow.isoformat() else ""
+    return when if when < _day_after(int(time.time() / 3600)) else ""
+
+
+@functools.cache
+def _day_after(hour: int) -> str:
+    """A day after this hour since 1970, as records write it."""
+    return (datetime.datetime.fromtimestamp(3600 * hour, datetime.UTC) + datetime.timedelta(days=1)).isoformat()
 
 
 def _place(record: Record) -> tuple[str, ...]:
@@ -349,12 +361,12 @@ def numbers(group: list[Record]) -> dict[str, Any]:
     """The parameters and numbers of the recipe that all records of a group share: columns of a table of plain numbers."""
     first = fields(group[0])
     kept = {name: value for name, value in first.items() if name not in APART and not isinstance(value, (dict, list))}
-    others = [fields(record) for record in group[1:] if record.status == Status.OK]
+    others = [fields(record) for record in _unlike(group) if record.status == Status.OK]
     return {name: value for name, value in kept.items() if all(repr(own.get(name)) == repr(value) for own in others)}
 
 
 def _numbers(record: Record, names: list[str]) -> tuple[str, ...]:
-    own = fields(record)
+    own = fields(record) if names else {}
     return tuple(f"{name}={own[name]}" for name in names if own.get(name) is not None)
 
 
@@ -408,6 +420,19 @@ class Labels:
         return {column: groups[column] for column in backend_order(groups)}
 
 
+def _unlike(group: Iterable[Record]) -> list[Record]:
+    """One record of those that differ in their seed alone: of thousands a few are left to look at."""
+    seen: dict[Any, Record] = {}
+    for record in group:
+        recipe = _dict(record.details, "recipe")
+        cell = tuple((name, value) for name, value in record.cell.items() if name != "seed")
+        try:
+            seen.setdefault((record.status == Status.OK, cell, tuple(recipe.items())), record)
+        except TypeError:  # lists are among the numbers
+            seen.setdefault((record.status == Status.OK, repr(cell), repr(recipe)), record)
+    return list(seen.values())
+
+
 def varying(group: list[Record], without: Collection[str] = APART) -> list[str]:
     """Fields and numbers of the recipe in which a group differs, in the order of their names.
 
@@ -416,9 +441,10 @@ def varying(group: list[Record], without: Collection[str] = APART) -> list[str]:
         without: fields that do not count.
     """
     values: dict[str, set[str]] = {}
-    every = [fields(record) for record in group]
+    different = _unlike(group)
+    every = [fields(record) for record in different]
     names = sorted({name for own in every for name in own} - set(without))
-    for record, own in zip(group, every, strict=True):
+    for record, own in zip(different, every, strict=True):
         known = _dict(record.details, "recipe")
         for name in names:
             # what a record without a recipe does not say is no other value

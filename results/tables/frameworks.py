@@ -16,12 +16,12 @@ import pandas
 
 from results import grouping, metrics
 from results.grouping import Comparable, Labels
-from results.records.record import Record, identity
+from results.records.record import Record
 from results.significance.differences import CONFIDENCE, LEVEL, Difference, difference, holm
 from results.significance.means import mean_and_error
 from results.tables.table import Table
 
-_ACROSS = ("backend", "device", "seed", "repeat")
+_ACROSS = ("backend", "device", "repeat")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +88,17 @@ def compared(records: list[Record]) -> list[Compared]:
     """
     comparable = Comparable.of(records)
 
-    def training(record: Record) -> tuple[str, str]:
+    def training(record: Record) -> tuple[str, str, int]:
         """What a training and its repeats share."""
-        return comparable.titles[id(record)], identity(grouping.fields(record), ("repeat",))
+        return comparable.titles[id(record)], comparable.cell_of(record, ("repeat",)), record.cell["seed"]
 
     repeats = grouping.grouped([r for r in comparable if r.cell.get("repeat")], training)
     return [
         cell
         for section, students in grouping.alike(comparable).items()
-        for cell in _compared_in(section, students, comparable, {id(r): repeats.get(training(r), []) for r in students})
+        for cell in _compared_in(
+            section, students, comparable, {id(r): repeats.get(training(r), []) if repeats else [] for r in students}
+        )
     ]
 
 
@@ -106,7 +108,7 @@ def _compared_in(
     """The cells of one section, in the order of its rows; `repeats` are those of each training, by its `id`."""
     labels = Labels.of(students)
     by_row: dict[str, list[Compared]] = {row: [] for row in labels.rows(students)}
-    for group in grouping.grouped(students, lambda record: identity(grouping.fields(record), _ACROSS)).values():
+    for group in grouping.grouped(students, lambda record: comparable.cell_of(record, _ACROSS)).values():
         group = comparable.of_one_code(group)
         sides = tuple(
             Side(name, {r.cell.get("seed"): [r, *repeats[id(r)]] for r in trainings})

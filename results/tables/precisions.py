@@ -8,7 +8,7 @@ from typing import Any
 import pandas
 
 from results import grouping, metrics
-from results.records.record import Record, identity
+from results.records.record import Record
 from results.significance.differences import CONFIDENCE, difference
 from results.tables.table import Table
 from results.words import field_words
@@ -29,7 +29,7 @@ def table(records: list[Record], metric: str = "test/accuracy") -> Table | None:
 
     def same_but_for_precision(record: Record) -> tuple[Any, ...]:
         group = comparable.groups[id(record)]
-        return identity(grouping.fields(record), ("seed", "precision")), group.data, group.teacher
+        return comparable.cell_of(record, ("precision",)), group.data, group.teacher
 
     sides = grouping.grouped(kept, same_but_for_precision)
     shown, data = [], []
