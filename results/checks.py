@@ -20,14 +20,16 @@ def problem(record: Record) -> str:
     cell, details = record.cell, record.details
     for holder, values, check, wanted in (
         ("cell", cell, _is_scalar, "word or number"),
-        ("cell", {name: cell.get(name) for name in _NUMBERS}, _is_number, "number"),
+        ("cell", {name: cell[name] for name in _NUMBERS if name in cell}, _is_number, "number"),
         ("metrics", record.metrics, _is_number, "number that fits a float"),
         ("curves", record.curves, _is_curve, "list of numbers"),
         ("environment", record.environment, _is_scalar, "word or number"),
         ("environment", {"now.load": record.environment.get("now.load")}, _is_number, "number"),
-        ("details", {name: details.get(name) for name in _OBJECTS}, _is_object, "object"),
+        ("details", {name: details[name] for name in _OBJECTS if name in details}, _is_object, "object"),
         ("details.recipe", details.get("recipe") or {}, _is_plain, "word, number or list"),
     ):
+        if check in _USUAL and _USUAL[check].issuperset(map(type, values.values())):
+            continue  # in one step: thousands of records are looked at
         for name, value in values.items():
             if not check(value):
                 return f"{holder}.{name} is no {wanted}"
@@ -52,7 +54,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_curve(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_number, value))
+    return isinstance(value, list) and (_USUAL[_is_number].issuperset(map(type, value)) or all(map(_is_number, value)))
 
 
 def _is_object(value: Any) -> bool:
@@ -61,3 +63,7 @@ def _is_object(value: Any) -> bool:
 
 def _is_plain(value: Any) -> bool:
     return _is_scalar(value) or (isinstance(value, list) and all(map(_is_scalar, value)))
+
+
+# types whose values all pass
+_USUAL = {_is_scalar: {str, int, float, bool, type(None)}, _is_number: {float, type(None)}, _is_object: {dict}}

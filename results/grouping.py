@@ -425,7 +425,7 @@ def _unlike(group: Iterable[Record]) -> list[Record]:
     seen: dict[Any, Record] = {}
     for record in group:
         recipe = _dict(record.details, "recipe")
-        cell = tuple((name, value) for name, value in record.cell.items() if name != "seed")
+        cell = tuple({**record.cell, "seed": None}.items())
         try:
             seen.setdefault((record.status == Status.OK, cell, tuple(recipe.items())), record)
         except TypeError:  # lists are among the numbers
