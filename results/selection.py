@@ -6,7 +6,7 @@ import reprlib
 from difflib import get_close_matches
 from typing import Any
 
-from results.grouping import commit
+from results.groups import commit
 from results.records.record import Record
 
 # what a cell means by not naming a field

@@ -11,7 +11,7 @@ import pandas
 import pytest
 from results_examples import agreement, distill, diverged, loss, trace
 
-from results import Record, Store, grouping
+from results import Record, Store, grouping, groups
 from results.__main__ import main
 from results.figures import heat_maps, near_lines, parameter_curves
 from results.figures import methods as methods_figure
@@ -123,7 +123,7 @@ def test_frameworks_are_compared_where_their_shared_files_are_the_same():
 def test_a_table_of_files_is_the_list_that_keys_have():
     from suites import sources
 
-    assert {name.rpartition("/")[2] for name in sources.TABLES} == grouping.TABLES
+    assert {name.rpartition("/")[2] for name in sources.TABLES} == groups.TABLES
 
 
 def test_a_record_from_the_future_hides_nothing():
