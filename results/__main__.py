@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import reprlib
 import sys
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from results import command_line, selection
 from results.escaping import lines
 from results.gate import arguments as gate_arguments
+from results.grouping import Comparable
 from results.records.record import Record, newest
 from results.records.store import Store, StoreError
 
@@ -39,8 +41,10 @@ def _parser() -> command_line.Parser:
     selection.add_arguments(every)
     every.add_argument("--metric", default="test/accuracy", help="metric of the table of methods (default: %(default)s)")
     every.add_argument("--baseline", metavar="METHOD", help="method to compare the others with (default: kd, else sft)")
-    every.add_argument("--format", choices=("markdown", "csv", "html", "latex"), help="(default: the output's suffix)")
-    every.add_argument("--output", metavar="FILE", help="write to this file (.md, .csv, .html, .tex), or CSV to this folder")
+    every.add_argument("--format", choices=("markdown", "csv", "html", "latex", "tex"), help="(default: the output's suffix)")
+    every.add_argument(
+        "--output", metavar="FILE", help="write to this file (.md, .csv, .html, .tex), or CSV to this folder, a file a table"
+    )
     every.set_defaults(run=_compare)
 
     judge = commands.add_parser("gate", help="hold the records against the baselines; exit 1 where one is worse or missing")
@@ -67,6 +71,20 @@ def _parser() -> command_line.Parser:
 
 def _records(parsed: argparse.Namespace, where: dict[str, set[str]], every: bool = False) -> tuple[Store, list[Record]]:
     """The store, and its records that the selection allows: the newest of each cell, or every one."""
+    store, records = _read(parsed)
+    return store, selection.select(records if every else newest(records), where)
+
+
+def _comparable(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[Store, list[Record]]:
+    """The store, and those of its records that are selected and may stand beside each other."""
+    store, records = _read(parsed)
+    selected = selection.select(records, where)
+    for sentence in selection.unknown_values(records, where) if selected else ():
+        print(f"note: {sentence}", file=sys.stderr)
+    return store, Comparable.of(selected)
+
+
+def _read(parsed: argparse.Namespace) -> tuple[Store, list[Record]]:
     store = Store(parsed.store)
     # All records are kept to the end: looking through them for garbage again and again takes a third of the reading.
     gc.disable()
@@ -75,7 +93,7 @@ def _records(parsed: argparse.Namespace, where: dict[str, set[str]], every: bool
     finally:
         gc.enable()
     gc.freeze()
-    return store, selection.select(records if every else newest(records), where)
+    return store, records
 
 
 def _say_empty(store: Store, where: dict[str, set[str]]) -> int:
@@ -101,15 +119,15 @@ def _compare(parsed: argparse.Namespace) -> int:
 
     where = selection.parse(parsed)
     form = table.format_of(parsed.output, parsed.format)
-    store, records = _records(parsed, where)
+    store, records = _comparable(parsed, where)
     if not records:
         status = _say_empty(store, where)
         return status if where else 0  # a new store is no failure; a selection that fits nothing is one
     known = sorted({name for record in records for name in record.metrics if record.suite == "distill"})
     if known and parsed.metric not in known:
-        raise ValueError(f"--metric {parsed.metric!r}: no record has it; there are {', '.join(known)}.")
+        raise ValueError(f"--metric {reprlib.repr(parsed.metric)}: no record has it; there are {', '.join(known)}.")
     shown = every.tables(records, parsed.metric, parsed.baseline)
-    print(table.FORMATS["markdown" if parsed.output else form][0](shown))
+    print(table.FORMATS["markdown" if parsed.output else form][0](shown).removesuffix("\n"))
     if parsed.output:
         written = table.write(shown, form, parsed.output)
         print(f"Written: {', '.join(str(path) for path in written)}", file=sys.stderr)
@@ -126,14 +144,14 @@ def _report(parsed: argparse.Namespace) -> int:
     with background.background() as helper:
         from results.report import write  # takes its time, in which the other process works already
 
-        store, records = _records(parsed, where)
+        store, records = _comparable(parsed, where)
         if not records:
             status = _say_empty(store, where)
             if where:
                 return status
             print("The page holds what is known without any: claims and published figures.", file=sys.stderr)
-        markdown, page, claims = write.write(records, parsed.metric, parsed.output or store.path / "report", helper)
-    print(claims)
+        markdown, page, said = write.write(records, parsed.metric, parsed.output or store.path / "report", helper)
+    print(said)
     print(f"Report: {page}\nas Markdown: {markdown}")
     return 0
 

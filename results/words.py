@@ -11,7 +11,7 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 def backend_order(names: Iterable[str]) -> list[str]:
     """Backends, with or without a device behind their name, in the order of every table; unknown ones come last."""
-    return sorted(names, key=lambda name: (_position(name.split()[0], BACKENDS), name))
+    return sorted(names, key=lambda name: (_position(name.partition(" ")[0], BACKENDS), name))
 
 
 def dtype_order(names: Iterable[str]) -> list[str]:
@@ -29,19 +29,23 @@ def method_label(record: Record) -> str:
     name = str(cell.get("method", "—"))
     if cell.get("alpha") is None or cell.get("beta") is None:
         return name
-    return f"{name} ({cell['alpha']:g}, {cell['beta']:g})"
+    return f"{name} ({number_word(cell['alpha'])}, {number_word(cell['beta'])})"
 
 
-def variant_label(record: Record, separator: str = " ") -> str:
-    """The method's label, and what else makes two trainings of it different things: precision and a given teacher."""
-    others = [field_word(name, record.cell[name]) for name in ("precision", "teacher_weights") if record.cell.get(name)]
-    return separator.join([method_label(record), *others])
+def is_number(value: object) -> bool:
+    """Whether a record holds a finite number; what was written by hand may be anything."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def number_word(value: object) -> str:
+    """A number without needless digits; anything else that a record holds in its place as it is."""
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def field_word(name: str, value: object) -> str:
     """A field of a cell as a word; of given weights the beginning of their digest, which tells them apart."""
     if name == "teacher_weights":
-        return f"teacher {str(value).split()[-1][:6]}"
+        return f"teacher {str(value).rpartition(' ')[2][:6]}"
     return f"mixed {value}" if name == "precision" else str(value)
 
 

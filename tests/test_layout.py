@@ -47,7 +47,7 @@ LAYERS = {
     "results": [
         ["places", "atomic", "command_line", "escaping"],
         ["records", "significance"],
-        ["metrics", "words", "grouping", "selection"],
+        ["checks", "metrics", "words", "groups", "grouping", "selection"],
         ["tables"],
         ["figures"],
         ["tracking", "report", "gate"],

@@ -1,6 +1,8 @@
 """What `compare` prints: methods × backends, the frameworks' agreement, errors, timings."""
 
+import io
 import math
+import re
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -271,7 +273,12 @@ def test_every_format_says_the_same_in_its_own_way(tmp_path, capsys, students):
     row = against[(against["method"] != "sft") & (against["column"] == "jax")].iloc[0]
     assert row["difference"] == pytest.approx(0.02) and row["seeds"] == 3 and row["memory/peak_mb"] != row["memory/peak_mb"]
     capsys.readouterr()
-    assert main([*words, "--format", "csv"]) == 0 and capsys.readouterr().out.startswith("# Methods")
+    assert main([*words, "--format", "csv"]) == 0 and capsys.readouterr().out == (tmp_path / "out.csv").read_text()
+    together = pandas.read_csv(tmp_path / "out.csv")
+    assert set(together["table"]) == {table.title for table in every.tables(students)}
+    of_methods = together[together["table"].str.startswith("Methods") & (together["method"] != "sft")]
+    assert (of_methods[["alpha", "beta", "temperature"]].values == [0.8, 0.2, 4.0]).all()
+    assert main([*words, "--format", "tex"]) == 0 and capsys.readouterr().out == latex
 
 
 def test_of_very_many_methods_the_figure_draws_the_best():
@@ -292,6 +299,17 @@ def test_latex_and_html_escape_what_they_must():
     latex = table.to_latex()
     assert r"a\_b \& " in latex and r"\textbf{1 \%}" in latex and r"\caption{50\% \& more. a $<$ b}" in latex
     assert "a_b &amp; &lt;c&gt;" in table.to_html() and table.to_csv() == "name#,x\na_b & <c>,1 %\n"
+
+
+def test_markdown_and_csv_escape_what_they_must():
+    cells = ["<script>x</script>", "![a](http://x/y.png)", "a\\|b", "two\nlines", "**bold** < 0.1", "=1+1", "-0.5", "+x", "@y"]
+    table = tables.Table("<b>\n# title", pandas.DataFrame({"<i>": cells}), "[a](b)")
+    markdown = table.to_markdown()
+    assert not re.search(r"<[a-zA-Z/!]", markdown) and "](" not in markdown and "**bold** < 0.1" in markdown
+    assert markdown.startswith("### &lt;b> # title\n") and len(re.findall(r"^\|", markdown, re.M)) == len(cells) + 2
+    assert {line.count("|") - line.count("\\|") for line in markdown.splitlines() if line.startswith("|")} == {2}
+    read = pandas.read_csv(io.StringIO(table.to_csv()))["<i>"].tolist()
+    assert read[5:] == ["'=1+1", "-0.5", "'+x", "'@y"]
 
 
 def test_comparing_a_thousand_records_is_quick():

@@ -94,7 +94,7 @@ def test_precisions_frameworks_and_command_line_values_are_told_apart():
     assert any("temperature: from the command line" in text for text in texts)
 
 
-def test_records_of_no_published_pair_make_no_table_and_the_report_says_why(tmp_path, monkeypatch):
+def test_records_of_no_published_pair_make_neither_table_nor_section(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "check_all", list)  # they have tests of their own, and take seconds
     records = [distill("kd"), agreement(), student("kd", 0, "smoke", pair="resnet14:resnet8")]
     assert published.table(records) is None
@@ -102,8 +102,8 @@ def test_records_of_no_published_pair_make_no_table_and_the_report_says_why(tmp_
     for record in records:
         store.write(record)
     assert main(["report", "--store", str(tmp_path)]) == 0
-    assert published.NOTHING in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Beside the paper" not in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     store.write(student("kd", 0, "small"))
     assert main(["report", "--store", str(tmp_path)]) == 0
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert f"### {published.TITLE}" in text and "**not comparable**" in text and published.NOTHING not in text
+    assert f"### {published.TITLE}" in text and "**not comparable**" in text and "## Beside the paper" in text

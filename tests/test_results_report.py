@@ -22,7 +22,9 @@ from results.tables.table import Table
 
 
 def with_logits(seed=0, **fields):
-    student, teacher = draw_logits(10, "1", "float64", 4, seed)
+    """A student whose record holds test outputs; all have the same teacher."""
+    student, _ = draw_logits(10, "1", "float64", 4, seed)
+    _, teacher = draw_logits(10, "1", "float64", 4, 0)
     details = {"logits": {"student": student.tolist(), "teacher": teacher.tolist()}}
     return distill("abkd", seed, details=details, second=20 * seed, **fields)
 
@@ -34,8 +36,9 @@ def store(tmp_path_factory):
     error_map = {line: [[1e-7] * len(PLACES)] * len(DISTANCES) for line in LINES}
     measured = agreement(details={"error_map": error_map, "worst": [{"excess": 0.25}]})
     losses = loss(), loss("framework_kl", milliseconds=80.0)
-    timed = [distill("kd", seed, accuracy=0.9, second=60) for seed in (0, 1)]
-    in_two = [distill("kd", 0, "jax", accuracy=0.9), distill("kd", 1, "jax", accuracy=0.91)]
+    taught = {"logits": {"teacher": with_logits().details["logits"]["teacher"], "student": []}}
+    timed = [distill("kd", seed, accuracy=0.9, second=60, details=taught) for seed in (0, 1)]
+    in_two = [distill("kd", seed, "jax", accuracy=0.9 + seed / 100, details=taught) for seed in (0, 1)]
     for record in timed:
         record.metrics["time/total_s"] = 7.5
     for record in (with_logits(0), with_logits(1, accuracy=0.972), *timed, *in_two, measured, *losses, trace(), trace("jax")):
@@ -100,14 +103,15 @@ def test_the_main_findings_come_first_and_every_section_has_its_link(written):
         assert finding in head, head
     sections = re.findall(r"^## (.*)$", markdown, re.M)
     assert sections == [
-        "Agreement",
-        "Speed",
         "Distillation",
         "Frameworks side by side",
-        "Beside the paper",
-        "Claims",
+        "Speed",
+        "Agreement",
         "Environment",
+        "Claims",
+        "Near the singular lines",
     ]
+    assert head.index("best on torch") < head.index("Errors against the reference") < head.index("**Claims**")
     for name in sections:
         place = name.lower().replace(" ", "-")
         assert f"[{name}](#{place})" in head
@@ -167,8 +171,9 @@ def test_the_page_is_well_formed_and_made_for_a_phone(written):
 def test_without_records_the_claims_remain_and_a_wrong_selection_is_said(tmp_path, capsys):
     assert main(["report", "--store", str(tmp_path / "store"), "--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    assert "holds with a condition" in printed and str(tmp_path / "out" / "report.html") in printed
-    assert "no records yet" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "hold with a condition" in printed and str(tmp_path / "out" / "report.html") in printed
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "no records yet" in text and re.findall(r"^## (.*)$", text, re.M) == ["Claims", "Near the singular lines"]
     assert main(["report", "--store", str(tmp_path / "store"), "--backend", "jax"]) == 1
     (tmp_path / "file").write_text("")
     assert main(["report", "--store", str(tmp_path / "store"), "--output", str(tmp_path / "file")]) == 2
@@ -184,7 +189,7 @@ def test_what_a_cell_holds_is_text_and_no_markup():
 
 def test_the_concentration_map_takes_the_students_logits():
     assert concentration.concentration([distill("abkd"), agreement()]) is None
-    figure = concentration.concentration([distill("kd"), with_logits(0), with_logits(1)])
+    figure = concentration.concentration([distill("kd", details=with_logits().details), with_logits(0), with_logits(1)])
     title = figure.get_suptitle()
     assert "abkd (0.8, 0.2) on torch, 8 test rows, T = 4" in title
     assert concentration.concentration([with_logits(0, status="diverged")]) is None

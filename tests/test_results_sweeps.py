@@ -72,7 +72,8 @@ def test_the_best_setting_comes_with_its_uncertainty_and_its_equals():
         "0.0008 behind",
         "optimistic",
         "very test images",
-        "not all seeds: 2 (stopped early: 1)",
+        "Best of 4 settings over seeds 0 to 3",
+        "not all seeds of these: 2 (stopped early: 1)",
     ):
         assert words in said, said
     table = found.table()

@@ -9,10 +9,10 @@ import numpy as np
 
 from results import metrics
 from results.figures.style import dress, margins, new_figure
-from results.grouping import TEACHER, counts
+from results.grouping import TEACHER, variants
 from results.records.record import Record, Status
 from results.significance.means import mean_and_error
-from results.words import backend_order, variant_label
+from results.words import backend_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,12 +59,13 @@ def accuracy_against_time(records: list[Record], metric: str = "test/accuracy") 
         The figure, or None where no record has curve and time. Of many methods the best are drawn.
     """
     groups: dict[tuple[str, str], Runs] = {}
-    for record in records:
+    students = ((label, record) for label, group in variants(records).items() for record in group)
+    for label, record in students:
         when = seconds(record, metric)
-        if when is None or record.status != Status.OK or not counts(record) or record.cell.get("method") == TEACHER:
+        if when is None or record.status != Status.OK or record.cell.get("method") == TEACHER:
             continue
         values = np.array([math.nan if v is None else v for v in record.curves[metric]], float)
-        groups.setdefault((variant_label(record), record.backend), []).append((when, values))
+        groups.setdefault((label, record.backend), []).append((when, values))
     if not groups:
         return None
     sign = metrics.find(metric).sign

@@ -8,9 +8,8 @@ import numpy as np
 
 from reference import concentration as analysis
 from results.figures.style import dress, margins, new_figure
-from results.grouping import grouped
+from results.grouping import grouped, variants
 from results.records.record import Record, Status
-from results.words import method_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +31,11 @@ def logits_of(record: Record) -> tuple[np.ndarray, np.ndarray] | None:
     logits = record.details.get("logits")
     if not logits or record.status != Status.OK:
         return None
-    return np.asarray(logits["student"], float), np.asarray(logits["teacher"], float)
+    try:
+        student, teacher = np.asarray(logits["student"], float), np.asarray(logits["teacher"], float)
+    except (KeyError, TypeError, ValueError):  # written by hand
+        return None
+    return (student, teacher) if student.ndim == 2 and student.shape == teacher.shape and student.size else None
 
 
 def concentration(records: list[Record]) -> Figure | None:
@@ -41,8 +44,13 @@ def concentration(records: list[Record]) -> Figure | None:
     Returns:
         The figure, or None where no record keeps logits.
     """
-    kept = [record for record in records if logits_of(record) is not None]
-    groups = grouped(kept, lambda record: (record.backend, method_label(record)))
+    kept = [
+        (record, (record.backend, label))
+        for label, group in variants(records).items()
+        for record in group
+        if logits_of(record) is not None
+    ]
+    groups = {name: [record for record, _ in pairs] for name, pairs in grouped(kept, lambda pair: pair[1]).items()}
     if not groups:
         return None
     (backend, label), group = min(groups.items(), key=lambda item: (not item[0][1].startswith("abkd"), item[0]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from results.figures.style import new_figure
 from results.records.record import Record, Status, newest
-from results.words import backend_order, dtype_order
+from results.words import backend_order, dtype_order, is_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +25,9 @@ def share(record: Record) -> float:
     Returns:
         1 is at the bound, inf where a row is no number, nan where the record lists no rows (its cell was not measured).
     """
-    worst = [row.get("excess") for row in record.details.get("worst") or []]
-    numbers = [math.inf if value is None or math.isnan(value) else float(value) for value in worst]
+    worst = record.details.get("worst")
+    listed = [row.get("excess") for row in worst if isinstance(row, dict)] if isinstance(worst, list) else []
+    numbers = [float(value) if is_number(value) else math.inf for value in listed]
     return max(numbers, default=math.nan)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from results.figures.style import GREY, colour_of, dress, margins, new_figure
-from results.records import step_losses
 from results.records.record import Record
 from results.tables import framework_steps
 from results.tables.frameworks import Compared, compared, mean_text
@@ -67,7 +66,7 @@ def draw(section: str, cells: list[Compared], metric: str) -> Figure:
 def _losses(axes: Axes, cell: Compared, seed: int) -> None:
     """The loss of every kept step in each framework, one seed."""
     for side, style in zip(cell.sides, _STYLES * len(cell.sides), strict=False):
-        steps = step_losses.read(side.runs[seed][0].details) if seed in side.runs else None
+        steps = framework_steps.read(side.runs[seed][0]) if seed in side.runs else None
         if steps is not None:
             axes.plot(*steps, color=colour_of(side.name), label=side.name, linewidth=0.9, linestyle=style, alpha=0.8)
     teacher = {"own": ", own teachers", "shared": ", the same teacher", "none": ""}[cell.teacher]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from results import grouping, metrics
 from results.figures.style import dress, margins, new_figure
 from results.records.record import Record, Status
 from results.significance.means import mean_and_error
+from results.words import is_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,11 +36,11 @@ _PLANE = ("alpha", "beta", "seed")
 
 @dataclasses.dataclass(frozen=True)
 class _Panel:
-    """One map: (α, β) to the figures of its seeds; empty where it was stopped early or did not end well."""
+    """One map: (α, β) to the figure of each seed; empty where it was stopped early or did not end well."""
 
     title: str
     section: str
-    points: dict[tuple[float, float], list[float]]
+    points: dict[tuple[float, float], dict[Any, float]]
     stopped: set[tuple[float, float]]
 
     @property
@@ -99,18 +100,19 @@ def alpha_beta(records: list[Record], metric: str = "test/accuracy") -> Figure |
 
 
 def _panels(records: list[Record], metric: str) -> list[_Panel]:
-    kept = [r for r in records if r.cell.get("alpha") is not None and r.cell.get("beta") is not None]
+    kept = grouping.Comparable.of(records).only(lambda r: all(is_number(r.cell.get(name)) for name in ("alpha", "beta")))
     maps = []
-    for section, students in grouping.sections(kept).items():
+    for section, students in grouping.alike(kept, searched=True).items():
         for (backend, method), group in grouping.grouped(students, lambda r: (r.backend, r.cell.get("method"))).items():
             varying = grouping.varying(group, (*_PLANE, "device"))
-            parts = grouping.grouped(group, lambda r, names=varying: tuple((n, r.cell.get(n)) for n in names))
+            parts = grouping.grouped(group, lambda r, names=varying: tuple((n, repr(grouping.fields(r).get(n))) for n in names))
             panels = []
             for key, part in parts.items():
                 parameters = "".join(f", {name.replace('_', ' ')} {value}" for name, value in key)
                 panels.append(_panel(f"{backend} {method}{parameters}", section, part, metric))
             panels = [panel for panel in panels if panel.is_map]
-            if not panels:  # searched at random in further parameters
+            points = grouping.grouped(parts.values(), lambda part: (part[0].cell["alpha"], part[0].cell["beta"]))
+            if not panels and len(points) == len(parts):  # searched at random in further parameters: a setting a point
                 searched = f", over all {', '.join(name.replace('_', ' ') for name in varying)}" if varying else ""
                 panels = [_panel(f"{backend} {method}{searched}", section, group, metric)]
             maps += [panel for panel in panels if panel.is_map]
@@ -120,15 +122,14 @@ def _panels(records: list[Record], metric: str) -> list[_Panel]:
 def _panel(title: str, section: str, records: list[Record], metric: str) -> _Panel:
     by_point = grouping.grouped(records, lambda r: (float(r.cell["alpha"]), float(r.cell["beta"])))
     stopped = {point for point, group in by_point.items() if any(r.status == Status.PRUNED for r in group)}
-    values = {point: [] if point in stopped else grouping.finite(group, metric) for point, group in by_point.items()}
+    values = {point: {} if point in stopped else grouping.by_seed(group, metric) for point, group in by_point.items()}
     return _Panel(title, section, values, stopped)
 
 
 def _draw(figure: Figure, axes: Axes, panel: _Panel, metric: str, colours: tuple[tuple[float, float], str]) -> None:
     """One map; `colours` are what `_limits` gave for all maps of its section."""
-    means = {point: mean_and_error(values) for point, values in panel.points.items() if values}
-    whole = [point for point in means if len(panel.points[point]) == panel.seeds]
-    best = metrics.find(metric).best(whole, key=lambda point: means[point][0])
+    means = {point: mean_and_error(list(values.values())) for point, values in panel.points.items() if values}
+    best = grouping.best_of(panel.points, metric)
     limits, beyond = colours
     image = (_squares if panel.is_grid else _points)(axes, panel, means, best, limits)
     figure.colorbar(image, ax=axes, shrink=0.9, extend=beyond).ax.tick_params(labelsize=7)
@@ -139,7 +140,7 @@ def _draw(figure: Figure, axes: Axes, panel: _Panel, metric: str, colours: tuple
 
 def _limits(panels: list[_Panel], metric: metrics.Metric) -> tuple[tuple[float, float], str]:
     """Limits of the colours, and whether some means lie beyond: failures must not make all others look the same."""
-    means = [mean_and_error(values)[0] for panel in panels for values in panel.points.values() if values]
+    means = [mean_and_error(list(values.values()))[0] for panel in panels for values in panel.points.values() if values]
     middle, best = float(np.median(means)), metric.best(means)
     far = _FAR * max(abs(best - middle), 1e-6)
     kept = [mean for mean in means if metric.sign * (middle - mean) <= far]

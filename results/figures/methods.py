@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from results import metrics
 from results.figures.style import colour_of, dress, margins, new_figure
-from results.grouping import counts, finite
+from results.grouping import finite, variants
 from results.records.record import Record
 from results.significance.means import mean_and_error
-from results.words import backend_order, variant_label
+from results.words import backend_order
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,10 +26,10 @@ def methods(records: list[Record], metric: str = "test/accuracy") -> Figure | No
         The figure, or None where no finished record has the metric. Of many methods the best are drawn.
     """
     groups: dict[tuple[str, str], list[float]] = {}
-    for record in records:
-        if counts(record):
+    for label, group in variants(records, "\n").items():
+        for record in group:
             for value in finite([record], metric):
-                groups.setdefault((variant_label(record, "\n"), record.backend), []).append(value)
+                groups.setdefault((label, record.backend), []).append(value)
     if not groups:
         return None
     labels = _best(groups, metric)

@@ -25,7 +25,15 @@ def near_lines(records: list[Record]) -> Figure:
 def measured(records: list[Record]) -> dict[str, ErrorMap]:
     """The error maps that agreement records hold, by backend and dtype."""
     maps = {f"{r.backend}, {r.cell.get('dtype')}": r.details.get("error_map") for r in records}
-    return {title: by_line for title, by_line in maps.items() if by_line and set(by_line) == set(LINES)}
+    return {title: by_line for title, by_line in maps.items() if by_line and set(by_line) == set(LINES) and _fits(by_line)}
+
+
+def _fits(by_line: ErrorMap) -> bool:
+    """Whether a record holds maps of the usual size."""
+    try:
+        return all(np.asarray(part, float).shape == (len(DISTANCES), len(PLACES)) for part in by_line.values())
+    except (TypeError, ValueError):
+        return False
 
 
 def draw(measured: Mapping[str, ErrorMap]) -> Figure:

@@ -112,6 +112,12 @@ class Record:
         """A short name of the cell for people: what the MLflow run is called."""
         return cell_title(self.suite, self.backend, self.cell)
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """The cell's fields, and beneath them the numbers of its recipe: epochs, learning rate, weights, …"""
+        recipe = self.details.get("recipe")
+        return {**recipe, **self.cell} if isinstance(recipe, dict) else dict(self.cell)
+
     def to_json(self) -> str:
         """The record as JSON. Non-finite figures become null and are named in `details["non_finite"]`."""
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}

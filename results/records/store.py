@@ -141,9 +141,9 @@ class Store:
             **selection: suite, backend, status, as in `records`.
 
         Returns:
-            A column for each field of the cells and each metric under its own name, `environment.<name>` for the
-            environment, `curve.<name>` with the list of a curve's figures, `artifact.<name>` with a path, and the
-            record's own fields.
+            A column for each field of the cells, each number of their recipes and each metric under its own name,
+            `environment.<name>` for the environment, `curve.<name>` with the list of a curve's figures, `artifact.<name>`
+            with a path, and the record's own fields.
         """
         import pandas
 
@@ -152,7 +152,7 @@ class Store:
         for record in self.records(**selection):
             row: dict[str, Any] = {
                 name: json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
-                for name, value in record.cell.items()
+                for name, value in record.described.items()
             }
             row |= {name: str(getattr(record, name)) for name in fields} | record.metrics
             for prefix, values in (

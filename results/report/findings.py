@@ -90,6 +90,12 @@ def students(against: list[Table]) -> list[str]:
     return sentences[:_MOST_SECTIONS] + ([f"{more} more pairs and data sets are in the tables below."] if more > 0 else [])
 
 
+def left_out(records: grouping.Comparable) -> list[str]:
+    """What the report does not show, since other code computed it."""
+    counted = [f"{count} of {section}" if section else f"{count} others" for section, count in records.left_out.items()]
+    return [f"**Left out**, computed by other code than the newest: {'; '.join(counted)}."] if counted else []
+
+
 def endings(records: list[Record]) -> list[str]:
     """Cells that did not end well, by status."""
     other = Counter(str(record.status) for record in records if record.status != Status.OK)

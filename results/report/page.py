@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from results.tables.table import Table, marked
+from results.tables.table import Table, marked, plain_markdown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,11 +112,11 @@ def to_markdown(blocks: list[Block]) -> str:
     parts, pictures = [], []
     for block in _unfolded(blocks):
         if isinstance(block, Heading):
-            parts.append(f"{'#' * block.level} {block.text}\n")
+            parts.append(f"{'#' * block.level} {plain_markdown(block.text)}\n")
         elif isinstance(block, Text):
-            parts.append(f"{block.text}\n")
+            parts.append(f"{plain_markdown(block.text)}\n")
         elif isinstance(block, Bullets):
-            parts.append("".join(f"- {item}\n" for item in block.items))
+            parts.append("".join(f"- {plain_markdown(item)}\n" for item in block.items))
         elif isinstance(block, Contents):
             parts.append(" · ".join(f"[{text}](#{anchor(text)})" for text in _sections(blocks)) + "\n")
         elif isinstance(block, Picture):

@@ -14,7 +14,7 @@ from reference import claims
 from results.figures import frameworks as framework_figure
 from results.figures import near_lines, style
 from results.figures.of_invocation import OF_INVOCATION
-from results.records.record import Record
+from results.grouping import Comparable
 from results.report import findings
 from results.report.background import Background
 from results.report.page import Block, Bullets, Folded, Picture, Sentences, Text
@@ -49,20 +49,21 @@ class Material:
     """What the sections are made of.
 
     Attributes:
-        records: the newest record of each cell; may be empty.
+        records: those that may stand beside each other; may be empty.
         metric: of the tables of methods.
         folder: where the figures go.
         helper: what checks the claims meanwhile.
         against: the tables of methods against a baseline, which the summary reads as well.
     """
 
-    records: list[Record]
+    records: Comparable
     metric: str
     folder: Path
     helper: Background
     against: list[Table] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
+        self.records = Comparable.of(self.records)
         self.against = paired.tables(self.records, self.metric)
 
     @property
@@ -76,7 +77,7 @@ class Material:
 
     def pictures(self, suite: str) -> list[Block]:
         """The figures of a suite's records, drawn and saved."""
-        records = [record for record in self.records if record.suite == suite]
+        records = self.records.only(lambda record: record.suite == suite)
         blocks: list[Block] = []
         for name, draw in OF_INVOCATION.get(suite, ()) if records else ():
             figure = draw(records) if name != "near_lines" else None  # the helper draws it
@@ -96,11 +97,12 @@ def summary(material: Material) -> list[Block]:
     else:
         head = "The store holds no records yet: `nox -s torch` (or jax, tensorflow) makes them."
     said = [
-        *findings.agreement(records),
+        *findings.students(material.against),
+        *findings.left_out(records),
+        *findings.endings(records),
         *findings.frameworks(records),
         *findings.speed(records),
-        *findings.students(material.against),
-        *findings.endings(records),
+        *findings.agreement(records),
         *findings.of_claims(material.checked),
     ]
     return [Text(head), Bullets(said)]
@@ -108,10 +110,9 @@ def summary(material: Material) -> list[Block]:
 
 def agreement(material: Material) -> list[Block]:
     """Errors against the reference, and the frameworks against each other."""
-    path = material.helper.draw(material.path("near_lines"), near_lines.draw, near_lines.measured(material.records))
     errors, steps = agreement_table.table(material.records), traces.table(material.records)
     blocks: list[Block] = [] if errors is None else [errors]
-    blocks += [*material.pictures("agreement"), Picture(path, CAPTIONS["near_lines"])]
+    blocks += material.pictures("agreement")
     if steps is not None:
         blocks.append(Folded("The same first training steps in two frameworks, number by number", (steps,)))
     return blocks
@@ -148,8 +149,15 @@ def frameworks_compared(material: Material) -> list[Block]:
 
 
 def beside_the_paper(material: Material) -> list[Block]:
-    """Published figures and ours, or why there are none to compare."""
-    return [published.table(material.records) or Text(published.NOTHING)]
+    """Published figures and ours, where records are of a pair that has some."""
+    table = published.table(material.records)
+    return [] if table is None else [table]
+
+
+def error_maps(material: Material) -> list[Block]:
+    """Where formulas lose their digits: known without any record."""
+    path = material.helper.draw(material.path("near_lines"), near_lines.draw, near_lines.measured(material.records))
+    return [Picture(path, CAPTIONS["near_lines"])]
 
 
 def claims_checked(material: Material) -> list[Block]:
@@ -176,13 +184,14 @@ def _mark(finding: claims.Finding) -> str:
     return finding.verdict if finding.verdict == claims.HOLDS else f"**{finding.verdict}**"
 
 
-# heading and content of each section, in the order of the report
+# heading and content of each section, in the order of the report: what the user measured first, what is known without it last
 SECTIONS: tuple[tuple[str, Callable[[Material], list[Block]]], ...] = (
-    ("Agreement", agreement),
-    ("Speed", speed),
     ("Distillation", distillation),
-    ("Frameworks side by side", frameworks_compared),
     ("Beside the paper", beside_the_paper),
-    ("Claims", claims_checked),
+    ("Frameworks side by side", frameworks_compared),
+    ("Speed", speed),
+    ("Agreement", agreement),
     ("Environment", environment),
+    ("Claims", claims_checked),
+    ("Near the singular lines", error_maps),
 )

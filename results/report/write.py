@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import pandas
-
-from reference import claims
 from results.records.record import Record
 from results.report.background import Background
 from results.report.page import Block, Contents, Heading, to_html, to_markdown
-from results.tables.table import Table
 
 TITLE = "ABKD benchmark: report"
 
@@ -23,7 +19,7 @@ def write(records: list[Record], metric: str, folder: Path, helper: Background) 
         helper: of `background`.
 
     Returns:
-        Both paths, and the table of claims as short Markdown for a terminal.
+        Both paths, and the main findings as Markdown for a terminal.
 
     Raises:
         ValueError: the folder cannot be written.
@@ -34,7 +30,8 @@ def write(records: list[Record], metric: str, folder: Path, helper: Background) 
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         material = sections.Material(records, metric, folder, helper)
         shown = [(heading, section(material)) for heading, section in sections.SECTIONS]
-        blocks: list[Block] = [Heading(TITLE, 1), *sections.summary(material), Contents()]
+        summary = sections.summary(material)
+        blocks: list[Block] = [Heading(TITLE, 1), *summary, Contents()]
         for heading, section in shown:
             if section:
                 blocks += [Heading(heading), *section]
@@ -44,10 +41,4 @@ def write(records: list[Record], metric: str, folder: Path, helper: Background) 
         written[1].write_text(to_html(blocks, TITLE), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"--output {folder}: {error.strerror or error}. Name a folder that can be written.") from error
-    return *written, _short(helper.checked()).to_markdown()
-
-
-def _short(checked: list[tuple[claims.Claim, claims.Finding]]) -> Table:
-    """Verdict, figure and statement; the document has the rest."""
-    rows = [[finding.verdict, f"{finding.figure:.3g}", claim.group, claim.statement] for claim, finding in checked]
-    return Table("Claims", pandas.DataFrame(rows, columns=["verdict", "figure", "about", "claim"]))
+    return *written, to_markdown(summary)

@@ -1,6 +1,7 @@
 """Every table for which the store holds records."""
 
-from results.records.record import Record, newest
+from results.grouping import Comparable
+from results.records.record import Record
 from results.tables import agreement, framework_steps, frameworks, methods, paired, precisions, published, speed, sweeps, traces
 from results.tables.table import Table
 
@@ -9,14 +10,14 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
     """Every table for which there are records.
 
     Args:
-        records: what to compare; of several records of one cell the newest counts.
+        records: what to compare; of several records of one training the newest counts, of several states of the code too.
         metric: the metric of the tables of methods.
         baseline: the method that the others are compared with (`results.tables.paired`); None for a usual one.
 
     Raises:
         ValueError: no student was trained with `baseline`.
     """
-    records = newest(records)
+    records = Comparable.of(records)
     single = (
         precisions.table(records, metric),
         published.table(records),

@@ -23,11 +23,19 @@ PARTED = 0.01
 Steps = tuple[np.ndarray, np.ndarray]
 
 
+def read(record: Record) -> Steps | None:
+    """The step losses that a record keeps; None where it keeps none, or something else in their place."""
+    try:
+        return step_losses.read(record.details)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
 def differences(first: Side, second: Side) -> dict[int, Steps]:
     """Seed to (steps, relative differences of the losses) of two frameworks' trainings."""
     by_seed = {}
     for seed in sorted(first.runs.keys() & second.runs.keys()):
-        sides = [step_losses.read(side.runs[seed][0].details) for side in (first, second)]
+        sides = [read(side.runs[seed][0]) for side in (first, second)]
         if None not in sides:
             by_seed[seed] = step_losses.relative_difference(*sides)
     return by_seed
@@ -37,7 +45,7 @@ def differences_to_itself(side: Side) -> dict[int, Steps]:
     """Seed to (steps, relative differences) of a training and its first repeat, whose batches have their rows reordered."""
     by_seed = {}
     for seed, records in sorted(side.runs.items()):
-        sides = [step_losses.read(record.details) for record in records[:2]]
+        sides = [read(record) for record in records[:2]]
         if len(sides) == 2 and None not in sides:
             by_seed[seed] = step_losses.relative_difference(*sides)
     return by_seed

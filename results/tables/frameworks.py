@@ -15,13 +15,13 @@ import numpy as np
 import pandas
 
 from results import grouping, metrics
-from results.grouping import Labels
-from results.records.record import Record, identity
+from results.grouping import Comparable, Labels
+from results.records.record import Record
 from results.significance.differences import CONFIDENCE, LEVEL, Difference, difference, holm
 from results.significance.means import mean_and_error
 from results.tables.table import Table
 
-_ACROSS = ("backend", "device", "seed", "repeat")
+_ACROSS = ("backend", "device", "repeat")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,21 +86,32 @@ def compared(records: list[Record]) -> list[Compared]:
     Args:
         records: the newest record of each cell, repeats among them.
     """
-    repeats = grouping.grouped([r for r in records if r.cell.get("repeat")], lambda r: identity(r.cell, ("repeat",)))
+    comparable = Comparable.of(records)
+
+    def training(record: Record) -> tuple[str, str, int]:
+        """What a training and its repeats share."""
+        return comparable.titles[id(record)], comparable.cell_of(record, ("repeat",)), record.cell["seed"]
+
+    repeats = grouping.grouped([r for r in comparable if r.cell.get("repeat")], training)
     return [
         cell
-        for section, students in grouping.student_sections(records).items()
-        for cell in _compared_in(section, students, repeats)
+        for section, students in grouping.alike(comparable).items()
+        for cell in _compared_in(
+            section, students, comparable, {id(r): repeats.get(training(r), []) if repeats else [] for r in students}
+        )
     ]
 
 
-def _compared_in(section: str, students: list[Record], repeats: dict[str, list[Record]]) -> list[Compared]:
-    """The cells of one section, in the order of its rows."""
+def _compared_in(
+    section: str, students: list[Record], comparable: Comparable, repeats: dict[int, list[Record]]
+) -> list[Compared]:
+    """The cells of one section, in the order of its rows; `repeats` are those of each training, by its `id`."""
     labels = Labels.of(students)
     by_row: dict[str, list[Compared]] = {row: [] for row in labels.rows(students)}
-    for group in grouping.grouped(students, lambda record: identity(record.cell, _ACROSS)).values():
+    for group in grouping.grouped(students, lambda record: comparable.cell_of(record, _ACROSS)).values():
+        group = comparable.of_one_code(group)
         sides = tuple(
-            Side(name, {r.cell.get("seed"): [r, *(repeats.get(identity(r.cell), []) if repeats else [])] for r in trainings})
+            Side(name, {r.cell.get("seed"): [r, *repeats[id(r)]] for r in trainings})
             for name, trainings in labels.by_column(group).items()
         )
         if len(sides) > 1:

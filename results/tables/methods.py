@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 
 from results import grouping, metrics
-from results.grouping import TEACHER, Labels
+from results.grouping import TEACHER, Comparable, Labels
 from results.records.record import Record
 from results.significance.means import mean_and_error
 from results.tables.table import Table, grid
@@ -17,28 +17,31 @@ Cells = dict[tuple[str, str], list[Record]]
 def methods(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
     """Methods × backends for each pair, dataset, scale and dtype: mean ± standard error over seeds, best in bold."""
     tables = []
-    for title, section in grouping.sections(records).items():
+    comparable = Comparable.of(records)
+    for title, section in grouping.sections(comparable).items():
         labels = Labels.of(section)
-        tables.append(_means(f"Methods: {title}", labels.fill(section), labels.rows(section), labels.columns(section), metric))
+        table = _means(f"Methods: {title}", labels.fill(section), labels.rows(section), labels.columns(section), metric)
+        table.note += comparable.note(title)
+        tables.append(table)
     return tables
 
 
 def data_sets(records: list[Record], metric: str = "test/accuracy") -> list[Table]:
     """Methods × data sets for each backend; empty where the records are of one pair and data set only."""
     # precisions and teachers are no data sets: they have tables of their own
-    sections = grouping.sections([r for r in records if r.cell.get("precision") is None])
+    sections = grouping.sections(Comparable.of(records).only(lambda r: r.cell.get("precision") is None))
     if len({field_words(section[-1], "pair", "dataset", "scale", "dtype") for section in sections.values()}) < 2:
         return []
-    students = [r for section in sections.values() for r in section if r.cell.get("method") != TEACHER]
+    title_of = {id(r): title for title, section in sections.items() for r in section if r.cell.get("method") != TEACHER}
+    students = [r for section in sections.values() for r in section if id(r) in title_of]
     labels = Labels.of(students)
-    return [_of_backend(column, group, labels, list(sections), metric) for column, group in labels.by_column(students).items()]
-
-
-def _of_backend(backend: str, records: list[Record], labels: Labels, titles: list[str], metric: str) -> Table:
-    cells = grouping.grouped(records, lambda record: (labels.row(record), grouping.section_of(record)))
-    there = {title for _, title in cells}
-    columns = [title for title in titles if title in there]
-    return _means(f"Data sets: {backend}", cells, labels.rows(records), columns, metric)
+    tables = []
+    for backend, records_of in labels.by_column(students).items():
+        cells = grouping.grouped(records_of, lambda record: (labels.row(record), title_of[id(record)]))
+        there = {title for _, title in cells}
+        columns = [title for title in sections if title in there]
+        tables.append(_means(f"Data sets: {backend}", cells, labels.rows(records_of), columns, metric))
+    return tables
 
 
 def _means(title: str, cells: Cells, rows: list[str], columns: list[str], metric: str) -> Table:
@@ -58,6 +61,8 @@ def _means(title: str, cells: Cells, rows: list[str], columns: list[str], metric
         if values.get((row, column))
     ]
     data = pandas.DataFrame(figures, columns=["method", "column", "metric", "mean", "standard_error", "seeds"])
+    numbers = pandas.DataFrame([grouping.numbers(cells[row, column]) for row, column, *_ in figures])
+    data = pandas.concat([data, numbers], axis=1)
     counts = {len(of_cell) for (row, _), of_cell in values.items() if of_cell and row != TEACHER}
     return Table(title, grid(texts, rows, columns, "method"), _note(metric, known, counts), data)
 

@@ -37,7 +37,7 @@ class _Row:
 
 
 def tables(records: list[Record], metric: str = "test/accuracy", baseline: str | None = None) -> list[Table]:
-    """For each pair, data set, scale and dtype every method against the baseline; and wins and losses over all of them.
+    """For each section and choice of training every method against the baseline; and wins and losses over all of them.
 
     Args:
         records: the newest record of each cell.
@@ -49,7 +49,7 @@ def tables(records: list[Record], metric: str = "test/accuracy", baseline: str |
         ValueError: `baseline` is the method of no student, or names several rows of a section.
     """
     by_section, others, known = [], [], set()
-    for title, students in grouping.student_sections(records).items():
+    for title, students in grouping.alike(records).items():
         labels = Labels.of(students)
         methods = labels.rows(students)
         known.update(methods)
@@ -120,6 +120,7 @@ def _table(title: str, rows: list[_Row], metric: str) -> Table:
                 "p_holm": row.p,
                 "outcome": row.outcome,
                 **costs,
+                **{name: value for name, value in grouping.numbers(row.group).items() if name not in numbers},
             }
         )
     names = ["method", "backend", metric, "difference", f"{CONFIDENCE:.0%} interval", "p", "p (Holm)", "+ / = / −"]

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import statistics
+from typing import Any
 
 import pandas
 
 from results import grouping, metrics
-from results.records.record import Record, identity
+from results.records.record import Record
 from results.significance.differences import CONFIDENCE, difference
 from results.tables.table import Table
 from results.words import field_words
@@ -20,9 +21,17 @@ def table(records: list[Record], metric: str = "test/accuracy") -> Table | None:
         records: the newest record of each cell.
         metric: what is compared.
     """
-    kept = [r for r in records if r.suite == "distill" and grouping.counts(r) and r.cell.get("method") != grouping.TEACHER]
+    comparable = grouping.Comparable.of(records)
+    kept = [r for r in comparable if r.suite == "distill" and grouping.counts(r) and r.cell.get("method") != grouping.TEACHER]
+    if all(r.cell.get("precision") is None for r in kept):
+        return None
     labels = grouping.Labels.of(kept)
-    sides = grouping.grouped(kept, lambda r: identity(r.cell, ("seed", "precision")))
+
+    def same_but_for_precision(record: Record) -> tuple[Any, ...]:
+        group = comparable.groups[id(record)]
+        return comparable.cell_of(record, ("precision",)), group.data, group.teacher
+
+    sides = grouping.grouped(kept, same_but_for_precision)
     shown, data = [], []
     for group in sides.values():
         usual = [r for r in group if r.cell.get("precision") is None]

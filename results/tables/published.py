@@ -17,11 +17,6 @@ from results.tables.table import Table
 from results.words import backend_order, field_words
 
 TITLE = "Beside published numbers"
-# said where there is no such table
-NOTHING = (
-    "No record is of a pair with published figures. The CIFAR-100 pairs have some, to be set beside records of "
-    "`--scale paper`; figures of the embedded digits, of stand-ins and of short trainings are never set beside them."
-)
 PAPER = "paper"
 # what records call the metrics of published figures; those are in percent, records in shares
 BEST, LAST = "test/best_accuracy", "test/accuracy"
@@ -37,6 +32,7 @@ def table(records: list[Record]) -> Table | None:
     Returns:
         The table, or None where no record is of a pair with published figures.
     """
+    records = grouping.Comparable.of(records)
     pairs = _pairs(records)
     if not pairs:
         return None
@@ -66,11 +62,11 @@ def _numbers(dataset: str, pair: str) -> tuple[PublishedNumber, ...]:
     return published_numbers.find(dataset=dataset, pair=pair, metric="accuracy")
 
 
-def _of(records: list[Record], dataset: str) -> list[Record]:
+def _of(records: grouping.Comparable, dataset: str) -> list[Record]:
     return [r for r in records if r.suite == "distill" and grouping.counts(r) and r.cell.get("dataset") == dataset]
 
 
-def _pairs(records: list[Record]) -> list[tuple[str, str]]:
+def _pairs(records: grouping.Comparable) -> list[tuple[str, str]]:
     """(data set, pair) with published accuracies, of which there are students at any scale."""
     numbers = published_numbers.find(metric="accuracy")
     published = dict.fromkeys((n.dataset, n.pair) for n in numbers if n.pair is not None)
@@ -78,14 +74,14 @@ def _pairs(records: list[Record]) -> list[tuple[str, str]]:
     return [pair for pair in published if pair in trained]
 
 
-def _methods(records: list[Record], dataset: str, pair: str) -> list[str]:
+def _methods(records: grouping.Comparable, dataset: str, pair: str) -> list[str]:
     """Methods of the published table in its order, then our others."""
     ours = sorted({str(r.cell.get("method")) for r in _of(records, dataset) if r.cell.get("pair") == pair})
     # for images a student that is trained on labels alone is called sft here
     return list(dict.fromkeys([*(n.method for n in _numbers(dataset, pair)), *(m for m in ours if m != "sft")]))
 
 
-def _groups(records: list[Record], dataset: str, pair: str, method: str) -> dict[str, list[Record]]:
+def _groups(records: grouping.Comparable, dataset: str, pair: str, method: str) -> dict[str, list[Record]]:
     """Our runs of a published row by label: one for each scale, framework and choice of parameters."""
     kept = _of(records, dataset)
     if method == grouping.TEACHER:
@@ -99,7 +95,9 @@ def _groups(records: list[Record], dataset: str, pair: str, method: str) -> dict
         if not _comparable(record):  # one line for all that are of no use here for the same reason
             return f"scale {_scale(record)}, {_extent(record)}"
         conditions = field_words(record, "scale", "precision", "teacher_weights")
-        return f"{labels.row(record)}, {labels.column(record)}, {conditions}"
+        # data, teacher or settings where there are several
+        apart = records.titles[id(record)].removeprefix(grouping.section_words(record))
+        return f"{labels.row(record)}, {labels.column(record)}, {conditions}{apart}"
 
     return grouping.grouped(kept, label)
 
@@ -158,7 +156,7 @@ def _about(group: list[Record], comparable: bool, label: str) -> str:
 
 def _declared(record: Record) -> str:
     """Which numbers of the training come from this project or the command line, not from a publication."""
-    sources = record.details.get("sources", {})
+    sources = record.details.get("sources") or {}
     parts = ""
     for source, text in (("command line", "from the command line"), ("declared by this project",) * 2):
         names = [name for name, of_name in sources.items() if str(of_name).startswith(source)]
@@ -169,9 +167,9 @@ def _declared(record: Record) -> str:
 
 def _extent(record: Record) -> str:
     """The data and epochs of a training that is not of the paper's scale, as far as its record says."""
-    recipe, data = record.details.get("recipe", {}), record.details.get("data", {})
+    recipe, data = record.details.get("recipe") or {}, record.details.get("data") or {}
     parts = ["a stand-in, no image of the data set"] if _stand_in(record) else []
-    if data.get("train") and not _stand_in(record):
+    if isinstance(data.get("train"), int) and not _stand_in(record):
         parts.append(f"{data['train']:,} training images of {data.get('classes')} classes")
     if recipe.get("epochs") is not None:
         parts.append(f"{recipe['epochs']} epochs" if recipe["epochs"] else "given weights")
@@ -185,7 +183,7 @@ def _scale(record: Record) -> str:
 
 
 def _stand_in(record: Record) -> bool:
-    return bool(record.details.get("data", {}).get("stand_in"))
+    return bool((record.details.get("data") or {}).get("stand_in"))
 
 
 def _text(values: list[float]) -> str:

@@ -8,7 +8,7 @@ from results.metrics import METRICS
 from results.records.record import Record, Status
 from results.tables import yardstick
 from results.tables.table import Table
-from results.words import backend_order
+from results.words import backend_order, number_word
 
 
 def timings(records: list[Record]) -> Table | None:
@@ -39,10 +39,10 @@ def throughput(records: list[Record]) -> Table | None:
         return None
     backends = backend_order({r.backend for r in kept})
     rows = []
-    for record in sorted(kept, key=lambda r: (str(r.cell.get("pair")), backends.index(r.backend), str(r.cell["method"]))):
+    for record in sorted(kept, key=lambda r: (str(r.cell.get("pair")), backends.index(r.backend), str(r.cell.get("method")))):
         rates = [_figure_text(record, f"throughput/{n}images_per_s") for n in ("", "plain_", "loader_", "input_")]
         ratios = [_ratio_text(record, f"throughput/times_{n}") for n in ("plain", "loader")]
-        rows.append([record.cell.get("pair"), record.backend, record.cell["method"], *rates, *ratios])
+        rows.append([record.cell.get("pair"), record.backend, record.cell.get("method"), *rates, *ratios])
     names = ["pair", "backend", "method", "harness", "plain", "data loader", "input alone", "× plain", "× data loader"]
     note = (
         "Images a second. `× plain`: of the harness over the fastest plain loop on batches that lie ready, with the 95 % "
@@ -66,7 +66,7 @@ def _figure_text(record: Record, metric: str) -> str:
 
 
 def _size(record: Record) -> tuple[int, int, str]:
-    return record.cell.get("rows", 0), record.cell.get("classes", 0), str(record.cell.get("dtype"))
+    return record.cell.get("rows") or 0, record.cell.get("classes") or 0, str(record.cell.get("dtype"))
 
 
 def _loss_label(record: Record) -> str:
@@ -74,4 +74,4 @@ def _loss_label(record: Record) -> str:
     if yardstick.is_yardstick(record):
         return "own KL"
     name = str(cell.get("divergence", cell.get("implementation", "—")))
-    return name if cell.get("alpha") is None else f"{name} ({cell['alpha']:g}, {cell['beta']:g})"
+    return name if cell.get("alpha") is None else f"{name} ({number_word(cell['alpha'])}, {number_word(cell.get('beta'))})"

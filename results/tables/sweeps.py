@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections import Counter
-from typing import Any
 
 import pandas
 
@@ -14,6 +13,7 @@ from results.significance.differences import CONFIDENCE, FEW_SEEDS, LEVEL, Diffe
 from results.significance.means import mean_and_error
 from results.tables import paired
 from results.tables.table import Table
+from results.words import number_word
 
 # so many settings of one method are a search, fewer a comparison
 SEARCH = 4
@@ -47,10 +47,10 @@ class Finding:
     Attributes:
         title: data set, pair, scale, backend.
         metric: what the settings are judged by.
-        ranked: settings with all seeds, best first; never empty.
+        ranked: settings with the seeds that they share, best first; never empty.
         differences: of the best minus each other setting, in their order; None without a common seed.
         p_values: of them, with Holm's correction.
-        left_out: how many settings have not all seeds.
+        left_out: how many settings have not these seeds.
         stopped: how many of those were stopped early.
         elsewhere: mean figure of the setting that the other seeds choose, on each seed; nan with one seed.
     """
@@ -75,7 +75,8 @@ class Finding:
         seeds = len(best.values)
         mean, error = mean_and_error(list(best.values.values()))
         spread = f" ± {error:.4f} (standard error of {seeds} seeds)" if seeds > 1 else " (one seed)"
-        parts = [f"Best of {len(self.ranked)} settings: **{best.label}**, {self.metric} {mean:.4f}{spread}."]
+        over = grouping.seed_words(best.values)
+        parts = [f"Best of {len(self.ranked)} settings over {over}: **{best.label}**, {self.metric} {mean:.4f}{spread}."]
         if len(self.ranked) > 1 and self.differences[0] is not None:
             parts.append(f"Runner-up {self.ranked[1].label}: {_difference_text(self.differences[0])}.")
         if seeds < 2:
@@ -94,7 +95,8 @@ class Finding:
             luck = "the rest was luck of the seeds" if self.elsewhere != mean else "the seeds agree"
             parts.append(f"Chosen on the other seeds and measured on the one left out: {self.elsewhere:.4f}; {luck}.")
         if self.left_out:
-            parts.append(f"Settings left out, since they have not all seeds: {self.left_out} (stopped early: {self.stopped}).")
+            why = "since they have not all seeds of these"
+            parts.append(f"Settings left out, {why}: {self.left_out} (stopped early: {self.stopped}).")
         return " ".join(parts)
 
     def table(self) -> Table:
@@ -104,9 +106,10 @@ class Finding:
         for rank, (setting, behind, p) in enumerate(rows):
             average, error = mean_and_error(list(setting.values.values()))
             data.append(
-                {"setting": setting.label, "mean": average, "standard_error": error, "seeds": len(setting.values)}
+                {"section": self.title, "setting": setting.label, "metric": self.metric}
+                | {"mean": average, "standard_error": error, "seeds": len(setting.values)}
                 | {name: getattr(behind, name, math.nan) for name in ("low", "high", "p")}
-                | {"difference": getattr(behind, "mean", math.nan), "p_holm": p}
+                | {"difference": getattr(behind, "mean", math.nan), "p_holm": p, **grouping.numbers(setting.records)}
             )
             if (rank > 1 and p < LEVEL) or len(shown) >= _MOST_ROWS:
                 continue
@@ -131,7 +134,7 @@ def findings(records: list[Record], metric: str = "test/accuracy", least: int = 
         least: so many settings of one method count as a search.
     """
     searches = []
-    for title, students in grouping.student_sections(records).items():
+    for title, students in grouping.alike(records, searched=True).items():
         searched = {
             method: grouping.varying(group)
             for method, group in grouping.grouped(students, lambda r: r.cell.get("method")).items()
@@ -154,21 +157,20 @@ def _settings(records: list[Record], searched: dict[str, list[str]], metric: str
 
     def label(record: Record) -> str:
         method, signs = record.cell.get("method"), {"alpha": "α", "beta": "β", "temperature": "T"}
-        parameters = [f"{signs.get(n, n.replace('_', ' '))} {_short(record.cell.get(n))}" for n in searched[method]]
+        own = grouping.fields(record)
+        parameters = [f"{signs.get(n, n.replace('_', ' '))} {number_word(own.get(n))}" for n in searched[method]]
         return f"{method} {', '.join(parameters)}".strip()
 
     groups = grouping.grouped(records, label)
     return [Setting(name, grouping.by_seed(group, metric), group) for name, group in groups.items()]
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
-
-
 def _finding(title: str, settings: list[Setting], metric: str) -> Finding:
     sign = metrics.find(metric).sign
-    seeds = max(len(s.values) for s in settings)
-    ranked = sorted((s for s in settings if len(s.values) == seeds), key=lambda s: -sign * s.mean)
+    seeds = grouping.shared_seeds([set(setting.values) for setting in settings])
+    alike = [s for s in settings if seeds <= s.values.keys()]
+    alike = [dataclasses.replace(s, values={seed: s.values[seed] for seed in s.values if seed in seeds}) for s in alike]
+    ranked = sorted(alike, key=lambda s: -sign * s.mean)
     differences = [difference(ranked[0].values, other.values, sign) for other in ranked[1:]]
     p_values = holm([math.nan if behind is None else behind.p for behind in differences])
     stopped = sum(any(r.status == Status.PRUNED for r in s.records) for s in settings)

@@ -9,9 +9,13 @@ import html
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas
 
+# how HTML begins, and a link or picture of Markdown; spreadsheets take a cell that begins so for a formula
+_HTML = re.compile(r"<(?=[A-Za-z/!?])")
+_FORMULA = re.compile(r"[=+\-@\t\r]")
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;margin:0 auto;padding:1rem;max-width:75rem}table{border-collapse:collapse;"
     "font-size:.9rem}th,td{border-bottom:1px solid #8886;padding:.3rem .6rem;text-align:left}.wide{overflow-x:auto}"
@@ -39,18 +43,22 @@ class Table:
 
     def to_markdown(self) -> str:
         """Heading, note and table as GitHub Markdown; columns are padded, so that it reads well as plain text too."""
-        parts = [f"### {self.title}"]
+        parts = [f"### {plain_markdown(self.title)}"]
         if self.note:
-            parts.append(self.note)
+            parts.append(plain_markdown(self.note))
         # numparse would reformat figures that are already formatted, and drop trailing zeros.
-        frame = self.frame.map(lambda text: str(text).replace("|", "\\|").replace("\n", " "))
+        frame = self.frame.map(_markdown_cell).rename(columns=_markdown_cell)
         parts.append(frame.to_markdown(index=False, disable_numparse=True))
         return "\n\n".join(parts) + "\n"
 
-    def to_csv(self) -> str:
-        """The numbers in full where there are any, otherwise the cells without their bold."""
+    def numbers(self) -> pandas.DataFrame:
+        """The numbers in full where there are any, otherwise the cells without their bold; no cell is a formula."""
         frame = self.frame.map(lambda text: str(text).replace("**", "")) if self.data is None else self.data
-        return frame.to_csv(index=False)
+        return frame.map(_csv_cell).rename(columns=_csv_cell)
+
+    def to_csv(self) -> str:
+        """`numbers` as CSV."""
+        return self.numbers().to_csv(index=False)
 
     def to_html(self) -> str:
         """Heading, note and table as elements of a page."""
@@ -85,8 +93,12 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """Tables one after another, each under a line `# title`; `write` makes a file of each."""
-    return "\n".join(f"# {table.title}\n{table.to_csv()}" for table in tables)
+    """All tables as one, with one header: a row names its table in the first column, and leaves empty what others have."""
+    parts = [table.numbers() for table in tables]
+    for table, part in zip(tables, parts, strict=True):
+        part.insert(0, "table", _csv_cell(table.title), allow_duplicates=True)
+    # of objects: a column that one table lacks would turn another's whole numbers into floats
+    return pandas.concat([part.astype(object) for part in parts]).to_csv(index=False) if parts else "table\n"
 
 
 def to_html(tables: Sequence[Table]) -> str:
@@ -113,6 +125,9 @@ FORMATS: dict[str, tuple[Callable[[Sequence[Table]], str], str]] = {
     "latex": (to_latex, ".tex"),
 }
 
+# other words for a format
+ALIASES = {"tex": "latex"}
+
 
 def format_of(path: str | None, wanted: str | None) -> str:
     """The format that is asked for by name, or by a file's suffix; Markdown where neither says.
@@ -121,7 +136,7 @@ def format_of(path: str | None, wanted: str | None) -> str:
         ValueError: a suffix that belongs to no format.
     """
     if wanted is not None or path is None or not Path(path).suffix:
-        return wanted or "markdown"
+        return ALIASES.get(wanted, wanted) or "markdown"
     names = [name for name, (_, suffix) in FORMATS.items() if suffix == Path(path).suffix.lower()]
     if not names:
         known = ", ".join(f"{suffix} ({name})" for name, (_, suffix) in FORMATS.items())
@@ -150,6 +165,28 @@ def write(tables: Sequence[Table], form: str, path: str) -> list[Path]:
     except OSError as error:
         raise ValueError(f"--output {path}: {error.strerror or error}. Name a place that can be written.") from error
     return [target]
+
+
+def plain_markdown(text: object) -> str:
+    """Text with **bold** and `code` alone: what a record holds becomes neither HTML, nor a link, a picture or a new line."""
+    text = _HTML.sub("&lt;", str(text)).replace("](", "]&#40;")
+    return " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
+
+
+def _markdown_cell(text: object) -> str:
+    # behind a backslash of its own, one more would not hold a bar back
+    return plain_markdown(text).replace("\\|", "\\&#124;").replace("|", "\\|")
+
+
+def _csv_cell(value: Any) -> Any:
+    """A number as it is; text that a spreadsheet would take for a formula behind an apostrophe."""
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def slug(title: str) -> str:

@@ -22,13 +22,16 @@ ROUNDING_FACTOR = 4
 
 def table(records: list[Record]) -> Table | None:
     """The same training steps in two frameworks: largest relative differences of losses, logits and statistics."""
+    comparable = grouping.Comparable.of(records)
     traces = [
-        r for r in records if r.suite == "distill" and r.cell.get("scale") == grouping.TRACE_SCALE and "trace" in r.details
+        r
+        for r in comparable
+        if r.suite == "distill" and r.cell.get("scale") == grouping.TRACE_SCALE and _is_trace(r.details.get("trace"))
     ]
     exact = {(_same_steps(r), r.backend): r for r in traces if r.cell.get("dtype") == EXACT}
     rows = []
-    for group in grouping.grouped(traces, lambda r: identity(r.cell, without=("backend", "device"))).values():
-        by_backend = {r.backend: r for r in group}
+    for group in grouping.grouped(traces, lambda r: identity(grouping.fields(r), without=("backend", "device"))).values():
+        by_backend = {r.backend: r for r in comparable.of_one_code(group)}
         for pair in combinations(backend_order(by_backend), 2):
             both = [by_backend[backend] for backend in pair]
             rows.append(_row(*both, [exact.get((_same_steps(r), r.backend)) for r in both]))
@@ -62,9 +65,13 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, floa
     }
 
 
+def _is_trace(trace: Any) -> bool:
+    return isinstance(trace, dict) and {"losses", "logits"} <= trace.keys() and isinstance(trace.get("statistics"), dict)
+
+
 def _same_steps(record: Record) -> Any:
     """What a trace shares with those of other frameworks and types."""
-    return identity(record.cell, without=("backend", "device", "dtype"))
+    return identity(grouping.fields(record), without=("backend", "device", "dtype"))
 
 
 def _row(first: Record, second: Record, exact: list[Record | None]) -> list[str]:
@@ -98,7 +105,10 @@ def _is_rounding(first: Record, second: Record, exact: list[Record | None]) -> b
 
 
 def _relative(first: Any, second: Any, each: bool = False) -> float:
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    try:
+        a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    except (TypeError, ValueError):  # written by hand
+        return math.inf
     if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return math.inf
     size = np.maximum(abs(a), abs(b)) if each else np.max([abs(a).max(initial=0), abs(b).max(initial=0)])

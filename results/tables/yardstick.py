@@ -9,6 +9,7 @@ import math
 import statistics
 
 from results.records.record import Record, Status
+from results.words import is_number
 
 METRIC = "loss/times_own_kl"
 _TIME = "loss/forward_backward_ms"
@@ -65,8 +66,8 @@ def _timed(record: Record) -> bool:
 
 
 def _spread(record: Record) -> float:
-    samples = record.details.get("samples_s", {}).get("forward_backward", [])
-    if len(samples) < 4:
+    samples = (record.details.get("samples_s") or {}).get("forward_backward", [])
+    if not isinstance(samples, list) or len(samples) < 4 or not all(map(is_number, samples)):
         return math.nan
     first, middle, third = statistics.quantiles(samples, n=4)
     return (third - first) / middle

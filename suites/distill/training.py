@@ -116,7 +116,9 @@ def run_steps(
 
 def described(training: Training, data: Any) -> dict[str, Any]:
     """The data, for a record."""
-    return {"source": data.source, "digest": training.data_digest, "stand_in": data.stand_in, **data.described()}
+    about = {"source": data.source, "digest": training.data_digest, "stand_in": data.stand_in, **data.described()}
+    # each seed has another digest then, which makes it no other data set
+    return about if training.data_seed is None else about | {"drawn_by_seed": True}
 
 
 def _best_epoch(curve: list[float], judged_by: str, metrics: dict[str, float]) -> dict[str, Any]:
