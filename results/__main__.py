@@ -11,7 +11,7 @@ from results import command_line, selection
 from results.escaping import lines
 from results.gate import arguments as gate_arguments
 from results.grouping import Comparable
-from results.records.record import Record, newest
+from results.records.record import Record
 from results.records.store import Store, StoreError
 
 NO_RECORDS = (
@@ -69,10 +69,10 @@ def _parser() -> command_line.Parser:
     return parser
 
 
-def _records(parsed: argparse.Namespace, where: dict[str, set[str]], every: bool = False) -> tuple[Store, list[Record]]:
-    """The store, and its records that the selection allows: the newest of each cell, or every one."""
+def _records(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[Store, list[Record]]:
+    """The store, and every record of it that is selected."""
     store, records = _read(parsed)
-    return store, selection.select(records if every else newest(records), where)
+    return store, selection.select(records, where)
 
 
 def _comparable(parsed: argparse.Namespace, where: dict[str, set[str]]) -> tuple[Store, list[Record]]:
@@ -163,7 +163,7 @@ def _gate(parsed: argparse.Namespace) -> int:
     where = selection.parse(parsed)
     if parsed.simulate:
         return gate.simulate(parsed, where)
-    store, records = _records(parsed, where, every=True)
+    store, records = _records(parsed, where)
     if not records:
         _say_empty(store, where)
     if not parsed.update:
