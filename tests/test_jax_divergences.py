@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from backends.jax import ab_divergence, abkd_loss, objectives
-from backends.jax.losses import execution
+from backends.jax import ab_divergence, abkd_loss
+from backends.jax.losses import abkd, execution
 
 POINTS = [(0.1 * i, 1.5 - 0.1 * i) for i in range(20)]
 
@@ -78,8 +78,8 @@ def test_other_values_of_alpha_beta_temperature_do_not_retrace(logits):
     compiled = (
         execution.compiled_value_and_gradient,
         execution.compiled_value,
-        objectives._compiled_value_and_gradient,
-        objectives._compiled_value,
+        abkd._compiled_value_and_gradient,
+        abkd._compiled_value,
     )
 
     def call(alpha, beta):

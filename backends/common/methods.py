@@ -36,7 +36,6 @@ class Method:
         takes: what the term is of: both networks' logits; what their `heads` returns, (hidden states, output weight);
             or the networks themselves, with the batch.
         batches: name of the task's source of batches.
-        tasks: names of the tasks that it is for.
         beside: the method whose loss is that of the batch's part beside; empty where batches have none.
     """
 
@@ -50,7 +49,6 @@ class Method:
     every_row: bool = False
     takes: Takes = "logits"
     batches: str = "fixed"
-    tasks: tuple[str, ...] = ("classification",)
     beside: str = ""
 
     @property

@@ -13,14 +13,15 @@ from ...common.arguments import IGNORED_LABEL, check_label_shape, check_shapes
 from ...common.methods import Objective
 from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
-from .. import divergences, objectives
-from ..objectives import cross_entropy, objective
+from . import DIVERGENCES, classification
+from .abkd import objective
+from .labels import cross_entropy
 from .operands import pack
 from .rows import compute_type
 
 _AB = "ab_divergence"
 
-# terms beside those of `objectives` and `divergences`, by name; a plug-in may add its own
+# terms beside the divergences and those of `classification`, by name; a plug-in may add its own
 TERMS: dict[str, Callable[..., jax.Array]] = {}
 
 
@@ -161,8 +162,7 @@ def distillation_term(chosen: Signature) -> Callable[[tuple, Batch, Any, jax.Arr
     The term is called with what it takes, the student's first: logits and logits; hidden states and output weight, twice;
     or model and model. `TermSignature` says what else it may ask for.
     """
-    module = objectives if chosen.term in objectives.__all__ else divergences
-    function = TERMS.get(chosen.term) or getattr(module, chosen.term)
+    function = TERMS.get(chosen.term) or DIVERGENCES.get(chosen.term) or getattr(classification, chosen.term)
     accepted = TermSignature.of(function)
 
     def term(networks: tuple, batch: Batch, mask: jax.Array, numbers: jax.Array) -> jax.Array:

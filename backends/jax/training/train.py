@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,18 @@ import numpy as np
 import optax
 from flax import nnx
 
-from ...common.methods import Objective, resolve
-from ...common.training import checkpoints, loop
+from ...common.methods import Objective
+from ...common.training import checkpoints
 from ...common.training.batches import Batch
-from ...common.training.loop import Plan, check_precision, check_teacher
 from ...common.training.optimizers import OPTIMIZERS, SGD, AdamW
 from ...common.training.result import TrainingResult
-from ...common.training.schedules import rate_schedule
+from ...common.training.student import start_training, with_common_arguments
 from ..losses.training_loss import operands, training_loss
 from ..models.weights import parameter_names
 from .optimizers import build_optimizer, hyperparameters
 
 
+@with_common_arguments
 def train_student(
     teacher: nnx.Module | None,
     student: nnx.Module,
@@ -51,7 +51,7 @@ def train_student(
     fingerprint: str | None = None,
     **parameters: float,
 ) -> TrainingResult:
-    """Train `student` on `batches` with the loss of a distillation method; the module is updated in place.
+    """Train `student` on labels and on the teacher's outputs; the module is updated in place.
 
     Args:
         teacher: called in evaluation mode, never changed; None for methods without one.
@@ -60,66 +60,12 @@ def train_student(
         batches: iterable of (inputs, labels), iterated once an epoch; inputs an array or a pytree of arrays, labels
             `[...]` integers, −100 for rows that do not count. NumPy or JAX arrays. `common.training.batches` has more:
             batches with a part beside, and live ones, which are made with the student as it is.
-        method: a name in `common.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
-            temperature² is said there.
-        alpha, beta, temperature, distill_weight, hard_weight, beside_weight: the method's parameters
-            (`common.methods.resolve`); None takes the method's own. "abkd" needs alpha and beta.
-        learning_rate: of SGD with PyTorch's meaning: a number, or a function of the step's number, called on the host,
-            which may also have arguments called epoch and steps_per_epoch.
         optimizer: an optax transformation instead of `learning_rate`; or, with it, SGD or AdamW of
             `common.training.optimizers`.
-        momentum, weight_decay: of that SGD; not used with `optimizer`.
-        epochs: number of passes over `batches`.
-        progress: whether a bar shows steps, the last loss and the time left.
-        on_epoch: called after each epoch with its number from 0, the student (up to date, in evaluation mode) and the
-            epoch's mean loss; a mapping of plain data that it returns is kept in the result's `epoch_metrics` and in
-            checkpoints.
-        ask: how live batches ask the student: a function of (student, teacher, …), of which they get the rest;
-            `predict(student, inputs)` where None.
         precision: "float32", which leaves types as they are, or "bfloat16" for the computations of convolutions and
             linear layers; parameters and losses stay float32.
-        checkpoint: file to keep the training's state in, and to go on from where it exists: then the result is bit for
-            bit that of an uninterrupted run, given the same threads and device
-            (`common.training.checkpoints`), and batches that are the same for the same epoch: a list, or an
-            object with a method `epoch(epoch, start)`.
-        checkpoint_every: epochs between two checkpoints.
-        checkpoint_steps: steps between two further ones within an epoch; batches must then know their epochs.
-        fingerprint: digest of what only the caller knows to decide the result (data, seed), checked on resuming.
-        **parameters: further ones of the method, e.g. gamma of "ttm", non_target_weight and warm_up_epochs of "dkd".
-
-    Returns:
-        TrainingResult; status "diverged" where a loss was not finite, at which training stopped.
-
-    Raises:
-        ValueError: a bad argument, no batch at all, a one-shot iterator for several epochs, or a checkpoint that does
-            not belong here.
     """
-    objective = resolve(
-        method,
-        alpha=alpha,
-        beta=beta,
-        temperature=temperature,
-        distill_weight=distill_weight,
-        hard_weight=hard_weight,
-        beside_weight=beside_weight,
-        **parameters,
-    )
-    teacher = check_teacher(objective, teacher)
-    plan = Plan(
-        objective=objective,
-        batches=batches,
-        rate=rate_schedule(learning_rate, optimizer),
-        ask=partial(ask or _ask, student, teacher),
-        epochs=epochs,
-        progress=progress,
-        on_epoch=on_epoch,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        checkpoint_steps=checkpoint_steps,
-        fingerprint=fingerprint,
-    )
-    optimizer = SGD(momentum, weight_decay) if optimizer is None else optimizer
-    return loop.train(_Run(teacher, student, objective, optimizer, check_precision(precision)), student, plan)
+    return start_training(_Run, _ask, locals())
 
 
 def _ask(student: nnx.Module, teacher: nnx.Module | None, inputs: Any) -> np.ndarray:

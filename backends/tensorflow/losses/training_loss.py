@@ -10,15 +10,15 @@ from ...common.arguments import IGNORED_LABEL
 from ...common.methods import Objective
 from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
-from .. import divergences, objectives
-from ..objectives import cross_entropy
+from . import DIVERGENCES, classification
 from .alpha_beta import packed_ab_divergence
+from .labels import cross_entropy
 from .operands import pack
 from .rows import compute_type
 
 _AB = "ab_divergence"
 
-# terms beside those of `objectives` and `divergences`, by name; a plug-in may add its own
+# terms beside the divergences and those of `classification`, by name; a plug-in may add its own
 TERMS: dict[str, Callable[..., tf.Tensor]] = {}
 
 
@@ -127,8 +127,7 @@ def distillation_term(objective: Objective) -> Callable[[tuple, Batch, tf.Tensor
     """
     if objective.term == _AB:
         return lambda networks, batch, mask, numbers: packed_ab_divergence(*networks, numbers, mask, "mean")
-    module = objectives if objective.term in objectives.__all__ else divergences
-    function = TERMS.get(objective.term) or getattr(module, objective.term)
+    function = TERMS.get(objective.term) or DIVERGENCES.get(objective.term) or getattr(classification, objective.term)
     accepted, parameters = TermSignature.of(function), dict(objective.parameters)
 
     def term(networks: tuple, batch: Batch, mask: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

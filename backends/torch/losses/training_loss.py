@@ -10,14 +10,14 @@ from ...common.arguments import IGNORED_LABEL, check_label_shape, check_shapes
 from ...common.methods import Objective
 from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
-from .. import divergences, objectives
-from ..objectives import cross_entropy
+from . import DIVERGENCES, classification
 from .alpha_beta import packed_ab_divergence
+from .labels import cross_entropy
 from .operands import pack
 
 _AB = "ab_divergence"
 
-# terms beside those of `objectives` and `divergences`, by name; a plug-in may add its own
+# terms beside the divergences and those of `classification`, by name; a plug-in may add its own
 TERMS: dict[str, Callable[..., torch.Tensor]] = {}
 
 
@@ -114,8 +114,7 @@ def distillation_term(objective: Objective) -> Callable[[tuple, Batch, Any, Mapp
     """
     if objective.term == _AB:
         return lambda networks, batch, mask, numbers: packed_ab_divergence(*networks, numbers, mask, "mean")
-    module = objectives if objective.term in objectives.__all__ else divergences
-    function = TERMS.get(objective.term) or getattr(module, objective.term)
+    function = TERMS.get(objective.term) or DIVERGENCES.get(objective.term) or getattr(classification, objective.term)
     signature = TermSignature.of(function)
 
     def term(networks: tuple, batch: Batch, mask: torch.Tensor | None, numbers: Mapping[str, float]) -> torch.Tensor:

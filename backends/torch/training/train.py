@@ -1,7 +1,6 @@
 """Train a student against a teacher: for models and data loaders of the user's own, and for the harness itself."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...common.methods import Objective, resolve
-from ...common.training import checkpoints, loop
+from ...common.methods import Objective
+from ...common.training import checkpoints
 from ...common.training.batches import Batch, map_arrays
-from ...common.training.loop import Plan, check_precision, check_teacher
 from ...common.training.optimizers import OPTIMIZERS, SGD, AdamW
 from ...common.training.result import TrainingResult
-from ...common.training.schedules import rate_schedule
+from ...common.training.student import start_training, with_common_arguments
 from ..losses.training_loss import operands, training_loss
 from ..models.folding import folded
 from .optimizers import build_optimizer, export_optimizer, restore_optimizer
 
 
+@with_common_arguments
 def train_student(
     teacher: nn.Module | None,
     student: nn.Module,
@@ -56,66 +55,11 @@ def train_student(
         batches: (inputs, labels) pairs, gone through once an epoch; labels `[...]`, −100 leaves a row out. Arrays of
             NumPy are converted; everything is moved to the student's device. `common.training.batches` has more:
             batches with a part beside, and live ones, which are made with the student as it is.
-        method: a name in `common.methods.METHODS`, such as "abkd", "kd", "dkd" or "sft"; whether it has a factor
-            temperature² is said there.
-        alpha, beta, temperature, distill_weight, hard_weight, beside_weight: the method's parameters
-            (`common.methods.resolve`); None takes the method's own. "abkd" needs alpha and beta.
-        learning_rate: for SGD with `momentum` and `weight_decay`; a number, or a function of the step, which may also
-            have arguments called epoch and steps_per_epoch.
         optimizer: instead of `learning_rate`, an optimizer over the student's parameters; or, with it, SGD or AdamW of
             `common.training.optimizers`.
-        momentum, weight_decay: of that SGD; not used with `optimizer`.
-        epochs: passes over `batches`.
-        progress: show a bar with the loss and the time left.
-        on_epoch: called after each epoch with (epoch, student, mean loss); a mapping of plain data that it returns is
-            kept in the result's `epoch_metrics` and in checkpoints.
-        ask: how live batches ask the student: a function of (student, teacher, …), of which they get the rest;
-            `predict(student, inputs)` where None.
         precision: "float32", which leaves types as they are, or "bfloat16" for autocast; losses stay float32.
-        checkpoint: file to keep the training's state in, and to go on from where it exists: then the result is bit for
-            bit that of an uninterrupted run, given the same threads and device
-            (`common.training.checkpoints`), and batches that are the same for the same epoch: a list, or an
-            object with a method `epoch(epoch, start)`.
-        checkpoint_every: epochs between two checkpoints.
-        checkpoint_steps: steps between two further ones within an epoch; batches must then know their epochs.
-        fingerprint: digest of what only the caller knows to decide the result (data, seed), checked on resuming.
-        parameters: further ones of the method, e.g. gamma of "ttm", non_target_weight and warm_up_epochs of "dkd".
-
-    Returns:
-        The trained student, in evaluation mode, with losses and times; status "diverged" where a loss was not finite.
-
-    Raises:
-        ValueError: unknown method, bad parameters, both or neither of learning_rate and optimizer, batches that cannot
-            be gone through `epochs` times or are empty, a checkpoint that does not belong here.
-
-    Source: Eq. 7 of Wang et al., "ABKD", ICML 2025, and the methods' own.
     """
-    objective = resolve(
-        method,
-        alpha=alpha,
-        beta=beta,
-        temperature=temperature,
-        distill_weight=distill_weight,
-        hard_weight=hard_weight,
-        beside_weight=beside_weight,
-        **parameters,
-    )
-    teacher = check_teacher(objective, teacher)
-    plan = Plan(
-        objective=objective,
-        batches=batches,
-        rate=rate_schedule(learning_rate, optimizer),
-        ask=partial(ask or _ask, student, teacher),
-        epochs=epochs,
-        progress=progress,
-        on_epoch=on_epoch,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        checkpoint_steps=checkpoint_steps,
-        fingerprint=fingerprint,
-    )
-    optimizer = SGD(momentum, weight_decay) if optimizer is None else optimizer
-    return loop.train(_Run(teacher, student, objective, optimizer, check_precision(precision)), student, plan)
+    return start_training(_Run, _ask, locals())
 
 
 def _ask(student: nn.Module, teacher: nn.Module | None, inputs: torch.Tensor) -> torch.Tensor:
