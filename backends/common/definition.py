@@ -9,16 +9,18 @@ Args:
     student_logits: `[..., C]`, float64, float32, bfloat16 or float16; −inf marks a class of probability 0.
     teacher_logits: the same shape; a constant, no gradient reaches it.
     {parameters}temperature: divides both sets of logits, > 0. There is no factor temperature².
-    mask: `[...]`, bool; True selects a row. Rows left out never reach value or gradient, whatever they hold.
-    reduction: "mean" over selected rows, "sum", or "none" (`[...]`, 0 for rows left out).
+    mask: `[...]`, bool, or numbers that are 0 or 1; True selects a row. Rows left out never reach value or gradient,
+        whatever they hold.
+    weights: `[...]`, real, finite, ≥ 0, a constant: the weight of each row; rows of weight 0 are left out.
+    reduction: "mean", Σ weight · D / Σ weight over selected rows; "sum", Σ weight · D; or "none" (`[...]`, weight · D).
 
 Returns:
     The divergence in float64 for float64 students, else float32; an empty selection gives 0, a row with NaN, +inf
     or no finite logit NaN. Never negative, 0 exactly if both distributions are the same. Differentiable once.
 
 Raises:
-    ValueError: shapes, reduction, temperature or a parameter that is not allowed.
-    TypeError: logits that are not floating point.
+    ValueError: shapes, reduction, temperature, a parameter or a weight that is not allowed.
+    TypeError: logits that are not floating point; a floating mask of other numbers than 0 and 1.
 """
 
 
@@ -43,7 +45,8 @@ def divergence_of(
         row_function: (rows, *parameters) → (terms, slopes). Its defaults are the divergence's; its docstring gets the
             common arguments appended, a last section "Parameters:" among them.
         checks: the divergence's parameters by name, each with what checks its number.
-        evaluate: (parameters by name, student_logits, teacher_logits, temperature=, mask=, reduction=) → the divergence.
+        evaluate: (parameters by name, student_logits, teacher_logits, temperature=, mask=, weights=, reduction=) →
+            the divergence.
     """
     name, names = row_function.__name__, tuple(checks)
     own = [p for p in inspect.signature(row_function).parameters.values() if p.name in checks]
@@ -55,6 +58,7 @@ def divergence_of(
         *positional: Any,
         temperature: Any = 1.0,
         mask: Any = None,
+        weights: Any = None,
         reduction: str = "mean",
         **named: Any,
     ) -> Any:
@@ -62,7 +66,8 @@ def divergence_of(
         if len(positional) > len(names) or parameters.keys() != checks.keys():
             raise TypeError(f"{name} takes the parameters ({', '.join(names)}); it got {positional} and {named}")
         parameters = {key: parameters[key] for key in names}
-        return evaluate(parameters, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction)
+        options = {"temperature": temperature, "mask": mask, "weights": weights, "reduction": reduction}
+        return evaluate(parameters, student_logits, teacher_logits, **options)
 
     common = list(inspect.signature(divergence).parameters.values())
     own = [p.replace(kind=p.POSITIONAL_OR_KEYWORD, annotation=float) for p in own]

@@ -46,8 +46,11 @@ def _evaluate(
     *,
     temperature: Any,
     mask: Any,
+    weights: Any,
     reduction: str,
 ) -> jax.Array:
+    if weights is not None:
+        raise NotImplementedError("weights of rows")
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
     packed = pack_parameters(parameters, checks, temperature, compute_type(student.dtype))
     return evaluate(packed_function, student, teacher, packed, mask, reduction)

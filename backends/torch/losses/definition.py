@@ -55,8 +55,11 @@ def _evaluate(
     *,
     temperature: float,
     mask: torch.Tensor | None,
+    weights: torch.Tensor | None,
     reduction: str,
 ) -> torch.Tensor:
+    if weights is not None:
+        raise NotImplementedError("weights of rows")
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
     return evaluate(name, student, teacher, pack_parameters(parameters, checks, temperature), mask, reduction)
 
