@@ -39,7 +39,8 @@ def backend_tests(backend: str):
 
     @nox.session(name=f"tests-{backend}")
     def test(session: nox.Session) -> None:
-        run(session, backend, *PYTEST, *session.posargs, env={"ABKD_TEST_BACKEND": backend})
+        peers = ("peers",) if backend == "torch" else ()  # transformers is PyTorch's
+        run(session, backend, *PYTEST, *session.posargs, add=peers, env={"ABKD_TEST_BACKEND": backend})
 
     test.__doc__ = f"Tests of the {backend} backend."
     return test
