@@ -47,6 +47,14 @@ def metrics(record: Record) -> list[Metric]:
     return logged + _system(record)
 
 
+def figures(values: dict[str, float], records: list[Record]) -> list[Metric]:
+    """Figures of several records, at the time at which the last of them was finished."""
+    from mlflow.entities import Metric
+
+    time = milliseconds(max((record.finished for record in records), default=""))
+    return [Metric(name, float(value), time, 0) for name, value in values.items() if math.isfinite(value)]
+
+
 def _system(record: Record) -> list[Metric]:
     """The samples of `results.records.monitor` at the times at which they were taken."""
     from mlflow.entities import Metric
