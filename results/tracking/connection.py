@@ -52,15 +52,26 @@ def client(store: Store) -> MlflowClient:
     """MLflow's client for a store, set up so that it gives up on a dead server within seconds."""
     from mlflow.tracking import MlflowClient
 
-    store.make()
     uri = tracking_uri(store)
+    prepare(store, uri)
+    if uri.startswith("sqlite:"):
+        _relax_sqlite()
+    return MlflowClient(uri)
+
+
+def prepare(store: Store, uri: str) -> None:
+    """Make the store's folder; look at a database on this machine before MLflow does, and bring the store's own home.
+
+    Raises:
+        results.records.store.StoreError: the folder cannot be made.
+        results.tracking.database.DatabaseError: the database cannot be used.
+    """
+    store.make()
     file = database.path_in(uri)
     if file is not None:
         database.check(file)
-        if "MLFLOW_TRACKING_URI" not in os.environ or file.parent.resolve() == store.path.resolve():
+        if file.parent.resolve() == store.path.resolve():
             database.bring_home(store)
-        _relax_sqlite()
-    return MlflowClient(uri)
 
 
 def check_installed() -> None:

@@ -125,6 +125,6 @@ def is_of_another_store(uri: str, store: Store) -> bool:
     """Whether a location of artifacts lies in another store than this one, or where one lay."""
     place = local(uri)
     folder = None if place is None else owner(place)
-    if folder in (None, store.path):
+    if folder is None or folder.resolve() == store.path.resolve():
         return False
     return not folder.is_dir() or (folder / "records").is_dir()

@@ -6,13 +6,14 @@ nothing: the record stays queued until `sync` sends it. Sending twice makes no s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from results.records import sweep_notes
 from results.records.record import Record
 from results.records.store import Store, StoreError
-from results.tracking import deadline, writer
+from results.tracking import database, deadline, writer
 from results.tracking.connection import (
     TrackingError,
     check_installed,
@@ -45,16 +46,7 @@ def send(records: list[Record], store: Store, sweep_names: Sequence[str] = ()) -
         What became of them. Nothing is raised where MLflow is missing, down or refuses: the records stay queued, and
         `Sent.problem` says why.
     """
-    uri = tracking_uri(store)
-    outcome = Sent(uri=without_password(uri))
-    step = _SERVER_SECONDS if is_server(uri) else _DATABASE_SECONDS
-    clock = deadline.Clock(step, _WHOLE_SECONDS + _RECORD_SECONDS * len(records))
-    try:
-        with errors_in_one_line(outcome.uri):
-            deadline.within(clock, lambda: _send(records, store, sweep_names, clock, outcome))
-    except (TrackingError, StoreError) as error:
-        outcome.problem = str(error)
-    outcome = dataclasses.replace(outcome)  # work that was given up may still count in its own
+    outcome = _bounded(store, len(records), lambda clock, outcome: _send(records, store, sweep_names, clock, outcome))
     if not outcome.problem and outcome.refused:
         more = f" And {len(outcome.refused) - 1} more." if len(outcome.refused) > 1 else ""
         outcome.problem = f"MLflow {outcome.uri}: {outcome.sent} records sent; {outcome.refused[0]}.{more}"
@@ -66,15 +58,53 @@ def send(records: list[Record], store: Store, sweep_names: Sequence[str] = ()) -
     return outcome
 
 
-def _send(records: list[Record], store: Store, sweep_names: Sequence[str], clock: deadline.Clock, outcome: Sent) -> None:
-    """What may take long: everything that asks MLflow."""
+def remove(records: list[Record], store: Store) -> Sent:
+    """Delete the runs of records in MLflow, and those of commands that have no other; to be called before the records go.
+
+    Returns:
+        `sent` counts the runs of cells; `problem` says why they are still there.
+    """
+
+    file = database.path_in(tracking_uri(store))
+    if file is not None and not file.exists():
+        return Sent(uri=tracking_uri(store))
+
+    def work(clock: deadline.Clock, outcome: Sent) -> None:
+        with _writer(store, clock, outcome) as sending:
+            for suite in dict.fromkeys(record.suite for record in records):
+                sending.remove(suite, [record for record in records if record.suite == suite])
+
+    return _bounded(store, len(records), work)
+
+
+def _bounded(store: Store, records: int, work: Callable[[deadline.Clock, Sent], None]) -> Sent:
+    """Do what asks MLflow, within its time; whatever happens is in `Sent.problem`."""
+    uri = tracking_uri(store)
+    outcome = Sent(uri=without_password(uri))
+    step = _SERVER_SECONDS if is_server(uri) else _DATABASE_SECONDS
+    clock = deadline.Clock(step, _WHOLE_SECONDS + _RECORD_SECONDS * records)
+    try:
+        with errors_in_one_line(outcome.uri):
+            deadline.within(clock, lambda: work(clock, outcome))
+    except (TrackingError, StoreError) as error:
+        outcome.problem = str(error)
+    return dataclasses.replace(outcome)  # work that was given up may still count in its own
+
+
+@contextlib.contextmanager
+def _writer(store: Store, clock: deadline.Clock, outcome: Sent) -> Iterator[writer.Writer]:
+    """A connection that no other process of this store has at the same time."""
     clock.tick()
     check_reachable(tracking_uri(store))
     check_installed()
     clock.pause()
     with one_writer(store):
         clock.tick()
-        sending = writer.Writer(store, clock, outcome)
+        yield writer.Writer(store, clock, outcome)
+
+
+def _send(records: list[Record], store: Store, sweep_names: Sequence[str], clock: deadline.Clock, outcome: Sent) -> None:
+    with _writer(store, clock, outcome) as sending:
         for suite in dict.fromkeys(record.suite for record in records):
             clock.tick()
             sending.send_suite(suite, [record for record in records if record.suite == suite])

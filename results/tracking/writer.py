@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from results.figures import style
@@ -106,6 +107,25 @@ class Writer:
             if not _is_of_one_record(error):
                 raise
             self.outcome.refused += [f"{what} was refused: {type(error).__name__}: {first_line(error)}"]
+
+    def remove(self, suite: str, records: list[Record]) -> None:
+        """Delete the runs of records that are about to be removed, and the runs of commands that have no other."""
+        experiment = self._experiment(suite)
+        keys = {record.key for record in records}
+        self._records[suite] = [record for record in self._of_suite(suite) if record.key not in keys]
+        for invocation in dict.fromkeys(record.invocation for record in records):
+            self.clock.tick()
+            runs = self._runs(experiment, invocation)
+            gone = [key for key in runs if key in keys]
+            for key in gone:
+                self.client.delete_run(runs.pop(key).info.run_id)
+                self.outcome.sent += 1
+                self.clock.tick()
+            if "" in runs and len(runs) == 1:
+                self.client.delete_run(runs[""].info.run_id)
+            elif "" in runs and gone:
+                with self._going_on(f"the run of the command {invocation}"):
+                    self._finish_parent(runs[""].info.run_id, suite, invocation)
 
     def send_sweep(self, name: str) -> None:
         """A run for a sweep whose records all come from other commands; the others have one."""
@@ -279,12 +299,17 @@ class Writer:
             self.client.set_tag(run_id, entities.TABLES_TAG, json.dumps(shown))
 
     def _log_file(self, run_id: str, path: Path, folder: str) -> None:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
         if self._takes_files(run_id):
-            self.client.log_artifact(run_id, str(path), folder)
+            # MlflowClient keeps the places of runs by their ids, which a store and its copy share
+            get_artifact_repository(self._places[run_id], tracking_uri=self.uri).log_artifact(str(path), folder or None)
 
     def _log_text(self, run_id: str, text: str, path: str) -> None:
-        if self._takes_files(run_id):
-            self.client.log_text(run_id, text, path)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / PurePosixPath(path).name
+            file.write_text(text, encoding="utf-8")
+            self._log_file(run_id, file, str(PurePosixPath(path).parent))
 
     def _takes_files(self, run_id: str) -> bool:
         """Whether a run's files may be written: not where another store lies, or this one lay before it was moved."""
