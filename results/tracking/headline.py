@@ -40,7 +40,7 @@ def _of_trainings(ended: list[Record]) -> tuple[str, dict[str, float]]:
     figures = {name: grouping.finite(best, name) for name in metrics.columns("distill")}
     figures = {name: statistics.fmean(values) for name, values in figures.items() if values}
     seeds = f" ({most} seeds)" if most > 1 else ""
-    return f"best: {method_label(best[0])} {figures[_JUDGED_BY]:.4f}{seeds}", figures
+    return f"best {method_label(best[0])} {figures[_JUDGED_BY]:.4f}{seeds}", figures
 
 
 def _setting(record: Record) -> str:

@@ -44,20 +44,18 @@ class Writer:
     def send_suite(self, suite: str, records: list[Record]) -> None:
         """Send the records of one suite, grouped under a parent run for each invocation."""
         experiment = self._experiment(suite)
-        parents = []
+        changed = False
         for invocation in dict.fromkeys(record.invocation for record in records):
             self.clock.tick()
             group = [record for record in records if record.invocation == invocation]
-            parent = self._send_group(experiment, suite, invocation, group)
-            if parent is not None:
-                parents.append(parent)
-        if parents:
-            self._unfold(experiment, suite, parents)
+            changed |= self._send_group(experiment, suite, invocation, group)
+        if changed:
+            self._show(experiment, suite)
             with self._going_on(f"the comparison of frameworks of {suite}"):
                 self._compare_frameworks(experiment, suite)
 
-    def _send_group(self, experiment: str, suite: str, invocation: str, group: list[Record]) -> str | None:
-        """Send the records of one invocation; its run's id where anything was new."""
+    def _send_group(self, experiment: str, suite: str, invocation: str, group: list[Record]) -> bool:
+        """Send the records of one invocation; whether anything was new."""
         began = [record for record in group if record.status not in NOT_RUN]
         self.outcome.left_out += len(group) - len(began)
         runs = self._runs(experiment, invocation)
@@ -74,7 +72,7 @@ class Writer:
             if record.key not in keys:
                 self.store.mark_sent(record)
         if not new:
-            return None
+            return False
         parent = runs[""].info.run_id if "" in runs else self._create_parent(experiment, suite, invocation, group)
         for record in new:
             with self._going_on(f"the record {record.key}"):
@@ -84,7 +82,7 @@ class Writer:
             self.clock.tick()
         with self._going_on(f"the run of the command {invocation}"):
             self._finish_parent(parent, suite, invocation)
-        return parent
+        return True
 
     def _is_whole(self, record: Record, run: Run | None) -> bool:
         """Whether MLflow has all of a record: a sending may have broken off, or files may be missing in a store's copy."""
@@ -224,7 +222,7 @@ class Writer:
         self._log_tables(parent, _summary(records))
         words, figures = headline.headline(suite, records)
         self._log(parent, {}, entities.figures(figures, records))
-        self.client.set_tag(parent, "mlflow.runName", f"{_title(suite, records)} {words}, {_when(records)}"[:240])
+        self.client.set_tag(parent, "mlflow.runName", f"{words}, {_title(suite, records)} {_when(records)}"[:240])
         last = max((record.finished for record in records), default="")
         well = all(record.status in (Status.OK, Status.PRUNED, *NOT_RUN) for record in records)
         worst = "FINISHED" if well else "FAILED"
@@ -320,10 +318,10 @@ class Writer:
         self.outcome.remarks.append(f"Figures and files are left out: this MLflow keeps them in another store, {folder}.")
         return False
 
-    def _unfold(self, experiment: str, suite: str, parents: list[str]) -> None:
-        """Let the run table show the cells of the newest commands."""
+    def _show(self, experiment: str, suite: str) -> None:
+        """Let the run table show what this version of the project shows, also of an experiment that an earlier one made."""
         known = self.client.get_experiment(experiment).tags
-        for name, value in views.experiment_tags(suite, [*reversed(parents), *views.unfolded(known)]).items():
+        for name, value in views.experiment_tags(suite).items():
             if known.get(name) != value:
                 self.client.set_experiment_tag(experiment, name, value)
 
