@@ -56,7 +56,7 @@ _DETAILS = {
     "worst": list,
 }
 # a number of more digits is none that a float holds, and no text of a record has so many
-_TOO_LONG = re.compile(r"\d{309}")
+_TOO_LONG = re.compile(r"(?<!\d)\d{309}")
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -258,6 +258,8 @@ def newest(records: list[Record]) -> list[Record]:
 
 def _is_number(value: Any) -> bool:
     """Whether a value is a number that a float holds; infinities and NaN are."""
+    if type(value) is float:  # nearly all are; curves hold millions
+        return True
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
     try:
