@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from reference import objectives
-from reference.catalogue import CATALOGUE
+from reference.catalogue import DIVERGENCES
 from reference.grid import draw_logits
 
-NAMES = sorted(CATALOGUE)
+NAMES = sorted(DIVERGENCES)
 ROWS, CLASSES = 6, 10
 LABELS = np.array([0, 3, -100, 9, 3, 1])
 WEIGHTS = np.array([0.25, 1.5, 3.0, 0.0, 0.7, 2.0])
@@ -19,7 +19,7 @@ SEQUENCES = [{}, {"divergence": "ab_divergence", "alpha": 0.8, "beta": 0.2}, {"d
 
 
 def parameters(name):
-    return dict(CATALOGUE[name].grid[-1])
+    return dict(DIVERGENCES[name].grid[-1])
 
 
 def logits(dtype="float32", rows=ROWS):
