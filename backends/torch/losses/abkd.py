@@ -7,7 +7,7 @@ from ...common.arguments import IGNORED_LABEL, check_number, check_reduction, ch
 from .alpha_beta import packed_ab_divergence
 from .differentiable import Normalizer, check_logits, row_weights
 from .labels import check_labels, counted_cross_entropy, counted_rows, shift_left
-from .operands import pack
+from .operands import check_factor, pack
 from .rows import compute_type
 
 
@@ -78,11 +78,13 @@ class ABKDLoss(nn.Module):
         check_logits(student_logits, teacher_logits)
         labels, valid = check_labels(labels, student_logits, self.ignore_index)
         weight = row_weights(student_logits, valid, weights, check_reduction(self.reduction), normalizer)
-        student = student_logits
+        student, dtype = student_logits, compute_type(student_logits.dtype)
+        for name in ("distill_weight", "hard_weight"):
+            check_factor(name, getattr(self, name), dtype)
         if self.hard_weight == 0:
             student = counted_rows(student, labels, valid)  # which the cross-entropy does itself
         elif self.distill_weight != 0:
-            student = student.to(compute_type(student.dtype))  # the sum of both gradients is rounded, not each
+            student = student.to(dtype)  # the sum of both gradients is rounded, not each
         loss = torch.zeros_like(weight if self.reduction == "none" else weight.new_empty(()))
         if self.hard_weight != 0:
             options = (weights, self.reduction, normalizer)

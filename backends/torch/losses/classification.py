@@ -27,7 +27,7 @@ from ...common.arguments import (
 from .alpha_beta import packed_ab_divergence
 from .differentiable import Normalizer, check_arguments, check_logits, row_weights
 from .labels import check_labels, counted_rows
-from .operands import Check, Number, constant, pack
+from .operands import Check, Number, check_factor, constant, pack
 from .rows import compute_type
 
 
@@ -199,7 +199,7 @@ def abttm_loss(
     student, teacher = _in_computing_type(student_logits, teacher_logits)
     gamma = _constant("gamma", gamma, check_positive, student)
     weight = row_weights(student, None, weights, check_reduction(reduction), normalizer)
-    return packed_ab_divergence(student, gamma * teacher, pack(alpha, beta, 1.0), weight, reduction)
+    return packed_ab_divergence(student, gamma * _within(teacher, gamma), pack(alpha, beta, 1.0), weight, reduction)
 
 
 def wttm_loss(
@@ -215,7 +215,7 @@ def wttm_loss(
     student, teacher = _in_computing_type(student_logits, teacher_logits)
     gamma = _constant("gamma", gamma, check_positive, student)
     weight = row_weights(student, None, weights, check_reduction(reduction), normalizer)
-    teacher = _present_rows(teacher, weights, weight)
+    teacher = _within(_present_rows(teacher, weights, weight), gamma)
     below = teacher - teacher.amax(-1, keepdim=True)
     powers = torch.exp((gamma * below).logsumexp(-1) - gamma * below.logsumexp(-1))
     if weights is None and reduction == "mean" and normalizer is None:
@@ -252,7 +252,7 @@ def dist_loss(
         student, teacher = (torch.where(counts > 0, z, 0.0) for z in (student, teacher))
     if not student.shape[0]:
         return factor * student.sum()
-    q, p = ((z / temperature).softmax(-1) for z in (student, teacher))
+    q, p = ((_within(z, 1 / temperature) / temperature).softmax(-1) for z in (student, teacher))
     of_rows, of_columns = _lack_of_correlation(q, p, -1), _lack_of_correlation(q, p, 0, counts)
     if counts is None:
         return factor * (of_rows.mean() + of_columns.mean())
@@ -273,8 +273,8 @@ def _squared(temperature: Number, student: torch.Tensor) -> Number:
 
 def _constant(name: str, value: Number, check: Check, student: torch.Tensor) -> Number:
     """`constant` to calculate with: where it is a scalar tensor, of the computing type and on the student's device."""
-    number = constant(name, value, check)
-    return number.to(student.device, compute_type(student.dtype)) if isinstance(number, torch.Tensor) else number
+    number, dtype = constant(name, value, check), compute_type(student.dtype)
+    return number.to(student.device, dtype) if isinstance(number, torch.Tensor) else check_factor(name, number, dtype)
 
 
 def _in_computing_type(student_logits: torch.Tensor, teacher_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -295,8 +295,16 @@ def _weighted_sum(*terms: tuple[Number, torch.Tensor]) -> torch.Tensor:
     return first + second
 
 
+def _within(logits: torch.Tensor, factor: Number) -> torch.Tensor:
+    """Logits; those relative to their row's largest where times the factor they would leave the type's range."""
+    largest = logits.detach().amax(-1, keepdim=True)
+    beyond = torch.isinf(largest * factor) & torch.isfinite(largest)
+    return logits - torch.where(beyond, largest, 0.0)
+
+
 def _split(logits: torch.Tensor, target: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits of (target, all others) at the temperature, `[..., 2]`, and the logits with the target forbidden."""
+    logits = _within(logits, 1 / temperature)
     others = torch.where(target, -torch.inf, logits)
     own = torch.where(target, logits, 0.0).sum(-1) / temperature
     nothing = (others == -torch.inf).all(-1, keepdim=True)
@@ -307,7 +315,13 @@ def _split(logits: torch.Tensor, target: torch.Tensor, temperature: float) -> tu
 
 
 def _standardised(logits: torch.Tensor) -> torch.Tensor:
-    """(z − mean)/(1e-7 + std) over classes, the standard deviation with classes − 1 in the denominator."""
+    """(z − mean)/(1e-7 + std) over classes, the standard deviation with classes − 1 in the denominator.
+
+    Logits whose squares might leave the type's range are made smaller before; they are standardised all the same.
+    """
+    largest = logits.detach().abs().amax(-1, keepdim=True)
+    limit = torch.finfo(logits.dtype).max ** 0.4
+    logits = logits * torch.where(largest > limit, limit / largest, 1.0)
     centred = logits - logits.mean(-1, keepdim=True)
     variance = (centred * centred).sum(-1, keepdim=True) / max(logits.shape[-1] - 1, 1)
     return centred / (1e-7 + _root(variance))

@@ -56,18 +56,32 @@ def check_operands(
         ValueError: one that is not allowed, or whose products or inverse would leave the type's range.
     """
     limits, temperature = torch.finfo(dtype), check_temperature(temperature)
-    kind = str(dtype).removeprefix("torch.")
-    if 1 / temperature > limits.max:
-        raise ValueError(
-            f"temperature={temperature!r} is not allowed; computed in {kind} it must be at least {1 / limits.max:.1e}"
-        )
-    largest = math.sqrt(limits.max)
+    if not limits.tiny <= 1 / temperature <= limits.max:
+        between = f"between {1 / limits.max:.1e} and {1 / limits.tiny:.1e}"
+        raise ValueError(f"temperature={temperature!r} is not allowed; computed in {_name(dtype)} it must lie {between}")
     for (name, check), value in zip(checks.items(), parameters, strict=True):
-        if abs(check(name, value)) > largest:
-            raise ValueError(f"{name}={value!r} is not allowed; computed in {kind} it must lie between ±{largest:.1e}")
-        if check is check_fraction and value < limits.tiny:
-            raise ValueError(f"{name}={value!r} is not allowed; computed in {kind} it must be at least {limits.tiny:.1e}")
+        (check_factor if check is check_fraction else check_size)(name, check(name, value), dtype)
     return tuple(parameters), temperature
+
+
+def check_size(name: str, value: float, dtype: torch.dtype) -> float:
+    """Return a number whose square `dtype`, the computing type, can hold; raise a ValueError that names it otherwise."""
+    largest = math.sqrt(torch.finfo(dtype).max)
+    if abs(value) > largest:
+        raise ValueError(f"{name}={value!r} is not allowed; computed in {_name(dtype)} it must lie between ±{largest:.1e}")
+    return value
+
+
+def check_factor(name: str, value: float, dtype: torch.dtype) -> float:
+    """`check_size` of a number that is a factor: one that `dtype` would make 0 is refused as well."""
+    least = torch.finfo(dtype).tiny
+    if 0 < abs(value) < least:
+        raise ValueError(f"{name}={value!r} is not allowed; computed in {_name(dtype)} it must be 0 or at least {least:.1e}")
+    return check_size(name, value, dtype)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def farthest(dtype: torch.dtype, *parameters: float) -> float:
@@ -163,6 +177,11 @@ def scalars_and_pattern(alpha: float, beta: float, temperature: float, dtype: to
     else:
         pair = ("alpha", "gamma") if alpha > 0 else ("gamma", "alpha")
     infinite = float("inf")
+
+    def reciprocal(x: float) -> float:
+        """1/x, and 0 where that is beyond the type: an infinite slope is left out."""
+        return 1 / x if 1 / x < torch.finfo(dtype).max else 0.0
+
     whole = float(c.whole) if c.whole > 1e-30 else 0.0
     values = [
         1 / temperature,
@@ -189,10 +208,10 @@ def scalars_and_pattern(alpha: float, beta: float, temperature: float, dtype: to
         *c.larger_positive,
         *c.larger_negative,
         1 / alpha / c.gamma if alpha > 0 and c.gamma > 0 else infinite,
-        -1 / alpha if alpha > 0 else 0.0,
+        -reciprocal(alpha) if alpha > 0 else 0.0,
         1 / beta / c.gamma if beta > 0 and c.gamma > 0 else infinite,
-        1 / alpha if beta == 0 and alpha > 0 else 0.0,
-        1 / beta if beta > 0 and c.gamma == 0 else 0.0,
+        reciprocal(alpha) if beta == 0 and alpha > 0 else 0.0,
+        reciprocal(beta) if beta > 0 and c.gamma == 0 else 0.0,
         *(factor / math.factorial(n + 2) for n, factor in enumerate(c.series_positive, start=2)),
     ]
     return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)

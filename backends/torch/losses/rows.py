@@ -88,6 +88,7 @@ def compare_rows(
     a, b, w0 = _relative_logits(z_s, z_t, max_s, max_t, inverse_temperature)
     no_s = no_t = None
     if not finite:
+        a, b = (_within_range(*x, inverse_temperature) for x in ((a, z_s, max_s), (b, z_t, max_t)))
         no_s, no_t = a <= -farthest, b <= -farthest
         w0 = torch.where(torch.isfinite(w0), w0, b - a)  # the rows' largest logits may be as far apart as the type allows
         only_b, only_a = torch.where(no_t, 0.0, b), torch.where(no_s, 0.0, a)
@@ -125,6 +126,14 @@ def _difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     high = x - y
     back = high - x
     return high, (high - back).sub_(x).add_(back.add_(y))
+
+
+def _within_range(
+    relative: torch.Tensor, z: torch.Tensor, largest: torch.Tensor, inverse_temperature: torch.Tensor | float
+) -> torch.Tensor:
+    """Relative logits, also where the difference leaves the type's range and would not over a high temperature."""
+    apart = z * inverse_temperature - largest * inverse_temperature
+    return torch.where(relative == -math.inf, torch.where(apart.isnan(), -math.inf, apart), relative)
 
 
 def _relative_logits(
