@@ -21,6 +21,7 @@ def value_and_gradient(
     *,
     temperature: float = 1.0,
     mask: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     reduction: str = "none",
     dtype: str = "float32",
     teacher_dtype: str | None = None,
@@ -31,14 +32,14 @@ def value_and_gradient(
         divergence: name of a function in `backends.torch.divergences`.
         student_logits, teacher_logits: `[..., C]`, converted to `dtype` and `teacher_dtype` (None: the same).
         parameters: the divergence's own, e.g. {"alpha": 0.5, "beta": 0.5}.
-        temperature, mask, reduction: passed on.
+        temperature, mask, weights, reduction: passed on.
         dtype, teacher_dtype: keys of `DTYPES`.
     """
     student = to_device(student_logits, dtype).requires_grad_()
     teacher = to_device(teacher_logits, teacher_dtype or dtype)
-    selected = None if mask is None else torch.from_numpy(np.asarray(mask)).to(current_device())
+    rows = _on_device({"mask": mask, "weights": weights})
     function = getattr(divergences, divergence)
-    value = function(student, teacher, **parameters, temperature=temperature, mask=selected, reduction=reduction)
+    value = function(student, teacher, **parameters, temperature=temperature, **rows, reduction=reduction)
     (gradient,) = torch.autograd.grad(value.sum(), student)
     return to_numpy(value), to_numpy(gradient)
 
@@ -54,16 +55,26 @@ def objective_and_gradient(
     distill_weight: float = 1.0,
     hard_weight: float = 1.0,
     ignore_index: int = -100,
+    reduction: str = "mean",
+    shift: bool = False,
+    weights: np.ndarray | None = None,
+    normalizer: float | None = None,
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:
-    """`ABKDLoss` and its gradient with respect to the student's logits, as float64."""
+) -> tuple[float | np.ndarray, np.ndarray]:
+    """`ABKDLoss` and the gradient of its sum with respect to the student's logits, as float64."""
     student = to_device(student_logits, dtype).requires_grad_()
     loss = ABKDLoss(
-        alpha, beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight, ignore_index=ignore_index
+        alpha,
+        beta,
+        temperature=temperature,
+        distill_weight=distill_weight,
+        hard_weight=hard_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        shift=shift,
     )
-    value = loss(student, to_device(teacher_logits, dtype), torch.from_numpy(np.asarray(labels)).to(current_device()))
-    (gradient,) = torch.autograd.grad(value, student)
-    return value.item(), to_numpy(gradient)
+    arrays = _on_device({"labels": labels, "weights": weights, "normalizer": normalizer})
+    return _value_and_gradient(loss(student, to_device(teacher_logits, dtype), **arrays), student)
 
 
 def named_objective_and_gradient(
@@ -73,25 +84,37 @@ def named_objective_and_gradient(
     labels: np.ndarray,
     parameters: dict[str, Any],
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:
-    """An objective and its gradient with respect to the student's logits, as float64.
+) -> tuple[float | np.ndarray, np.ndarray]:
+    """An objective and the gradient of its sum with respect to the student's logits, as float64.
 
     Args:
         name: of a function in `backends.torch.objectives`, e.g. "dkd_loss".
         student_logits, teacher_logits: `[..., C]`, converted to `dtype`.
         labels: integers `[...]`, for objectives that take them.
-        parameters: the objective's own.
+        parameters: the objective's own, NumPy arrays (weights, normalizer) among them.
         dtype: key of `DTYPES`.
     """
     if name not in objectives.__all__:
         raise ValueError(f"objective={name!r} is not known; choose one of {', '.join(objectives.__all__)}")
     function = getattr(objectives, name)
     labelled = "labels" in inspect.signature(function).parameters
-    targets = (torch.from_numpy(np.asarray(labels)).to(current_device()),) if labelled else ()
+    arrays = _on_device({**({"labels": labels} if labelled else {}), **parameters})
     student = to_device(student_logits, dtype).requires_grad_()
-    value = function(student, to_device(teacher_logits, dtype), *targets, **parameters)
-    (gradient,) = torch.autograd.grad(value, student)
-    return value.item(), to_numpy(gradient)
+    return _value_and_gradient(function(student, to_device(teacher_logits, dtype), **arrays), student)
+
+
+def _value_and_gradient(value: torch.Tensor, student: torch.Tensor) -> tuple[float | np.ndarray, np.ndarray]:
+    """A value, a float where it is a scalar, and the gradient of its sum."""
+    (gradient,) = torch.autograd.grad(value.sum(), student)
+    return to_numpy(value) if value.ndim else value.item(), to_numpy(gradient)
+
+
+def _on_device(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The same arguments, arrays among them as tensors of their own type."""
+    return {
+        name: torch.from_numpy(value).to(current_device()) if isinstance(value, np.ndarray) else value
+        for name, value in arguments.items()
+    }
 
 
 def framework_kl(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ import torch
 from .differentiable import check_arguments, evaluate
 from .divided_differences import Mask, combination, first_order, saturating_exp_, second_order, with_sign_of_
 from .execution import DEFINITIONS, Definition
-from .operands import Pattern, Scalars, pack, scalars_and_pattern
+from .operands import AB_CHECKS, Pattern, Scalars, pack, scalars_and_pattern
 from .rows import Rows
 
 
@@ -27,6 +27,7 @@ def ab_divergence(
     *,
     temperature: float = 1.0,
     mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     reduction: str = "mean",
 ) -> torch.Tensor:
     """α-β-divergence D_AB(teacher ‖ student) of the softmax distributions of two sets of logits.
@@ -38,30 +39,34 @@ def ab_divergence(
         student_logits: `[..., C]`, float64, float32, bfloat16 or float16. Log-probabilities are logits too; −inf marks
             a class of probability 0.
         teacher_logits: the same shape; a constant, no gradient reaches it.
-        alpha, beta: any finite real numbers.
+        alpha, beta: any finite real numbers, or scalar tensors, which are held constant. A schedule of them or of the
+            temperature compiles nothing again, in torch.compile neither.
         temperature: divides both sets of logits, > 0.
-        mask: `[...]`, bool; True selects a row. Rows left out never reach value or gradient, whatever they hold.
-        reduction: "mean" over selected rows, "sum", or "none" (`[...]`, 0 for rows left out).
+        mask: `[...]`, bool, or numbers that are 0 or 1; True selects a row. Rows left out never reach value or gradient,
+            whatever they hold.
+        weights: `[...]`, real, finite, ≥ 0, a constant: the weight of each row; rows of weight 0 are left out.
+        reduction: "mean", Σ weight · D / Σ weight over selected rows; "sum", Σ weight · D; or "none" (`[...]`, weight · D).
 
     Returns:
         The divergence in float64 for float64 students, else float32; the gradient has the student's type. An empty
         selection gives 0. A row with NaN, +inf or no finite logit gives NaN. Differentiable once.
 
     Raises:
-        ValueError: shapes, reduction, or a parameter that is not finite (temperature: not positive).
-        TypeError: logits that are not floating point.
+        ValueError: shapes, reduction, weights, or a parameter that is not finite (temperature: not positive) or too large
+            for the computing type.
+        TypeError: logits that are not floating point; a floating mask of other numbers than 0 and 1.
 
     Source: Definition 4.1 of Wang et al., "ABKD", ICML 2025, extended to all (α, β) by Cichocki et al., 2011.
     """
-    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    return packed_ab_divergence(student, teacher, pack(alpha, beta, temperature), mask, reduction)
+    student, teacher, weight = check_arguments(student_logits, teacher_logits, mask, weights, reduction)
+    return packed_ab_divergence(student, teacher, pack(alpha, beta, temperature), weight, reduction)
 
 
 def packed_ab_divergence(
-    student: torch.Tensor, teacher: torch.Tensor, packed: Sequence[float], mask: torch.Tensor | None, reduction: str
+    student: torch.Tensor, teacher: torch.Tensor, packed: Sequence[float] | torch.Tensor, weight: torch.Tensor, reduction: str
 ) -> torch.Tensor:
     """`ab_divergence` of arguments that are checked already, with the parameters of `operands.pack`."""
-    return evaluate("ab_divergence", student, teacher, packed, mask, reduction)
+    return evaluate("ab_divergence", student, teacher, packed, weight, reduction)
 
 
 def ab_rows(
@@ -91,7 +96,7 @@ def _prepare(parameters: Sequence[float], temperature: float, dtype: torch.dtype
     return scalars_and_pattern(parameters[0], parameters[1], temperature, dtype)
 
 
-DEFINITIONS["ab_divergence"] = Definition(ab_rows, _prepare)
+DEFINITIONS["ab_divergence"] = Definition(ab_rows, _prepare, AB_CHECKS)
 
 
 def _top_ratio(rows: Rows, k: Scalars) -> torch.Tensor:

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from ...common.arguments import check_fraction, check_not_negative, check_number
+from ...common.arguments import check_fraction, check_not_negative
 from ...common.definition import Parameter
 from .alpha_beta import ab_divergence, ab_rows
 from .definition import TermsAndSlopes, row_divergence
 from .differentiable import check_arguments, evaluate
 from .execution import DEFINITIONS
 from .mixtures import Centre, decay_and_complement, exp_remainder, gap, larger_term, mixture_terms, smaller_term
-from .operands import pack
+from .operands import constant, farthest, pack
 from .rows import Rows, compare_rows, with_absent_far
 
 # ------------------------------------------------------------------------------------------ points of the α-β family
@@ -31,13 +31,16 @@ def forward_kl(
     *,
     temperature: float = 1.0,
     mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     reduction: str = "mean",
 ) -> torch.Tensor:
     """Kullback-Leibler divergence KL(p‖q) = Σ p log(p/q) = D_AB(1, 0), of teacher to student.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015 (without its factor temperature²).
     """
-    return ab_divergence(student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def reverse_kl(
@@ -46,13 +49,16 @@ def reverse_kl(
     *,
     temperature: float = 1.0,
     mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     reduction: str = "mean",
 ) -> torch.Tensor:
     """Reverse Kullback-Leibler divergence KL(q‖p) = Σ q log(q/p) = D_AB(0, 1), of student to teacher.
 
     Source: Gu et al., "MiniLLM", ICLR 2024.
     """
-    return ab_divergence(student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def alpha_divergence(
@@ -62,6 +68,7 @@ def alpha_divergence(
     *,
     temperature: float = 1.0,
     mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     reduction: str = "mean",
 ) -> torch.Tensor:
     """α-divergence D_AB(α, 1−α) = (1 − Σ p^α q^(1−α)) / (α(1−α)); KL(p‖q) at α = 1, KL(q‖p) at α = 0.
@@ -70,14 +77,21 @@ def alpha_divergence(
     is log(1 − α(1−α) D) / (α−1), and Tsallis' relative entropy is α D.
 
     Args:
-        student_logits, teacher_logits: `[..., C]`, as in `ab_divergence`, like `temperature`, `mask` and `reduction`.
+        student_logits, teacher_logits: `[..., C]`, as in `ab_divergence`, like temperature, mask, weights and reduction.
         alpha: any finite real number.
 
     Source: Wang et al., "ABKD", ICML 2025, Table 1.
     """
-    alpha = check_number("alpha", alpha)
+    alpha = constant("alpha", alpha)
     return ab_divergence(
-        student_logits, teacher_logits, alpha, 1 - alpha, temperature=temperature, mask=mask, reduction=reduction
+        student_logits,
+        teacher_logits,
+        alpha,
+        1 - alpha,
+        temperature=temperature,
+        mask=mask,
+        weights=weights,
+        reduction=reduction,
     )
 
 
@@ -88,6 +102,7 @@ def beta_divergence(
     *,
     temperature: float = 1.0,
     mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     reduction: str = "mean",
 ) -> torch.Tensor:
     """β-divergence D_AB(1, β) = Σ [p^(1+β)/(β(1+β)) − p q^β/β + q^(1+β)/(1+β)]; KL(p‖q) at β = 0.
@@ -96,12 +111,14 @@ def beta_divergence(
     of order 1+β is this.
 
     Args:
-        student_logits, teacher_logits: `[..., C]`, as in `ab_divergence`, like `temperature`, `mask` and `reduction`.
+        student_logits, teacher_logits: `[..., C]`, as in `ab_divergence`, like temperature, mask, weights and reduction.
         beta: any finite real number.
 
     Source: Wang et al., "ABKD", ICML 2025, Table 1.
     """
-    return ab_divergence(student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def squared_hellinger(
@@ -110,14 +127,15 @@ def squared_hellinger(
     *,
     temperature: float = 1.0,
     mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     reduction: str = "mean",
 ) -> torch.Tensor:
     """Squared Hellinger distance ½ Σ (√p − √q)² = D_AB(½, ½)/4.
 
     Source: Wang et al., "ABKD", ICML 2025, Table 1, which leaves the factor 4 out.
     """
-    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    return evaluate("squared_hellinger", student, teacher, pack(0.5, 0.5, temperature), mask, reduction)
+    student, teacher, weight = check_arguments(student_logits, teacher_logits, mask, weights, reduction)
+    return evaluate("squared_hellinger", student, teacher, pack(0.5, 0.5, temperature), weight, reduction)
 
 
 def _quarter_of_ab(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -135,13 +153,16 @@ def squared_euclidean(
     *,
     temperature: float = 1.0,
     mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     reduction: str = "mean",
 ) -> torch.Tensor:
     """Half the squared Euclidean distance ½ Σ (p − q)² = D_AB(1, 1).
 
     Source: Wang et al., "ABKD", ICML 2025, Table 1.
     """
-    return ab_divergence(student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def alphanet(
@@ -152,6 +173,7 @@ def alphanet(
     *,
     temperature: float = 1.0,
     mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     reduction: str = "mean",
 ) -> torch.Tensor:
     """The larger of two α-divergences, of D_AB(a, 1−a) and D_AB(b, 1−b).
@@ -160,15 +182,17 @@ def alphanet(
     which is the original.
 
     Args:
-        student_logits, teacher_logits: `[..., C]`, as in `ab_divergence`, like `temperature` and `mask`.
+        student_logits, teacher_logits: `[..., C]`, as in `ab_divergence`, like temperature, mask and weights.
         alpha_min, alpha_max: a and b, any finite real numbers.
         reduction: "mean", "sum" or "none".
 
     Source: Wang et al., "AlphaNet", ICML 2021; of means: Wang et al., "ABKD", ICML 2025.
     """
-    alphas = check_number("alpha_min", alpha_min), check_number("alpha_max", alpha_max)
+    alphas = constant("alpha_min", alpha_min), constant("alpha_max", alpha_max)
     first, second = (
-        alpha_divergence(student_logits, teacher_logits, alpha, temperature=temperature, mask=mask, reduction=reduction)
+        alpha_divergence(
+            student_logits, teacher_logits, alpha, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+        )
         for alpha in alphas
     )
     return torch.where(second > first, second, first)
@@ -213,7 +237,8 @@ def weighted_sum(rows: Rows, weight: Parameter = 0.5) -> TermsAndSlopes:
 
 def _double_rows(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> tuple[Rows, torch.Tensor]:
     """Rows in float64, absent classes far away, and |p − q|: what decides a switch must not be rounding."""
-    rows = with_absent_far(compare_rows(student.double(), teacher.double(), 1 / temperature, finite=False)[0])
+    far = farthest(torch.float64)
+    rows = with_absent_far(compare_rows(student.double(), teacher.double(), 1 / temperature, far, finite=False)[0])
     return rows, gap(rows)
 
 
@@ -252,15 +277,17 @@ def adaptive_kl(
 
 def _by_entropy(student: torch.Tensor, teacher: torch.Tensor, parameters: Sequence[float], temperature: float) -> torch.Tensor:
     """The weights of KL(p‖q) and KL(q‖p) `[rows, 2]`: `high` for the side of the larger entropy, `low` otherwise."""
-    of_teacher, of_student = (_entropy(logits.double() / temperature) for logits in (teacher, student))
+    of_teacher, of_student = (_entropy(logits.double(), temperature) for logits in (teacher, student))
     low, high = parameters
     sides = torch.stack([of_teacher > of_student, of_student > of_teacher], -1)
     return low + (high - low) * sides.double()
 
 
-def _entropy(logits: torch.Tensor) -> torch.Tensor:
+def _entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Entropy of each row, also where one class holds nearly everything: what the others hold is added up alone."""
-    below = logits - logits.amax(-1, keepdim=True)
+    largest = logits.amax(-1, keepdim=True)
+    below = logits / temperature - largest / temperature
+    below = torch.where(below.isnan(), (logits - largest) / temperature, below)  # inf − inf, where the quotients overflow
     weights = torch.exp(below)
     is_top = below == 0
     others = torch.where(is_top, 0.0, weights).sum(-1) + (is_top.sum(-1) - 1)

@@ -9,7 +9,7 @@ import torch
 from ...common.definition import Parameter, divergence_of
 from .differentiable import check_arguments, evaluate
 from .execution import DEFINITIONS, Definition
-from .operands import pack_parameters
+from .operands import farthest, pack_parameters
 from .rows import Rows, with_absent_far
 
 TermsAndSlopes = tuple[torch.Tensor, torch.Tensor]
@@ -35,12 +35,12 @@ def row_divergence(
 
     def decorate(row_function: Callable[..., TermsAndSlopes]) -> Callable[..., torch.Tensor]:
         def classes(rows: Rows, operands: torch.Tensor, numbers: torch.Tensor | None, pattern: Any) -> TermsAndSlopes:
-            scalars = operands[1:].unbind()
+            scalars = operands[2:].unbind()
             parameters = (Parameter(*pair) for pair in zip(scalars[::2], scalars[1::2], strict=True))
             further = () if numbers is None else numbers[..., None].unbind(1)
             return row_function(with_absent_far(rows), *parameters, *further)
 
-        DEFINITIONS[row_function.__name__] = Definition(classes, _prepare, row_parameters)
+        DEFINITIONS[row_function.__name__] = Definition(classes, _prepare, checks, row_parameters)
         return divergence_of(row_function, checks, partial(_evaluate, row_function.__name__, checks))
 
     return decorate
@@ -58,12 +58,10 @@ def _evaluate(
     weights: torch.Tensor | None,
     reduction: str,
 ) -> torch.Tensor:
-    if weights is not None:
-        raise NotImplementedError("weights of rows")
-    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    return evaluate(name, student, teacher, pack_parameters(parameters, checks, temperature), mask, reduction)
+    student, teacher, weight = check_arguments(student_logits, teacher_logits, mask, weights, reduction)
+    return evaluate(name, student, teacher, pack_parameters(parameters, checks, temperature), weight, reduction)
 
 
 def _prepare(parameters: Sequence[float], temperature: float, dtype: torch.dtype) -> tuple[list[float], _Pattern]:
-    """1/temperature, then each parameter and what it lacks to 1, which would lose digits as a float32 difference."""
-    return [1 / temperature, *(x for parameter in parameters for x in (parameter, 1 - parameter))], _Pattern()
+    """The common scalars, then each parameter and what it lacks to 1, which would lose digits as a float32 difference."""
+    return [1 / temperature, farthest(dtype), *(x for parameter in parameters for x in (parameter, 1 - parameter))], _Pattern()

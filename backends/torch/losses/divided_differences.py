@@ -41,6 +41,10 @@ class Mask:
             return torch.where(self._mask, yes, no)
         return torch.lerp(no, yes, self._mask)
 
+    def pick_any(self, yes: torch.Tensor, no: torch.Tensor) -> torch.Tensor:
+        """`yes` where the condition holds, else `no`, whatever the other one is, infinite or no number."""
+        return torch.where(self._mask.to(torch.bool), yes, no)
+
 
 def with_sign_of_(size: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """`size` ≥ 0 with the sign of x, by whichever of two ways is vectorised; `size` may be overwritten."""
@@ -97,7 +101,7 @@ def second_order(delta: torch.Tensor, s: torch.Tensor, t: torch.Tensor, k: Scala
         combination(k.top_s_positive, s, k.top_t_positive, t), combination(k.top_s_negative, s, k.top_t_negative, t)
     )
     exponent = far.pick_(top, combination(k.mean_s, s, k.mean_t, t))
-    return _product_(exponent.exp_(), far.pick_(apart, close))
+    return _product_(exponent.exp_(), far.pick_(apart, close) if pattern.finite else far.pick_any(apart, close))
 
 
 def _product_(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

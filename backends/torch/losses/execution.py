@@ -6,19 +6,21 @@ limit. `fullgraph=True` makes sure that nothing falls back to eager mode unnotic
 """
 
 import functools
-import math
 import os
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
+from .operands import check_operands
 from .rows import compare_rows, compute_type
 
 # fewer elements than this run eagerly: compiling takes seconds, and one call saves less than a millisecond
 COMPILE_FROM = 1 << 18
+# logits over the temperature that are all within this of each other need none of the care that absent classes do
+NEAR = 1e9
 # elements of a block of rows: on a CPU it stays in the last-level cache, on a GPU it bounds the temporaries
 BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
 # the same for eager code on a CPU, whose many temporaries should stay in the cache and be reused by the allocator
@@ -35,14 +37,16 @@ class Definition(NamedTuple):
             adds to the value, and h up to a multiple of the row's q, best the one that makes it 0 at the student's most
             likely class. Slopes may be None where `rows.student_probability` is. Those of the catalogue are
             made by `row_divergence`.
-        prepare: (parameters, temperature, computing type) -> (scalars for `classes`, 1/temperature first; pattern that
-            its code is specialised on, with a field `finite`).
+        prepare: (parameters, temperature, computing type) -> (scalars for `classes`, 1/temperature and `farthest` first;
+            pattern that its code is specialised on, with a field `finite`).
+        checks: of its parameters by name.
         row_parameters: (student, teacher, parameters, temperature) -> `[rows, n]`, numbers that depend on the logits
             and are held constant; None for a divergence that has none.
     """
 
     classes: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
     prepare: Callable[[Sequence[float], float, torch.dtype], tuple[list[float], Any]]
+    checks: Mapping[str, Callable[[str, float], float]]
     row_parameters: Callable[..., torch.Tensor] | None = None
 
 
@@ -67,19 +71,23 @@ def value_and_gradient(
         definition: of the divergence.
         student, teacher: logits `[rows, classes]`, any floating type.
         weight: factor of each row's gradient over the temperature `[rows]`, computing type; a row of weight 0 counts as
-            absent, whatever it holds. It is applied before the gradient is rounded to a narrower type.
+            absent, whatever it holds.
         values: scalars of `definition.prepare` in the computing type; logits are converted to its type.
         row_parameters: of `definition.row_parameters`.
         pattern: what the code is specialised on.
         with_gradient: False leaves the gradient's work out.
-        out: where the gradient goes, of the student's shape and type; None for a new tensor.
+        out: where the gradient goes, of the student's shape; None for a new tensor.
 
     Returns:
         The divergence of each row `[rows]` in the computing type, without its weight, and weight times its gradient
-        with respect to the student's logits `[rows, classes]` in the student's type (None without gradient).
+        with respect to the student's logits `[rows, classes]`, likewise (None without gradient).
     """
     rows, poison = compare_rows(
-        student.to(values.dtype), teacher.to(values.dtype), values[0], finite=pattern.finite, with_gradient=with_gradient
+        student.to(values.dtype),
+        teacher.to(values.dtype),
+        *values[:2].unbind(),
+        finite=pattern.finite,
+        with_gradient=with_gradient,
     )
     terms, slopes = definition.classes(rows, values, row_parameters, pattern)
     value = terms.sum(-1) + poison[:, 0]
@@ -93,7 +101,7 @@ def value_and_gradient(
         gradient = torch.where(rows.no_student, poison, gradient)
     if _may_hold(weight == 0):
         gradient = torch.where(weight[:, None] == 0, 0.0, gradient)
-    return value, gradient.to(student.dtype) if out is None else out.copy_(gradient)
+    return value, gradient if out is None else out.copy_(gradient)
 
 
 def _may_hold(condition: torch.Tensor) -> bool:
@@ -105,7 +113,8 @@ def _may_hold(condition: torch.Tensor) -> bool:
 def _scalars(
     divergence: str, parameters: tuple[float, ...], temperature: float, dtype: torch.dtype, device: torch.device
 ) -> tuple[torch.Tensor, Any]:
-    values, pattern = DEFINITIONS[divergence].prepare(parameters, temperature, dtype)
+    definition = DEFINITIONS[divergence]
+    values, pattern = definition.prepare(*check_operands(definition.checks, parameters, temperature, dtype), dtype)
     # a cached tensor must not be an inference tensor, whatever mode the first call came in
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype, device=device), pattern
@@ -164,11 +173,12 @@ def _is_compile_failure(error: Exception) -> bool:
     return bool(modules & {"_dynamo", "_inductor"})
 
 
-def _all_finite(student: torch.Tensor, teacher: torch.Tensor) -> bool:
-    """Whether no logit is −inf or NaN, asked only where the answer needs no wait for an accelerator."""
+def _all_near(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> bool:
+    """Whether no logit is NaN, infinite or far from another, asked only where the answer needs no wait."""
     if student.device.type != "cpu" or student.numel() == 0:
         return False
-    return math.isfinite(student.amin()) and math.isfinite(teacher.amin())
+    ranges = (torch.stack(logits.aminmax()).tolist() for logits in (student, teacher))
+    return all(high - low < NEAR * temperature for low, high in ranges)
 
 
 def run_rows(
@@ -180,7 +190,7 @@ def run_rows(
     temperature: float,
     with_gradient: bool,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Value `[rows]` and weighted gradient `[rows, classes]` of all rows, block by block.
+    """Value `[rows]` and weighted gradient `[rows, classes]` of all rows, in the computing type, block by block.
 
     Args:
         divergence: key of `DEFINITIONS`.
@@ -201,15 +211,15 @@ def run_rows(
         elements = EAGER_BLOCK_ELEMENTS
     size = min(rows, max(2, elements // classes))
     value = torch.empty(rows, dtype=dtype, device=student.device)
-    gradient = torch.empty(student.shape, dtype=student.dtype, device=student.device) if with_gradient else None
-    scale = weight / temperature
+    gradient = torch.empty(student.shape, dtype=dtype, device=student.device) if with_gradient else None
+    scale = (weight / temperature).clamp(max=torch.finfo(dtype).max)
     for start in range(0, rows, size or 1):
         # the last block reaches back, so that every block has the same shape
         part = slice(min(start, rows - size), min(start, rows - size) + size)
         logits = (student[part].contiguous(), teacher[part].contiguous())
         numbers = None if row_parameters is None else row_parameters(*logits, parameters, temperature).to(dtype)
         block = (*logits, scale[part], values, numbers, None if gradient is None else gradient[part])
-        finite = pattern._replace(finite=_all_finite(*logits))
+        finite = pattern._replace(finite=_all_near(*logits, temperature))
         key = (divergence, finite, with_gradient, student.dtype, teacher.dtype, student.device.type)
         value[part] = _run_block(block, key, compile_it)
     return value, gradient

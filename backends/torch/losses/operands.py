@@ -1,33 +1,100 @@
 """What changes from call to call without compiling again: the scalars of one (α, β, temperature)."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 
-from ...common.arguments import check_number, check_temperature
+from ...common.arguments import check_fraction, check_number, check_temperature
 from ...common.coefficients import SERIES, coefficients
 
+Number = float | torch.Tensor
+Check = Callable[[str, float], float]
 
-def pack(alpha: float, beta: float, temperature: float) -> tuple[float, ...]:
-    """The temperature, α and β as checked numbers, in the order in which `evaluate` takes them.
+
+AB_CHECKS: Mapping[str, Check] = {"alpha": check_number, "beta": check_number}
+
+
+def constant(name: str, value: Number, check: Check = check_number) -> Number:
+    """A number of the user's as a checked float, without its gradient if it came as a tensor.
+
+    In code that torch.compile traces it stays a scalar, float64 on the CPU, so that a schedule of it compiles nothing
+    again; the operator checks it then, by `check_operands`.
+    """
+    if not torch.compiler.is_compiling():
+        return check(name, value)
+    if isinstance(value, torch.Tensor):
+        return value.detach().reshape(()).to("cpu", torch.float64)
+    return torch.ones((), dtype=torch.float64, device="cpu") * value
+
+
+def pack(alpha: Number, beta: Number, temperature: Number) -> tuple[float, ...] | torch.Tensor:
+    """The temperature, α and β as constants, in the order in which `evaluate` takes them.
 
     Raises:
         ValueError: a number that is not finite, a temperature that is not positive.
     """
-    return check_temperature(temperature), check_number("alpha", alpha), check_number("beta", beta)
+    return pack_parameters({"alpha": alpha, "beta": beta}, AB_CHECKS, temperature)
 
 
 def pack_parameters(
-    parameters: Mapping[str, float], checks: Mapping[str, Callable[[str, float], float]], temperature: float
-) -> tuple[float, ...]:
-    """The temperature and the parameters of another divergence, checked; see `pack`."""
-    return check_temperature(temperature), *(checks[name](name, value) for name, value in parameters.items())
+    parameters: Mapping[str, Number], checks: Mapping[str, Check], temperature: Number
+) -> tuple[float, ...] | torch.Tensor:
+    """The temperature and the parameters of another divergence; see `pack`."""
+    numbers = [constant("temperature", temperature, lambda _, value: check_temperature(value))]
+    numbers += [constant(name, value, checks[name]) for name, value in parameters.items()]
+    return torch.stack(numbers) if torch.compiler.is_compiling() else tuple(numbers)
+
+
+def check_operands(
+    checks: Mapping[str, Check], parameters: Sequence[float], temperature: float, dtype: torch.dtype
+) -> tuple[tuple[float, ...], float]:
+    """Parameters and temperature that their checks pass, and that `dtype`, the computing type, can hold.
+
+    Raises:
+        ValueError: one that is not allowed, or whose products or inverse would leave the type's range.
+    """
+    limits, temperature = torch.finfo(dtype), check_temperature(temperature)
+    if not limits.tiny <= 1 / temperature <= limits.max:
+        between = f"between {1 / limits.max:.1e} and {1 / limits.tiny:.1e}"
+        raise ValueError(f"temperature={temperature!r} is not allowed; computed in {_name(dtype)} it must lie {between}")
+    for (name, check), value in zip(checks.items(), parameters, strict=True):
+        (check_factor if check is check_fraction else check_size)(name, check(name, value), dtype)
+    return tuple(parameters), temperature
+
+
+def check_size(name: str, value: float, dtype: torch.dtype) -> float:
+    """Return a number whose square `dtype`, the computing type, can hold; raise a ValueError that names it otherwise."""
+    largest = math.sqrt(torch.finfo(dtype).max)
+    if abs(value) > largest:
+        raise ValueError(f"{name}={value!r} is not allowed; computed in {_name(dtype)} it must lie between ±{largest:.1e}")
+    return value
+
+
+def check_factor(name: str, value: float, dtype: torch.dtype) -> float:
+    """`check_size` of a number that is a factor: one that `dtype` would make 0 is refused as well."""
+    least = torch.finfo(dtype).tiny
+    if 0 < abs(value) < least:
+        raise ValueError(f"{name}={value!r} is not allowed; computed in {_name(dtype)} it must be 0 or at least {least:.1e}")
+    return check_size(name, value, dtype)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def farthest(dtype: torch.dtype, *parameters: float) -> float:
+    """The distance of a logit from its row's largest, over the temperature, from which on its class counts as absent.
+
+    Its probability is 0 by far. Nothing that is nearer leaves the range of `dtype` when it is multiplied by a parameter.
+    """
+    return torch.finfo(dtype).max / 16 / max([1.0, *map(abs, parameters)])
 
 
 NAMES = (
     "inverse_temperature",
+    "farthest",
     "alpha",
     "beta",
     "gamma",
@@ -70,7 +137,7 @@ class Pattern(NamedTuple):
         first, second: which of the gaps |α|, |β|, |γ| separates top from middle and middle from low node for δ > 0.
         gamma_is_one: α + β = 1, where the centred gradient has a product form.
         terms: last term of the series, 5 in float32 and 15 in float64.
-        finite: no logit is −inf, so that the work for absent classes is left out.
+        finite: no logit is far from its row's largest (`execution.NEAR`), so that the work for absent classes is left out.
     """
 
     first: str
@@ -110,9 +177,15 @@ def scalars_and_pattern(alpha: float, beta: float, temperature: float, dtype: to
     else:
         pair = ("alpha", "gamma") if alpha > 0 else ("gamma", "alpha")
     infinite = float("inf")
+
+    def reciprocal(x: float) -> float:
+        """1/x, and 0 where that is beyond the type: an infinite slope is left out."""
+        return 1 / x if 1 / x < torch.finfo(dtype).max else 0.0
+
     whole = float(c.whole) if c.whole > 1e-30 else 0.0
     values = [
         1 / temperature,
+        farthest(dtype, alpha, beta, c.gamma, c.gamma - 1),
         alpha,
         beta,
         c.gamma,
@@ -135,10 +208,10 @@ def scalars_and_pattern(alpha: float, beta: float, temperature: float, dtype: to
         *c.larger_positive,
         *c.larger_negative,
         1 / alpha / c.gamma if alpha > 0 and c.gamma > 0 else infinite,
-        -1 / alpha if alpha > 0 else 0.0,
+        -reciprocal(alpha) if alpha > 0 else 0.0,
         1 / beta / c.gamma if beta > 0 and c.gamma > 0 else infinite,
-        1 / alpha if beta == 0 and alpha > 0 else 0.0,
-        1 / beta if beta > 0 and c.gamma == 0 else 0.0,
+        reciprocal(alpha) if beta == 0 and alpha > 0 else 0.0,
+        reciprocal(beta) if beta > 0 and c.gamma == 0 else 0.0,
         *(factor / math.factorial(n + 2) for n, factor in enumerate(c.series_positive, start=2)),
     ]
     return [float(value) for value in values], Pattern(*pair, bool(c.gamma == 1), terms)

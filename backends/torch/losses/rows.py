@@ -21,8 +21,10 @@ def compute_type(dtype: torch.dtype) -> torch.dtype:
 class Rows(NamedTuple):
     """Softmax statistics of rows of logits, `[rows, classes]`, or `[rows, 1]` where marked with 1.
 
-    An absent class has a logit of −inf. `compare_rows` leaves δ = 0 there, and s = t, the log-probability of the side
-    that is there (0 where neither is); `with_absent_far` puts the absent probability out of the type's range instead.
+    A class is absent whose logit is −inf, or so far below its row's largest that products with it would leave the type's
+    range, as the least number is that libraries mask logits with. `compare_rows` leaves δ = 0 there, and s = t, the
+    log-probability of the side that is there (0 where neither is); `with_absent_far` puts the absent probability out of the
+    type's range instead.
 
     Attributes:
         teacher_log, student_log: s = log p and t = log q, p the teacher's probabilities and q the student's.
@@ -33,7 +35,7 @@ class Rows(NamedTuple):
         top_relative: `relative` of the student's most likely class, −inf where the teacher forbids it (1).
         log_partition: of the student, so that its most likely class has t = −log_partition (1).
         student_probability: q, 0 where the student's logit is −inf; None where no gradient is asked for.
-        no_teacher, no_student: where that logit is −inf; None where no logit is.
+        no_teacher, no_student: where that side's class is absent; None where none is.
     """
 
     teacher_log: torch.Tensor
@@ -59,14 +61,21 @@ class Rows(NamedTuple):
 
 
 def compare_rows(
-    z_s: torch.Tensor, z_t: torch.Tensor, inverse_temperature: torch.Tensor | float, *, finite: bool, with_gradient: bool = True
+    z_s: torch.Tensor,
+    z_t: torch.Tensor,
+    inverse_temperature: torch.Tensor | float,
+    farthest: torch.Tensor | float,
+    *,
+    finite: bool,
+    with_gradient: bool = True,
 ) -> tuple[Rows, torch.Tensor]:
     """Compare two sets of logits `[rows, classes]` of the computing type.
 
     Args:
         z_s, z_t: logits of student and teacher.
         inverse_temperature: 1/temperature.
-        finite: no logit is −inf, so that the work for absent classes is left out.
+        farthest: of `operands.farthest`.
+        finite: no class is absent, so that the work for them is left out.
         with_gradient: whether `Rows.student_probability` is asked for.
 
     Returns:
@@ -76,8 +85,14 @@ def compare_rows(
     max_s, most_likely = z_s.max(-1, keepdim=True) if eager else (z_s.amax(-1, keepdim=True), None)
     max_t = z_t.amax(-1, keepdim=True)
     poison = torch.where(torch.isfinite(max_s) & torch.isfinite(max_t), 0.0, math.nan).to(z_s.dtype)
-    no_s, no_t = (None, None) if finite else (z_s == -math.inf, z_t == -math.inf)
-    a, b, w0 = _relative_logits(z_s, z_t, max_s, max_t, no_s, no_t, inverse_temperature)
+    a, b, w0 = _relative_logits(z_s, z_t, max_s, max_t, inverse_temperature)
+    no_s = no_t = None
+    if not finite:
+        a, b = (_within_range(*x, inverse_temperature) for x in ((a, z_s, max_s), (b, z_t, max_t)))
+        no_s, no_t = a <= -farthest, b <= -farthest
+        w0 = torch.where(torch.isfinite(w0), w0, b - a)  # the rows' largest logits may be as far apart as the type allows
+        only_b, only_a = torch.where(no_t, 0.0, b), torch.where(no_s, 0.0, a)
+        a, b, w0 = torch.where(no_s, only_b, a), torch.where(no_t, only_a, b), torch.where(no_s | no_t, 0.0, w0)
 
     e_s = torch.exp(a)
     size = torch.maximum(a, b).exp_().mul_(expm1_negative_(w0.abs().neg_())).neg_()
@@ -113,27 +128,23 @@ def _difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
     return high, (high - back).sub_(x).add_(back.add_(y))
 
 
-def _relative_logits(
-    z_s: torch.Tensor,
-    z_t: torch.Tensor,
-    max_s: torch.Tensor,
-    max_t: torch.Tensor,
-    no_s: torch.Tensor | None,
-    no_t: torch.Tensor | None,
-    inverse_temperature: torch.Tensor | float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits less their row's maximum, over the temperature (student, teacher), and their difference to the last digit.
+def _within_range(
+    relative: torch.Tensor, z: torch.Tensor, largest: torch.Tensor, inverse_temperature: torch.Tensor | float
+) -> torch.Tensor:
+    """Relative logits, also where the difference leaves the type's range and would not over a high temperature."""
+    apart = z * inverse_temperature - largest * inverse_temperature
+    return torch.where(relative == -math.inf, torch.where(apart.isnan(), -math.inf, apart), relative)
 
-    Where one of them is −inf both are the other one, where both are, 0; the caller puts the absent classes in.
-    """
+
+def _relative_logits(
+    z_s: torch.Tensor, z_t: torch.Tensor, max_s: torch.Tensor, max_t: torch.Tensor, inverse_temperature: torch.Tensor | float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits less their row's maximum, over the temperature (student, teacher), and their difference to the last digit."""
     high, minus_low = _difference(z_t, z_s)
     high_max, minus_low_max = _difference(max_t, max_s)
     a, b = (z_s - max_s).mul_(inverse_temperature), (z_t - max_t).mul_(inverse_temperature)
     w0 = high.sub_(high_max).sub_(minus_low.sub_(minus_low_max)).mul_(inverse_temperature)
-    if no_s is None or no_t is None:
-        return a, b, w0
-    only_b, only_a = torch.where(no_t, 0.0, b), torch.where(no_s, 0.0, a)
-    return torch.where(no_s, only_b, a), torch.where(no_t, only_a, b), torch.where(no_s | no_t, 0.0, w0)
+    return a, b, w0
 
 
 def with_absent_far(rows: Rows) -> Rows:

@@ -12,6 +12,7 @@ from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
 from . import DIVERGENCES, classification
 from .alpha_beta import packed_ab_divergence
+from .differentiable import row_weights
 from .labels import cross_entropy
 from .operands import pack
 
@@ -113,7 +114,7 @@ def distillation_term(objective: Objective) -> Callable[[tuple, Batch, Any, Mapp
     or model and model. `TermSignature` says what else it may ask for.
     """
     if objective.term == _AB:
-        return lambda networks, batch, mask, numbers: packed_ab_divergence(*networks, numbers, mask, "mean")
+        return _ab_term
     function = TERMS.get(objective.term) or DIVERGENCES.get(objective.term) or getattr(classification, objective.term)
     signature = TermSignature.of(function)
 
@@ -126,6 +127,11 @@ def distillation_term(objective: Objective) -> Callable[[tuple, Batch, Any, Mapp
         return value * (mask.numel() / mask.sum().clamp(min=1).to(value.dtype))
 
     return term
+
+
+def _ab_term(networks: tuple, batch: Batch, mask: torch.Tensor | None, numbers: tuple[float, ...]) -> torch.Tensor:
+    weight = row_weights(networks[0], mask, None, "mean")
+    return packed_ab_divergence(*networks, numbers, weight, "mean")
 
 
 def _outputs(model: Any, inputs: Any, takes: str) -> tuple[torch.Tensor, ...]:
