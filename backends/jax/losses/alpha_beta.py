@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .differentiable import check_arguments, evaluate
+from .differentiable import Selection, check_arguments, evaluate, select_rows
 from .divided_differences import bounded_exp, first_order, relative_expm1, second_order
 from .operands import Scalars, pack, point, unpack
 from .rows import Rows, compute_type
@@ -29,6 +29,7 @@ def ab_divergence(
     *,
     temperature: Any = 1.0,
     mask: jax.typing.ArrayLike | None = None,
+    weights: jax.typing.ArrayLike | None = None,
     reduction: str = "mean",
 ) -> jax.Array:
     """D_AB(teacher ‖ student) of softmax(logits / temperature). No factor temperature²; an objective applies that.
@@ -42,8 +43,11 @@ def ab_divergence(
         teacher_logits: the same shape.
         alpha, beta: any finite real numbers; (1, 0) is the forward KL divergence, (0, 1) the reverse.
         temperature: divides both logits, > 0.
-        mask: `[...]` bool, the rows that count; None for all. Rows that do not count may hold anything, even NaN.
-        reduction: "mean" (over the rows that count), "sum" or "none".
+        mask: `[...]` bool, or numbers that are 0 or 1, the rows that count; None for all. Rows that do not count may hold
+            anything, even NaN. Under jit it must be bool or integer.
+        weights: `[...]`, real, finite and ≥ 0, a constant: what each row counts, 1 if None; 0 leaves a row out. Traced ones
+            are not checked.
+        reduction: "mean" (Σ weight · D / Σ weight over the rows that count), "sum" (Σ weight · D) or "none" (weight · D).
 
     Returns:
         Scalar, or `[...]` for "none" (0 in rows that do not count), in float64 if the student is float64, else float32.
@@ -51,17 +55,19 @@ def ab_divergence(
 
     Raises:
         ValueError: a concrete argument has a bad shape or value.
+        TypeError: logits that are not floating point, a floating mask of other numbers than 0 and 1.
         NotImplementedError: the gradient itself is differentiated.
     """
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    return packed_ab_divergence(student, teacher, pack(alpha, beta, temperature, compute_type(student.dtype)), mask, reduction)
+    packed = pack(alpha, beta, temperature, compute_type(student.dtype))
+    return packed_ab_divergence(student, teacher, packed, select_rows(student, mask, weights, reduction), reduction)
 
 
 def packed_ab_divergence(
-    student: jax.Array, teacher: jax.Array, packed: jax.Array | np.ndarray, mask: jax.Array | None, reduction: str
+    student: jax.Array, teacher: jax.Array, packed: jax.Array | np.ndarray, selection: Selection, reduction: str
 ) -> jax.Array:
     """`ab_divergence` of arguments that are checked already, with the parameters of `operands.pack`."""
-    return evaluate(ab_rows, student, teacher, packed, mask, reduction)
+    return evaluate(ab_rows, student, teacher, packed, selection, reduction)
 
 
 def ab_rows(rows: Rows, packed: jax.Array) -> tuple[jax.Array, jax.Array]:

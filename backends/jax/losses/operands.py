@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...common.arguments import check_number, check_temperature
+from ...common.arguments import check_not_negative, check_number, check_temperature
 from ...common.coefficients import SERIES, coefficients
 
 
@@ -107,33 +107,57 @@ def _scalar(name: str, value: Any, dtype: np.dtype) -> jax.Array:
     return jax.lax.stop_gradient(jnp.asarray(value, dtype))
 
 
-def check_concrete(given: Mapping[str, Any], checks: Mapping[str, Callable] = MappingProxyType({})) -> list:
+def check_in_type(name: str, number: float, dtype: np.dtype, smallest: float = 0.0) -> float:
+    """Return a number that losses in `dtype` can be computed with, or raise a ValueError that names it.
+
+    Args:
+        name, number: of the argument.
+        dtype: float32 or float64.
+        smallest: the number's least size.
+    """
+    largest = float(np.finfo(dtype).max)
+    if not smallest <= abs(number) <= largest:
+        raise ValueError(
+            f"{name}={number!r} is not allowed; logits in {np.dtype(dtype).name} need one of a size between {smallest:.2g} and "
+            f"{largest:.2g}"
+        )
+    return number
+
+
+def check_concrete(given: Mapping[str, Any], dtype: np.dtype, checks: Mapping[str, Callable] = MappingProxyType({})) -> list:
     """Each value as a checked float; a traced one cannot be checked and stays as it is.
 
     Args:
         given: values by name.
-        checks: (name, value) -> float by name, where `check_number` is not enough.
+        dtype: the type to compute in. What may not be 0 may not vanish from its normal numbers either.
+        checks: (name, value) -> float by name, where `check_number` is not enough; of the temperature its own.
     """
+    checks = {"temperature": lambda _, value: check_temperature(value), **checks}
     checked = []
     for name, value in given.items():
         if isinstance(value, jax.core.Tracer):
             checked.append(value)
-        elif name == "temperature":
-            checked.append(check_temperature(value))
         else:
-            checked.append(checks.get(name, check_number)(name, value))
+            check = checks.get(name, check_number)
+            smallest = 0.0 if check in (check_number, check_not_negative) else float(np.finfo(dtype).tiny)
+            checked.append(check_in_type(name, check(name, value), dtype, smallest))
     return checked
 
 
 def pack_parameters(
     parameters: Mapping[str, Any], checks: Mapping[str, Callable], temperature: Any, dtype: np.dtype
 ) -> jax.Array | np.ndarray:
-    """The temperature and the parameters of another divergence, checked, as one vector of `dtype`; see `pack`."""
+    """The temperature, the parameters of another divergence, checked, and what each lacks to 1, as one vector; see `pack`.
+
+    What a parameter lacks to 1 is taken before it is rounded to `dtype`.
+    """
     given = {"temperature": temperature, **parameters}
-    checked = check_concrete(given, checks)
+    checked = check_concrete(given, dtype, checks)
     if all(isinstance(x, float) for x in checked):
-        return np.array(checked, dtype)
-    return jnp.stack([_scalar(name, value, np.dtype(dtype)) for name, value in zip(given, checked, strict=True)])
+        return np.array([*checked, *(1 - x for x in checked[1:])], dtype)
+    named = [*zip(given, checked, strict=True)]
+    named += [(name, 1 - value) for name, value in named[1:]]
+    return jnp.stack([_scalar(name, value, np.dtype(dtype)) for name, value in named])
 
 
 def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array | np.ndarray:
@@ -150,7 +174,7 @@ def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array 
     """
     dtype = np.dtype(dtype)
     given = {"alpha": alpha, "beta": beta, "temperature": temperature}
-    checked = check_concrete(given)
+    checked = check_concrete(given, dtype)
     if all(isinstance(x, float) for x in checked):
         return _pack_numbers(*checked, dtype.name)
     numbers = (_scalar(name, value, dtype) for name, value in zip(given, checked, strict=True))

@@ -78,12 +78,12 @@ def _logit_difference(
     """[(teacher − student) − (their maxima's difference)] / temperature, as if rounded once."""
     logits, lost = _two_difference(teacher, student)
     maxima, lost_maxima = _two_difference(teacher_max, student_max)
-    x, lost_both = _two_difference(_in_range(logits), _in_range(maxima))
+    x, lost_both = _two_difference(in_range(logits), in_range(maxima))
     correction = lost - lost_maxima + lost_both
-    return _in_range((x + jnp.where(jnp.isfinite(correction), correction, 0)) / temperature)
+    return in_range((x + jnp.where(jnp.isfinite(correction), correction, 0)) / temperature)
 
 
-def _in_range(x: jax.Array) -> jax.Array:
+def in_range(x: jax.Array) -> jax.Array:
     """Hold x within a quarter of its type's range, where finite logits near the type's limits leave it."""
     limit = jnp.finfo(x.dtype).max / 4
     return jnp.clip(x, -limit, limit)
@@ -100,8 +100,8 @@ def compare_rows(student: jax.Array, teacher: jax.Array, mask: Any, temperature:
     student_max, teacher_max = student.max(-1, keepdims=True), teacher.max(-1, keepdims=True)
 
     difference = _logit_difference(teacher, student, teacher_max, student_max, temperature)
-    student_shifted = _in_range((student - student_max) / temperature)
-    teacher_shifted = _in_range((teacher - teacher_max) / temperature)
+    student_shifted = in_range((student - student_max) / temperature)
+    teacher_shifted = in_range((teacher - teacher_max) / temperature)
     student_exp, teacher_exp = jnp.exp(student_shifted), jnp.exp(teacher_shifted)
     student_sum, teacher_sum = student_exp.sum(-1, keepdims=True), teacher_exp.sum(-1, keepdims=True)
     change = exp_difference(student_exp, teacher_exp, difference).sum(-1, keepdims=True) / student_sum
