@@ -110,12 +110,11 @@ def select_rows(
     """
     dtype = compute_type(student.dtype)
     if normalizer is not None:
-        traced = isinstance(normalizer, jax.core.Tracer)
-        check_normalizer(np.shape(normalizer), None if traced else np.asarray(normalizer).item(), reduction)
-        normalizer = (
-            jnp.reshape(normalizer, ()) if traced else check_in_type("normalizer", np.asarray(normalizer).item(), dtype)
-        )
-        normalizer = jax.lax.stop_gradient(jnp.asarray(normalizer, dtype))
+        concrete = not isinstance(normalizer, jax.core.Tracer) and np.size(normalizer) == 1
+        value = np.asarray(normalizer).item() if concrete else None
+        check_normalizer(np.shape(normalizer), value, reduction)
+        number = normalizer if value is None else check_in_type("normalizer", value, dtype, float(np.finfo(dtype).tiny))
+        normalizer = jax.lax.stop_gradient(jnp.reshape(jnp.asarray(number, dtype), ()))
     if weights is not None:
         weights = jnp.asarray(weights)
         check_shapes(student.shape, student.shape, weights_shape=weights.shape)

@@ -93,9 +93,13 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Sca
 
 @lru_cache(maxsize=256)
 def _pack_numbers(alpha: float, beta: float, temperature: float, dtype: str) -> np.ndarray:
-    """Work everything out in float64 and round once."""
-    derived = _derive(alpha, beta, temperature, SERIES[dtype][1], np)
-    packed = np.array([*derived[:-1], *derived.series], dtype=dtype)
+    """Work everything out in float64 and round once; what is finite stays so, for 0 times it must be 0."""
+    with np.errstate(all="ignore"):
+        derived = _derive(np.float64(alpha), np.float64(beta), temperature, SERIES[dtype][1], np)
+    largest = np.finfo(dtype).max
+    exact = np.nan_to_num([*derived[:-1], *derived.series], nan=0.0, posinf=np.inf, neginf=-np.inf)
+    packed = np.where(np.isinf(exact), exact, np.clip(exact, -largest, largest)).astype(dtype)
+    packed[len(derived) - 1 :] = np.clip(packed[len(derived) - 1 :], -largest, largest)  # the series
     packed.flags.writeable = False
     return packed
 
