@@ -115,20 +115,25 @@ def _slopes(rows: Rows, c: Scalars) -> jax.Array:
     top_delta = rows.top_log_ratio
     top_larger = _slope_exponent(top_delta, rows.top_teacher_log, rows.top_student_log, c.larger_positive, c.larger_negative, c)
     ratio = jnp.sign(top_delta) * bounded_exp(top_larger - rows.top_student_log) * first_order(jnp.abs(top_delta), size)
-    ratio = jnp.where(rows.top_valid, jnp.clip(ratio, -limit, limit), 0)
+    # where the teacher forbids the top class it is that of a class without a teacher
+    ratio = jnp.where(rows.top_valid, ratio, c.no_teacher_slope * bounded_exp((c.gamma - 1) * rows.top_student_log))
+    ratio = jnp.clip(ratio, -limit, limit)
 
     power = (c.gamma - 1) * rows.below_top
-    near = rows.top_valid & (jnp.abs(power) < math.log(2))
+    level = jnp.abs(power) < math.log(2)
+    risen = power * relative_expm1(power) * ratio * rows.student_probability
+    near = rows.top_valid & level
     cross = _slope_exponent(delta, rows.teacher_log, rows.student_log, c.cross_positive, c.cross_negative, c)
     larger = _slope_exponent(delta, rows.teacher_log, rows.student_log, c.larger_positive, c.larger_negative, c)
     exponent = jnp.where(near, jnp.maximum(cross, c.gamma * rows.student_log + c.alpha * top_delta), larger)
     x = jnp.where(near, rows.from_top, delta)
     slope = jnp.clip(jnp.sign(x) * bounded_exp(exponent) * first_order(jnp.abs(x), size), -limit, limit)
-    centred = slope + jnp.where(near, power * relative_expm1(power), -1) * ratio * rows.student_probability
+    centred = slope + jnp.where(near, risen, -ratio * rows.student_probability)
 
     one_missing = rows.no_student | rows.no_teacher
     factor = jnp.where(rows.no_teacher, c.no_teacher_slope, c.no_student_slope)
     other = jnp.where(rows.no_teacher, rows.student_log, rows.teacher_log)
     at_limit = jnp.clip(factor * bounded_exp(c.gamma * other), -limit, limit) - ratio * rows.student_probability
+    at_limit = jnp.where(rows.no_teacher & level & ~rows.top_valid, risen, at_limit)
     centred = jnp.where(one_missing, jnp.where(rows.no_student & rows.no_teacher, 0, at_limit), centred)
     return jnp.where(rows.is_top & rows.top_valid, 0, centred)

@@ -29,7 +29,7 @@ def row_divergence(
     def decorate(row_function: Callable[..., TermsAndSlopes]) -> Callable[..., jax.Array]:
         def packed_function(rows: Rows, packed: jax.Array) -> TermsAndSlopes:
             number = len(checks)
-            parameters = (Parameter(packed[i], packed[number + i]) for i in range(1, number + 1))
+            parameters = (Parameter(packed[2 + i], packed[2 + number + i]) for i in range(number))
             return row_function(with_absent_far(rows), *parameters)
 
         packed_function.__name__ = row_function.__name__

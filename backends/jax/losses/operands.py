@@ -26,6 +26,7 @@ class Scalars(NamedTuple):
 
     Attributes:
         temperature, alpha, gamma: the parameters, gamma = alpha + beta.
+        farthest: of `farthest`.
         whole, first, second: gaps of the exponents in units of w (`backends.common.coefficients.Coefficients`).
         top_positive, top_negative: the largest of the three exponents is γ·max(s,t) + top·w.
         middle_positive, middle_negative: the same for the exponents' mean.
@@ -37,6 +38,7 @@ class Scalars(NamedTuple):
     """
 
     temperature: Any
+    farthest: Any
     alpha: Any
     gamma: Any
     whole: Any
@@ -57,7 +59,17 @@ class Scalars(NamedTuple):
     series: tuple[Any, ...]
 
 
-def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Scalars:
+def farthest(dtype: Any, largest: Any = 1.0) -> Any:
+    """The distance of a logit from its row's largest, over the temperature, from which on its class counts as absent.
+
+    Its probability is 0 by far, as that of the least number is, with which libraries mask logits. Nothing that is nearer
+    leaves the range of `dtype` when it is multiplied by a parameter of up to `largest`.
+    """
+    return float(np.finfo(dtype).max) / 16 / largest
+
+
+def _derive(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype, xp: Any) -> Scalars:
+    terms = SERIES[np.dtype(dtype).name][1]
     c = coefficients(alpha, beta, terms, xp)
     gamma = c.gamma
     top_positive, top_negative = c.top_positive[0] - gamma, -c.top_negative[0]
@@ -67,6 +79,7 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Sca
     factorial = np.cumprod(np.arange(1.0, terms + 3))
     return Scalars(
         temperature=temperature,
+        farthest=farthest(dtype, xp.maximum(xp.abs(alpha), xp.maximum(xp.abs(beta), xp.abs(gamma))) + 1),
         alpha=alpha,
         gamma=gamma,
         whole=c.whole,
@@ -95,7 +108,7 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Sca
 def _pack_numbers(alpha: float, beta: float, temperature: float, dtype: str) -> np.ndarray:
     """Work everything out in float64 and round once; what is finite stays so, for 0 times it must be 0."""
     with np.errstate(all="ignore"):
-        derived = _derive(np.float64(alpha), np.float64(beta), temperature, SERIES[dtype][1], np)
+        derived = _derive(np.float64(alpha), np.float64(beta), temperature, np.dtype(dtype), np)
     largest = np.finfo(dtype).max
     exact = np.nan_to_num([*derived[:-1], *derived.series], nan=0.0, posinf=np.inf, neginf=-np.inf)
     packed = np.where(np.isinf(exact), exact, np.clip(exact, -largest, largest)).astype(dtype)
@@ -111,15 +124,16 @@ def _scalar(name: str, value: Any, dtype: np.dtype) -> jax.Array:
     return jax.lax.stop_gradient(jnp.asarray(value, dtype))
 
 
-def check_in_type(name: str, number: float, dtype: np.dtype, smallest: float = 0.0) -> float:
+def check_in_type(name: str, number: float, dtype: np.dtype, smallest: float = 0.0, root: int = 1) -> float:
     """Return a number that losses in `dtype` can be computed with, or raise a ValueError that names it.
 
     Args:
         name, number: of the argument.
         dtype: float32 or float64.
         smallest: the number's least size.
+        root: the power of it that the type must hold.
     """
-    largest = float(np.finfo(dtype).max)
+    largest = float(np.finfo(dtype).max) ** (1 / root)
     if not smallest <= abs(number) <= largest:
         raise ValueError(
             f"{name}={number!r} is not allowed; logits in {np.dtype(dtype).name} need one of a size between {smallest:.2g} and "
@@ -144,7 +158,8 @@ def check_concrete(given: Mapping[str, Any], dtype: np.dtype, checks: Mapping[st
         else:
             check = checks.get(name, check_number)
             smallest = 0.0 if check in (check_number, check_not_negative) else float(np.finfo(dtype).tiny)
-            checked.append(check_in_type(name, check(name, value), dtype, smallest))
+            root = 1 if name == "temperature" else 2
+            checked.append(check_in_type(name, check(name, value), dtype, smallest, root))
     return checked
 
 
@@ -158,9 +173,9 @@ def pack_parameters(
     given = {"temperature": temperature, **parameters}
     checked = check_concrete(given, dtype, checks)
     if all(isinstance(x, float) for x in checked):
-        return np.array([*checked, *(1 - x for x in checked[1:])], dtype)
-    named = [*zip(given, checked, strict=True)]
-    named += [(name, 1 - value) for name, value in named[1:]]
+        return np.array([checked[0], farthest(dtype), *checked[1:], *(1 - x for x in checked[1:])], dtype)
+    first, *others = zip(given, checked, strict=True)
+    named = [first, ("farthest", farthest(dtype)), *others, *((name, 1 - value) for name, value in others)]
     return jnp.stack([_scalar(name, value, np.dtype(dtype)) for name, value in named])
 
 
@@ -182,7 +197,7 @@ def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array 
     if all(isinstance(x, float) for x in checked):
         return _pack_numbers(*checked, dtype.name)
     numbers = (_scalar(name, value, dtype) for name, value in zip(given, checked, strict=True))
-    derived = _derive(*numbers, SERIES[dtype.name][1], jnp)
+    derived = _derive(*numbers, dtype, jnp)
     return jnp.stack([jnp.asarray(x, dtype) for x in (*derived[:-1], *derived.series)])
 
 
