@@ -144,8 +144,8 @@ def lsd_loss(
     """T² KL(p‖q) of standardised logits, z ← (z − mean)/(1e-7 + std) over classes. LSD, Sun et al., 2024.
 
     Args:
-        student_logits, teacher_logits: `[..., classes]`, all finite: a row with −inf is NaN, as its mean is. Where a
-            student's logits are all alike, so that std is 0, the gradient is of the order of 1e7, by the published formula.
+        student_logits, teacher_logits: `[..., classes]`, all finite: a row with −inf is NaN, as its mean is, and so is one
+            whose squares leave the type's range (logits of 1e19 in float32). Where a student's logits are all alike, so that std is 0, the gradient is of the order of 1e7, by the published formula.
         temperature: T > 0, of the standardised logits.
         weights, reduction, normalizer: as the module says.
     """
@@ -320,13 +320,9 @@ def _split(logits: jax.Array, target: jax.Array, temperature: Any) -> tuple[jax.
 
 def _standardised(logits: jax.Array) -> jax.Array:
     """(z − mean)/(1e-7 + std) over classes, the standard deviation with classes − 1 in the denominator."""
-    limits = jnp.finfo(logits.dtype)
-    # by a power of 2, exactly, where squares would leave the type's range
-    scale = jnp.where(jnp.abs(logits).max(-1, keepdims=True) > limits.max**0.375, 2.0 ** (-5 * limits.maxexp // 8), 1)
-    logits = scale.astype(logits.dtype) * logits
     centred = logits - logits.mean(-1, keepdims=True)
     variance = (centred * centred).sum(-1, keepdims=True) / max(logits.shape[-1] - 1, 1)
-    return centred / (1e-7 * scale + _root(variance))
+    return centred / (1e-7 + _root(variance))
 
 
 def _lack_of_correlation(x: jax.Array, y: jax.Array, axis: int, weights: jax.Array | None = None) -> jax.Array:
