@@ -85,6 +85,7 @@ def test_rows_without_a_class_in_common_have_no_gradient():
         lambda s: divergences.squared_hellinger(s, teacher),
         lambda s: divergences.total_variation(s, teacher),
         lambda s: divergences.jensen_shannon(s, teacher),
+        lambda s: divergences.skewed_forward_kl(s, teacher),
     ):
         assert not np.any(jax.grad(call)(student))
 

@@ -270,4 +270,5 @@ def _centred(rows: Rows) -> tuple[jax.Array, jax.Array]:
     """A log-ratio near that of the student's top class (one a row), and δ relative to it."""
     top = rows.top_log_ratio
     centre = jnp.maximum(top, _LOWEST_CENTRE)
-    return centre, rows.from_top + (top - centre)
+    alone = jnp.where(rows.no_teacher, 0, rows.log_ratio - centre)  # beside a top class that the teacher forbids
+    return centre, jnp.where(rows.top_valid, rows.from_top + (top - centre), alone)

@@ -145,7 +145,8 @@ def lsd_loss(
 
     Args:
         student_logits, teacher_logits: `[..., classes]`, all finite: a row with −inf is NaN, as its mean is, and so is one
-            whose squares leave the type's range (logits of 1e19 in float32). Where a student's logits are all alike, so that std is 0, the gradient is of the order of 1e7, by the published formula.
+            whose squares leave the type's range (logits of 1e19 in float32). Where a student's logits are all alike, so
+            that std is 0, the gradient is of the order of 1e7, by the published formula.
         temperature: T > 0, of the standardised logits.
         weights, reduction, normalizer: as the module says.
     """

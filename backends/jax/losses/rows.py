@@ -147,7 +147,11 @@ def compare_rows(student: jax.Array, teacher: jax.Array, mask: Any, temperature:
 
 def with_absent_far(rows: Rows) -> Rows:
     """The same rows, δ of a class that one side forbids as good as infinite; one that both forbid counts as the student's."""
-    log_ratio, from_top = (
-        jnp.where(rows.no_student, FAR, jnp.where(rows.no_teacher, -FAR, x)) for x in (rows.log_ratio, rows.from_top)
+    log_ratio = jnp.where(rows.no_student, FAR, jnp.where(rows.no_teacher, -FAR, rows.log_ratio))
+    # relative to a top class that the teacher forbids, others of that kind are exactly level
+    from_top = jnp.where(rows.no_teacher, jnp.where(rows.top_valid, -FAR, 0), jnp.where(rows.top_valid, rows.from_top, FAR))
+    return rows._replace(
+        log_ratio=log_ratio,
+        from_top=jnp.where(rows.no_student, FAR, from_top),
+        top_relative=jnp.where(rows.top_valid, rows.top_relative, rows.shift - FAR),
     )
-    return rows._replace(log_ratio=log_ratio, from_top=from_top)
