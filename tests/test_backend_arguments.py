@@ -1,5 +1,7 @@
 """Bad input to the loss: every error names the argument, its value and what is allowed."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -120,7 +122,7 @@ def test_numbers_too_large_for_a_float_are_named(backend, large):
 @pytest.mark.parametrize("name", ["kd_loss", "dkd_loss", "lsd_loss", "dist_loss"])
 def test_temperatures_whose_square_is_no_number_are_named(backend, name):
     for temperature in (1e200, 1e-200):
-        with pytest.raises(ValueError, match=f"temperature={temperature!r}"):
+        with pytest.raises(ValueError, match=re.escape(f"temperature={temperature!r} is not allowed")):
             objective(backend, name, np.array([0, 1]), temperature=temperature)
 
 
