@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from backends.common import arguments
+from backends.common import arguments, methods
 
 LOGITS = (2, 5, 3)
 
@@ -26,6 +26,11 @@ def test_a_temperature_whose_square_is_no_float_is_named(temperature):
     assert arguments.check_squared_temperature(1e10, float(limits.tiny), float(limits.max)) == 1e10
     with pytest.raises(ValueError, match="temperature=1e"):
         arguments.check_squared_temperature(1e20, float(limits.tiny), float(limits.max))
+
+
+def test_a_method_names_the_temperature_whose_square_it_cannot_have():
+    with pytest.raises(ValueError, match=r"temperature=1e\+200.*square"):
+        methods.resolve("kd", temperature=1e200)
 
 
 @pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf])

@@ -15,7 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .arguments import check_fraction, check_not_negative, check_number, check_positive, check_temperature
+from .arguments import (
+    check_fraction,
+    check_not_negative,
+    check_number,
+    check_positive,
+    check_squared_temperature,
+    check_temperature,
+)
 
 Takes = Literal["logits", "heads", "models"]
 
@@ -284,7 +291,7 @@ def resolve(
         raise ValueError(f"method={method!r} needs {' and '.join(missing)}; any finite real number is allowed")
     values = {name: _checked(name, chosen.get(name, default)) for name, default in row.defaults.items()}
     warm_up_epochs = values.pop("warm_up_epochs", 0.0)
-    scale = values["temperature"] ** 2 if row.temperature_squared else 1.0
+    scale = check_squared_temperature(values["temperature"]) ** 2 if row.temperature_squared else 1.0
     return Objective(
         method,
         row.term,
