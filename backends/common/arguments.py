@@ -230,12 +230,18 @@ def check_no_output(name: str, logits: Any) -> None:
         raise TypeError(f"{name} is a {kind} of {len(logits)}; pass the array of logits that it holds, such as [0]")
 
 
-def warn_of_swapped(student_learns: bool, teacher_learns: bool) -> None:
-    """Warn, once a line of the caller's, where gradients reach the teacher's logits and not the student's."""
+def warn_of_swapped(student_learns: bool, teacher_learns: bool, through: str | None = None) -> None:
+    """Warn, once a line of the caller's, where gradients reach the teacher's logits and not the student's.
+
+    Args:
+        student_learns, teacher_learns: whether a gradient reaches each.
+        through: folder of a framework whose own calls lie between the caller's line and this.
+    """
     if student_learns or not teacher_learns:
         return
     package, frame, level = str(Path(__file__).parents[1]), sys._getframe(), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+    between = (package, through or package)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(between):
         frame, level = frame.f_back, level + 1
     warnings.warn(
         "student_logits comes first: the first argument has no gradient and teacher_logits, a constant here, has one; "

@@ -30,6 +30,7 @@ def value_and_gradient(
     *,
     temperature: float = 1.0,
     mask: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     reduction: str = "none",
     dtype: str = "float32",
     teacher_dtype: str | None = None,
@@ -40,14 +41,15 @@ def value_and_gradient(
         divergence: name of a function in `backends.jax.divergences`.
         student_logits, teacher_logits: `[..., classes]`, cast to `dtype` and `teacher_dtype` (None: the same).
         parameters: the divergence's own, e.g. {"alpha": .8, "beta": .2}.
-        temperature, mask, reduction: as in `ab_divergence`.
+        temperature, mask, weights, reduction: as in `ab_divergence`.
     """
     function = _divergence(divergence)
     student = to_device(student_logits, dtype)
     teacher = to_device(teacher_logits, teacher_dtype or dtype)
 
     def total(student: jax.Array) -> tuple[jax.Array, jax.Array]:
-        value = function(student, teacher, **parameters, temperature=temperature, mask=mask, reduction=reduction)
+        rows = {"mask": mask, "weights": weights, "reduction": reduction}
+        value = function(student, teacher, **parameters, temperature=temperature, **rows)
         return value.sum(), value
 
     (_, value), gradient = jax.value_and_grad(total, has_aux=True)(student)
@@ -65,9 +67,13 @@ def objective_and_gradient(
     distill_weight: float = 1.0,
     hard_weight: float = 1.0,
     ignore_index: int = -100,
+    reduction: str = "mean",
+    shift: bool = False,
+    weights: np.ndarray | None = None,
+    normalizer: float | None = None,
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:
-    """The ABKD loss and its gradient with respect to the student's logits, float64."""
+) -> tuple[float | np.ndarray, np.ndarray]:
+    """The ABKD loss and the gradient of its sum with respect to the student's logits, float64."""
 
     def loss(student: jax.Array) -> jax.Array:
         return objectives.abkd_loss(
@@ -80,10 +86,13 @@ def objective_and_gradient(
             distill_weight=distill_weight,
             hard_weight=hard_weight,
             ignore_index=ignore_index,
+            reduction=reduction,
+            shift=shift,
+            weights=weights,
+            normalizer=normalizer,
         )
 
-    value, gradient = jax.value_and_grad(loss)(to_device(student_logits, dtype))
-    return float(value), to_numpy(gradient)
+    return _value_and_gradient(loss, to_device(student_logits, dtype))
 
 
 def named_objective_and_gradient(
@@ -93,14 +102,14 @@ def named_objective_and_gradient(
     labels: np.ndarray,
     parameters: Mapping[str, Any],
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:
-    """An objective and its gradient with respect to the student's logits, float64.
+) -> tuple[float | np.ndarray, np.ndarray]:
+    """An objective and the gradient of its sum with respect to the student's logits, float64.
 
     Args:
         name: of a function in `backends.jax.objectives`, e.g. "dkd_loss".
         student_logits, teacher_logits: `[..., classes]`, cast to `dtype`.
         labels: integers `[...]`, for objectives that take them.
-        parameters: the objective's own.
+        parameters: the objective's own, NumPy arrays (weights, normalizer) among them.
     """
     if name not in objectives.__all__:
         raise ValueError(f"objective={name!r} is not known; choose one of {', '.join(objectives.__all__)}")
@@ -111,8 +120,18 @@ def named_objective_and_gradient(
     def loss(student: jax.Array) -> jax.Array:
         return function(student, teacher, *labelled, **parameters)
 
-    value, gradient = jax.value_and_grad(loss)(to_device(student_logits, dtype))
-    return float(value), to_numpy(gradient)
+    return _value_and_gradient(loss, to_device(student_logits, dtype))
+
+
+def _value_and_gradient(loss: Callable[[jax.Array], jax.Array], student: jax.Array) -> tuple[float | np.ndarray, np.ndarray]:
+    """A loss, a float where it is a scalar, and the gradient of its sum."""
+
+    def total(student: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value = loss(student)
+        return value.sum(), value
+
+    (_, value), gradient = jax.value_and_grad(total, has_aux=True)(student)
+    return to_numpy(value) if value.ndim else float(value), to_numpy(gradient)
 
 
 class Call:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .differentiable import check_arguments, evaluate
+from .differentiable import Selection, check_arguments, evaluate, select_rows
 from .divided_differences import bounded_exp, first_order, relative_expm1, second_order
 from .operands import Scalars, pack, point, unpack
 from .rows import Rows, compute_type
@@ -29,6 +29,7 @@ def ab_divergence(
     *,
     temperature: Any = 1.0,
     mask: jax.typing.ArrayLike | None = None,
+    weights: jax.typing.ArrayLike | None = None,
     reduction: str = "mean",
 ) -> jax.Array:
     """D_AB(teacher ‖ student) of softmax(logits / temperature). No factor temperature²; an objective applies that.
@@ -42,8 +43,11 @@ def ab_divergence(
         teacher_logits: the same shape.
         alpha, beta: any finite real numbers; (1, 0) is the forward KL divergence, (0, 1) the reverse.
         temperature: divides both logits, > 0.
-        mask: `[...]` bool, the rows that count; None for all. Rows that do not count may hold anything, even NaN.
-        reduction: "mean" (over the rows that count), "sum" or "none".
+        mask: `[...]` bool, or numbers that are 0 or 1, the rows that count; None for all. Rows that do not count may hold
+            anything, even NaN. Under jit it must be bool or integer.
+        weights: `[...]`, real, finite and ≥ 0, a constant: what each row counts, 1 if None; 0 leaves a row out. Traced ones
+            are not checked.
+        reduction: "mean" (Σ weight · D / Σ weight over the rows that count), "sum" (Σ weight · D) or "none" (weight · D).
 
     Returns:
         Scalar, or `[...]` for "none" (0 in rows that do not count), in float64 if the student is float64, else float32.
@@ -51,17 +55,19 @@ def ab_divergence(
 
     Raises:
         ValueError: a concrete argument has a bad shape or value.
+        TypeError: logits that are not floating point, a floating mask of other numbers than 0 and 1.
         NotImplementedError: the gradient itself is differentiated.
     """
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    return packed_ab_divergence(student, teacher, pack(alpha, beta, temperature, compute_type(student.dtype)), mask, reduction)
+    packed = pack(alpha, beta, temperature, compute_type(student.dtype))
+    return packed_ab_divergence(student, teacher, packed, select_rows(student, mask, weights, reduction), reduction)
 
 
 def packed_ab_divergence(
-    student: jax.Array, teacher: jax.Array, packed: jax.Array | np.ndarray, mask: jax.Array | None, reduction: str
+    student: jax.Array, teacher: jax.Array, packed: jax.Array | np.ndarray, selection: Selection, reduction: str
 ) -> jax.Array:
     """`ab_divergence` of arguments that are checked already, with the parameters of `operands.pack`."""
-    return evaluate(ab_rows, student, teacher, packed, mask, reduction)
+    return evaluate(ab_rows, student, teacher, packed, selection, reduction)
 
 
 def ab_rows(rows: Rows, packed: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -109,20 +115,25 @@ def _slopes(rows: Rows, c: Scalars) -> jax.Array:
     top_delta = rows.top_log_ratio
     top_larger = _slope_exponent(top_delta, rows.top_teacher_log, rows.top_student_log, c.larger_positive, c.larger_negative, c)
     ratio = jnp.sign(top_delta) * bounded_exp(top_larger - rows.top_student_log) * first_order(jnp.abs(top_delta), size)
-    ratio = jnp.where(rows.top_valid, jnp.clip(ratio, -limit, limit), 0)
+    # where the teacher forbids the top class it is that of a class without a teacher
+    ratio = jnp.where(rows.top_valid, ratio, c.no_teacher_slope * bounded_exp((c.gamma - 1) * rows.top_student_log))
+    ratio = jnp.clip(ratio, -limit, limit)
 
     power = (c.gamma - 1) * rows.below_top
-    near = rows.top_valid & (jnp.abs(power) < math.log(2))
+    level = jnp.abs(power) < math.log(2)
+    risen = power * relative_expm1(power) * ratio * rows.student_probability
+    near = rows.top_valid & level
     cross = _slope_exponent(delta, rows.teacher_log, rows.student_log, c.cross_positive, c.cross_negative, c)
     larger = _slope_exponent(delta, rows.teacher_log, rows.student_log, c.larger_positive, c.larger_negative, c)
     exponent = jnp.where(near, jnp.maximum(cross, c.gamma * rows.student_log + c.alpha * top_delta), larger)
     x = jnp.where(near, rows.from_top, delta)
     slope = jnp.clip(jnp.sign(x) * bounded_exp(exponent) * first_order(jnp.abs(x), size), -limit, limit)
-    centred = slope + jnp.where(near, power * relative_expm1(power), -1) * ratio * rows.student_probability
+    centred = slope + jnp.where(near, risen, -ratio * rows.student_probability)
 
     one_missing = rows.no_student | rows.no_teacher
     factor = jnp.where(rows.no_teacher, c.no_teacher_slope, c.no_student_slope)
     other = jnp.where(rows.no_teacher, rows.student_log, rows.teacher_log)
     at_limit = jnp.clip(factor * bounded_exp(c.gamma * other), -limit, limit) - ratio * rows.student_probability
+    at_limit = jnp.where(rows.no_teacher & level & ~rows.top_valid, risen, at_limit)
     centred = jnp.where(one_missing, jnp.where(rows.no_student & rows.no_teacher, 0, at_limit), centred)
     return jnp.where(rows.is_top & rows.top_valid, 0, centred)

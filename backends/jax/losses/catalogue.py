@@ -22,28 +22,51 @@ from .definition import TermsAndSlopes, row_divergence
 from .divided_differences import exp_difference
 from .mixtures import decay_and_complement, entropy_to_mixture, excess, gap, mixture, share
 from .operands import check_concrete
-from .rows import Rows
+from .rows import Rows, compute_type
 
 # the centre's log-ratio is held above this, where its share of a mixture would vanish from floating point
 _LOWEST_CENTRE = -40.0
 
 
 def forward_kl(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> jax.Array:
     """KL(p‖q) = Σ p log(p/q), which is D_AB(1, 0). Hinton et al., 2015."""
-    return ab_divergence(student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def reverse_kl(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> jax.Array:
     """KL(q‖p) = Σ q log(q/p), which is D_AB(0, 1). Gu et al. (MiniLLM), 2024."""
-    return ab_divergence(student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def alpha_divergence(
-    student_logits: Any, teacher_logits: Any, alpha: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    alpha: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> jax.Array:
     """D_AB(α, 1 − α) = (1 − Σ p^α q^(1−α)) / (α (1 − α)); KL(p‖q) at α = 1, KL(q‖p) at α = 0.
 
@@ -51,34 +74,64 @@ def alpha_divergence(
     other way round, α = (1 + a)/2). Rényi's of order α is log(1 − α (1 − α) D)/(α − 1), Tsallis' relative entropy α D.
     """
     return ab_divergence(
-        student_logits, teacher_logits, alpha, 1 - alpha, temperature=temperature, mask=mask, reduction=reduction
+        student_logits,
+        teacher_logits,
+        alpha,
+        1 - alpha,
+        temperature=temperature,
+        mask=mask,
+        weights=weights,
+        reduction=reduction,
     )
 
 
 def beta_divergence(
-    student_logits: Any, teacher_logits: Any, beta: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    beta: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> jax.Array:
     """D_AB(1, β); KL(p‖q) at β = 0, ½ Σ (p − q)² at β = 1.
 
     The density power divergence of Basu et al. (1998) with the same β is (1 + β) times this.
     """
-    return ab_divergence(student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def squared_hellinger(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> jax.Array:
     """½ Σ (√p − √q)², a quarter of D_AB(½, ½)."""
     return 0.25 * ab_divergence(
-        student_logits, teacher_logits, 0.5, 0.5, temperature=temperature, mask=mask, reduction=reduction
+        student_logits, teacher_logits, 0.5, 0.5, temperature=temperature, mask=mask, weights=weights, reduction=reduction
     )
 
 
 def squared_euclidean(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> jax.Array:
     """½ Σ (p − q)², which is D_AB(1, 1)."""
-    return ab_divergence(student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def alphanet(
@@ -89,6 +142,7 @@ def alphanet(
     *,
     temperature: Any = 1.0,
     mask: Any = None,
+    weights: Any = None,
     reduction: str = "mean",
 ) -> jax.Array:
     """The larger of D_AB(a, 1 − a) and D_AB(b, 1 − b), a = `alpha_min`, b = `alpha_max`, with the larger's gradient.
@@ -96,9 +150,12 @@ def alphanet(
     Of the batch's means (or sums), as the ABKD paper uses it; with reduction "none" of each row, the original (Wang et
     al., AlphaNet, 2021). The first where both are equal.
     """
+    dtype = compute_type(getattr(student_logits, "dtype", None))
     first, second = (
-        alpha_divergence(student_logits, teacher_logits, alpha, temperature=temperature, mask=mask, reduction=reduction)
-        for alpha in check_concrete({"alpha_min": alpha_min, "alpha_max": alpha_max})
+        alpha_divergence(
+            student_logits, teacher_logits, alpha, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+        )
+        for alpha in check_concrete({"alpha_min": alpha_min, "alpha_max": alpha_max}, dtype)
     )
     return jnp.where((first >= second) | jnp.isnan(first), first, second)
 
@@ -213,4 +270,5 @@ def _centred(rows: Rows) -> tuple[jax.Array, jax.Array]:
     """A log-ratio near that of the student's top class (one a row), and δ relative to it."""
     top = rows.top_log_ratio
     centre = jnp.maximum(top, _LOWEST_CENTRE)
-    return centre, rows.from_top + (top - centre)
+    alone = jnp.where(rows.no_teacher, 0, rows.log_ratio - centre)  # beside a top class that the teacher forbids
+    return centre, jnp.where(rows.top_valid, rows.from_top + (top - centre), alone)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ...common.definition import Parameter, divergence_of
-from .differentiable import check_arguments, evaluate
+from .differentiable import check_arguments, evaluate, select_rows
 from .operands import pack_parameters
 from .rows import Rows, compute_type, with_absent_far
 
@@ -28,8 +28,9 @@ def row_divergence(
 
     def decorate(row_function: Callable[..., TermsAndSlopes]) -> Callable[..., jax.Array]:
         def packed_function(rows: Rows, packed: jax.Array) -> TermsAndSlopes:
-            scalars = (packed[i] for i in range(1, packed.shape[0]))
-            return row_function(with_absent_far(rows), *(Parameter(scalar, 1 - scalar) for scalar in scalars))
+            number = len(checks)
+            parameters = (Parameter(packed[2 + i], packed[2 + number + i]) for i in range(number))
+            return row_function(with_absent_far(rows), *parameters)
 
         packed_function.__name__ = row_function.__name__
         return divergence_of(row_function, checks, partial(_evaluate, packed_function, checks))
@@ -49,8 +50,7 @@ def _evaluate(
     weights: Any,
     reduction: str,
 ) -> jax.Array:
-    if weights is not None:
-        raise NotImplementedError("weights of rows")
     student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
+    selection = select_rows(student, mask, weights, reduction)
     packed = pack_parameters(parameters, checks, temperature, compute_type(student.dtype))
-    return evaluate(packed_function, student, teacher, packed, mask, reduction)
+    return evaluate(packed_function, student, teacher, packed, selection, reduction)

@@ -80,4 +80,6 @@ def second_order(delta: jax.Array, base: jax.Array, c: Scalars) -> jax.Array:
     for coefficient in reversed(c.series):
         series = series * delta + coefficient
     series = (half * w) * (half * w) * (series * delta * delta + 0.5)
-    return jnp.where(small, series, half * (half * (gaps / jnp.where(c.whole > 0, c.whole, 1))))
+    # held, so that 0 · it never is 0 · ∞
+    apart = jnp.minimum(gaps / jnp.where(c.whole > 0, c.whole, 1), jnp.finfo(delta.dtype).max)
+    return jnp.where(small, series, half * (half * apart))

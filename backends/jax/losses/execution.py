@@ -22,7 +22,7 @@ def compiled_value(
     student: jax.Array, teacher: jax.Array, mask: Any, packed: jax.Array, *, row_function: RowFunction
 ) -> jax.Array:
     """Row values `[...]`, 0 in rows that do not count."""
-    rows = compare_rows(student, teacher, mask, packed[0])
+    rows = compare_rows(student, teacher, mask, packed[0], packed[1])
     return _finish_value(rows, row_function(rows, packed)[0])
 
 
@@ -37,7 +37,7 @@ def compiled_value_and_gradient(
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _value_and_gradient(row_function: RowFunction, student: Any, teacher: Any, mask: Any, packed: Any) -> tuple:
     """Row values `[...]` and their gradients `[..., classes]` in the computing type; differentiating them raises."""
-    rows = compare_rows(student, teacher, mask, packed[0])
+    rows = compare_rows(student, teacher, mask, packed[0], packed[1])
     terms, slopes = row_function(rows, packed)
     return _finish_value(rows, terms), _finish_gradient(rows, slopes, packed[0])
 

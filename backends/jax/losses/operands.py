@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...common.arguments import check_number, check_temperature
+from ...common.arguments import check_not_negative, check_number, check_temperature
 from ...common.coefficients import SERIES, coefficients
 
 
@@ -26,6 +26,7 @@ class Scalars(NamedTuple):
 
     Attributes:
         temperature, alpha, gamma: the parameters, gamma = alpha + beta.
+        farthest: of `farthest`.
         whole, first, second: gaps of the exponents in units of w (`backends.common.coefficients.Coefficients`).
         top_positive, top_negative: the largest of the three exponents is γ·max(s,t) + top·w.
         middle_positive, middle_negative: the same for the exponents' mean.
@@ -37,6 +38,7 @@ class Scalars(NamedTuple):
     """
 
     temperature: Any
+    farthest: Any
     alpha: Any
     gamma: Any
     whole: Any
@@ -57,7 +59,17 @@ class Scalars(NamedTuple):
     series: tuple[Any, ...]
 
 
-def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Scalars:
+def farthest(dtype: Any, largest: Any = 1.0) -> Any:
+    """The distance of a logit from its row's largest, over the temperature, from which on its class counts as absent.
+
+    Its probability is 0 by far, as that of the least number is, with which libraries mask logits. Nothing that is nearer
+    leaves the range of `dtype` when it is multiplied by a parameter of up to `largest`.
+    """
+    return float(np.finfo(dtype).max) / 16 / largest
+
+
+def _derive(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype, xp: Any) -> Scalars:
+    terms = SERIES[np.dtype(dtype).name][1]
     c = coefficients(alpha, beta, terms, xp)
     gamma = c.gamma
     top_positive, top_negative = c.top_positive[0] - gamma, -c.top_negative[0]
@@ -67,6 +79,7 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Sca
     factorial = np.cumprod(np.arange(1.0, terms + 3))
     return Scalars(
         temperature=temperature,
+        farthest=farthest(dtype, xp.maximum(xp.abs(alpha), xp.maximum(xp.abs(beta), xp.abs(gamma))) + 1),
         alpha=alpha,
         gamma=gamma,
         whole=c.whole,
@@ -93,9 +106,13 @@ def _derive(alpha: Any, beta: Any, temperature: Any, terms: int, xp: Any) -> Sca
 
 @lru_cache(maxsize=256)
 def _pack_numbers(alpha: float, beta: float, temperature: float, dtype: str) -> np.ndarray:
-    """Work everything out in float64 and round once."""
-    derived = _derive(alpha, beta, temperature, SERIES[dtype][1], np)
-    packed = np.array([*derived[:-1], *derived.series], dtype=dtype)
+    """Work everything out in float64 and round once; what is finite stays so, for 0 times it must be 0."""
+    with np.errstate(all="ignore"):
+        derived = _derive(np.float64(alpha), np.float64(beta), temperature, np.dtype(dtype), np)
+    largest = np.finfo(dtype).max
+    exact = np.nan_to_num([*derived[:-1], *derived.series], nan=0.0, posinf=np.inf, neginf=-np.inf)
+    packed = np.where(np.isinf(exact), exact, np.clip(exact, -largest, largest)).astype(dtype)
+    packed[len(derived) - 1 :] = np.clip(packed[len(derived) - 1 :], -largest, largest)  # the series
     packed.flags.writeable = False
     return packed
 
@@ -107,33 +124,59 @@ def _scalar(name: str, value: Any, dtype: np.dtype) -> jax.Array:
     return jax.lax.stop_gradient(jnp.asarray(value, dtype))
 
 
-def check_concrete(given: Mapping[str, Any], checks: Mapping[str, Callable] = MappingProxyType({})) -> list:
+def check_in_type(name: str, number: float, dtype: np.dtype, smallest: float = 0.0, root: int = 1) -> float:
+    """Return a number that losses in `dtype` can be computed with, or raise a ValueError that names it.
+
+    Args:
+        name, number: of the argument.
+        dtype: float32 or float64.
+        smallest: the number's least size.
+        root: the power of it that the type must hold.
+    """
+    largest = float(np.finfo(dtype).max) ** (1 / root)
+    if not smallest <= abs(number) <= largest:
+        raise ValueError(
+            f"{name}={number!r} is not allowed; logits in {np.dtype(dtype).name} need one of a size between {smallest:.2g} and "
+            f"{largest:.2g}"
+        )
+    return number
+
+
+def check_concrete(given: Mapping[str, Any], dtype: np.dtype, checks: Mapping[str, Callable] = MappingProxyType({})) -> list:
     """Each value as a checked float; a traced one cannot be checked and stays as it is.
 
     Args:
         given: values by name.
-        checks: (name, value) -> float by name, where `check_number` is not enough.
+        dtype: the type to compute in. What may not be 0 may not vanish from its normal numbers either.
+        checks: (name, value) -> float by name, where `check_number` is not enough; of the temperature its own.
     """
+    checks = {"temperature": lambda _, value: check_temperature(value), **checks}
     checked = []
     for name, value in given.items():
         if isinstance(value, jax.core.Tracer):
             checked.append(value)
-        elif name == "temperature":
-            checked.append(check_temperature(value))
         else:
-            checked.append(checks.get(name, check_number)(name, value))
+            check = checks.get(name, check_number)
+            smallest = 0.0 if check in (check_number, check_not_negative) else float(np.finfo(dtype).tiny)
+            root = 1 if name == "temperature" else 2
+            checked.append(check_in_type(name, check(name, value), dtype, smallest, root))
     return checked
 
 
 def pack_parameters(
     parameters: Mapping[str, Any], checks: Mapping[str, Callable], temperature: Any, dtype: np.dtype
 ) -> jax.Array | np.ndarray:
-    """The temperature and the parameters of another divergence, checked, as one vector of `dtype`; see `pack`."""
+    """The temperature, the parameters of another divergence, checked, and what each lacks to 1, as one vector; see `pack`.
+
+    What a parameter lacks to 1 is taken before it is rounded to `dtype`.
+    """
     given = {"temperature": temperature, **parameters}
-    checked = check_concrete(given, checks)
+    checked = check_concrete(given, dtype, checks)
     if all(isinstance(x, float) for x in checked):
-        return np.array(checked, dtype)
-    return jnp.stack([_scalar(name, value, np.dtype(dtype)) for name, value in zip(given, checked, strict=True)])
+        return np.array([checked[0], farthest(dtype), *checked[1:], *(1 - x for x in checked[1:])], dtype)
+    first, *others = zip(given, checked, strict=True)
+    named = [first, ("farthest", farthest(dtype)), *others, *((name, 1 - value) for name, value in others)]
+    return jnp.stack([_scalar(name, value, np.dtype(dtype)) for name, value in named])
 
 
 def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array | np.ndarray:
@@ -150,11 +193,11 @@ def pack(alpha: Any, beta: Any, temperature: Any, dtype: np.dtype) -> jax.Array 
     """
     dtype = np.dtype(dtype)
     given = {"alpha": alpha, "beta": beta, "temperature": temperature}
-    checked = check_concrete(given)
+    checked = check_concrete(given, dtype)
     if all(isinstance(x, float) for x in checked):
         return _pack_numbers(*checked, dtype.name)
     numbers = (_scalar(name, value, dtype) for name, value in zip(given, checked, strict=True))
-    derived = _derive(*numbers, SERIES[dtype.name][1], jnp)
+    derived = _derive(*numbers, dtype, jnp)
     return jnp.stack([jnp.asarray(x, dtype) for x in (*derived[:-1], *derived.series)])
 
 

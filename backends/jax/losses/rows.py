@@ -31,7 +31,7 @@ class Rows(NamedTuple):
         top_relative: `relative` of the student's most likely class (1).
         from_top: δ less that of the student's most likely class, rounded once.
         student_probability, teacher_probability: q and p; 0 where that logit is −inf.
-        no_teacher, no_student: where that logit is −inf.
+        no_teacher, no_student: where that logit is −inf, or so far below its row's largest that it is as good as that.
         top_teacher_log, top_student_log: s and t of the student's most likely class (1).
         is_top, top_valid: where the student's largest logit is, and whether the teacher allows that class (1).
         below_top, teacher_below_top: (logit − its side's maximum) / temperature, of the teacher −inf where its logit is.
@@ -78,30 +78,37 @@ def _logit_difference(
     """[(teacher − student) − (their maxima's difference)] / temperature, as if rounded once."""
     logits, lost = _two_difference(teacher, student)
     maxima, lost_maxima = _two_difference(teacher_max, student_max)
-    x, lost_both = _two_difference(_in_range(logits), _in_range(maxima))
-    correction = lost - lost_maxima + lost_both
-    return _in_range((x + jnp.where(jnp.isfinite(correction), correction, 0)) / temperature)
+    x, lost_both = _two_difference(logits, maxima)
+    exact = x + (lost - lost_maxima + lost_both)
+    # near the type's limits a difference of both sides may leave its range, or be no number, where those within do not
+    apart = in_range(teacher - teacher_max) - in_range(student - student_max)
+    return in_range(jnp.where(jnp.isfinite(exact), exact, apart) / temperature)
 
 
-def _in_range(x: jax.Array) -> jax.Array:
+def in_range(x: jax.Array) -> jax.Array:
     """Hold x within a quarter of its type's range, where finite logits near the type's limits leave it."""
     limit = jnp.finfo(x.dtype).max / 4
     return jnp.clip(x, -limit, limit)
 
 
-def compare_rows(student: jax.Array, teacher: jax.Array, mask: Any, temperature: jax.Array) -> Rows:
-    """Compare rows of logits, `[..., classes]`; rows that do not count are compared as zeros."""
+def compare_rows(student: jax.Array, teacher: jax.Array, mask: Any, temperature: jax.Array, farthest: jax.Array) -> Rows:
+    """Compare rows of logits, `[..., classes]`; rows that do not count are compared as zeros.
+
+    Args:
+        student, teacher, mask, temperature: as of a divergence.
+        farthest: of `operands.farthest`.
+    """
     dtype = compute_type(student.dtype)
     student, teacher = student.astype(dtype), teacher.astype(dtype)
     selected = None if mask is None else mask.astype(bool)[..., None]
     if selected is not None:
         student, teacher = jnp.where(selected, student, 0), jnp.where(selected, teacher, 0)
-    no_student, no_teacher = student == -jnp.inf, teacher == -jnp.inf
     student_max, teacher_max = student.max(-1, keepdims=True), teacher.max(-1, keepdims=True)
 
     difference = _logit_difference(teacher, student, teacher_max, student_max, temperature)
-    student_shifted = _in_range((student - student_max) / temperature)
-    teacher_shifted = _in_range((teacher - teacher_max) / temperature)
+    student_shifted = in_range((student - student_max) / temperature)
+    teacher_shifted = in_range((teacher - teacher_max) / temperature)
+    no_student, no_teacher = student_shifted <= -farthest, teacher_shifted <= -farthest
     student_exp, teacher_exp = jnp.exp(student_shifted), jnp.exp(teacher_shifted)
     student_sum, teacher_sum = student_exp.sum(-1, keepdims=True), teacher_exp.sum(-1, keepdims=True)
     change = exp_difference(student_exp, teacher_exp, difference).sum(-1, keepdims=True) / student_sum
@@ -111,7 +118,7 @@ def compare_rows(student: jax.Array, teacher: jax.Array, mask: Any, temperature:
     # a maximum need not pass NaN on, a sum does
     valid = jnp.isfinite(student_sum + teacher_sum) & jnp.isfinite(student_max) & jnp.isfinite(teacher_max)
     largest = student == student_max
-    top_logit = jnp.where(largest, teacher, -jnp.inf).max(-1, keepdims=True)
+    top_logit = jnp.where(largest & ~no_teacher, teacher, -jnp.inf).max(-1, keepdims=True)
     top_valid = jnp.isfinite(top_logit)
     top_logit = jnp.where(top_valid, top_logit, teacher_max)
     relative = jnp.where(no_student | no_teacher, 0, difference)
@@ -127,7 +134,7 @@ def compare_rows(student: jax.Array, teacher: jax.Array, mask: Any, temperature:
         teacher_probability=teacher_exp / teacher_sum,
         no_teacher=no_teacher,
         no_student=no_student,
-        top_teacher_log=(top_logit - teacher_max) / temperature - teacher_log,
+        top_teacher_log=in_range((top_logit - teacher_max) / temperature) - teacher_log,
         top_student_log=-student_log,
         is_top=largest & (teacher == top_logit),
         top_valid=top_valid,
@@ -140,7 +147,11 @@ def compare_rows(student: jax.Array, teacher: jax.Array, mask: Any, temperature:
 
 def with_absent_far(rows: Rows) -> Rows:
     """The same rows, δ of a class that one side forbids as good as infinite; one that both forbid counts as the student's."""
-    log_ratio, from_top = (
-        jnp.where(rows.no_student, FAR, jnp.where(rows.no_teacher, -FAR, x)) for x in (rows.log_ratio, rows.from_top)
+    log_ratio = jnp.where(rows.no_student, FAR, jnp.where(rows.no_teacher, -FAR, rows.log_ratio))
+    # relative to a top class that the teacher forbids, others of that kind are exactly level
+    from_top = jnp.where(rows.no_teacher, jnp.where(rows.top_valid, -FAR, 0), jnp.where(rows.top_valid, rows.from_top, FAR))
+    return rows._replace(
+        log_ratio=log_ratio,
+        from_top=jnp.where(rows.no_student, FAR, from_top),
+        top_relative=jnp.where(rows.top_valid, rows.top_relative, rows.shift - FAR),
     )
-    return rows._replace(log_ratio=log_ratio, from_top=from_top)

@@ -15,6 +15,7 @@ from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
 from . import DIVERGENCES, classification
 from .abkd import objective
+from .differentiable import Selection
 from .labels import cross_entropy
 from .operands import pack
 from .rows import compute_type
@@ -136,7 +137,8 @@ def _part(chosen: Signature) -> Callable[[Any, Any, Batch, Operands], jax.Array]
         dtype = compute_type(logits.dtype)
         numbers, weights = operands.numbers[dtype.name], operands.weights.astype(dtype)
         if term is None:
-            return objective(IGNORED_LABEL, logits, *(teacher_outputs or (None,)), labels, numbers, weights)
+            teacher_logits = teacher_outputs[0] if teacher_outputs else None
+            return objective(IGNORED_LABEL, "mean", logits, teacher_logits, labels, numbers, weights, Selection())
         hard = _hard(logits, labels, weights)
         return hard + weights[0] * term((*student_outputs, *teacher_outputs), batch, labels != IGNORED_LABEL, numbers)
 
