@@ -12,6 +12,7 @@ from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
 from . import DIVERGENCES, classification
 from .alpha_beta import packed_ab_divergence
+from .counting import Counting
 from .labels import cross_entropy
 from .operands import pack
 from .rows import compute_type
@@ -126,7 +127,7 @@ def distillation_term(objective: Objective) -> Callable[[tuple, Batch, tf.Tensor
     or model and model. `TermSignature` says what else it may ask for.
     """
     if objective.term == _AB:
-        return lambda networks, batch, mask, numbers: packed_ab_divergence(*networks, numbers, mask, "mean")
+        return lambda networks, batch, mask, numbers: packed_ab_divergence(*networks, numbers, Counting(mask))
     function = TERMS.get(objective.term) or DIVERGENCES.get(objective.term) or getattr(classification, objective.term)
     accepted, parameters = TermSignature.of(function), dict(objective.parameters)
 
