@@ -23,7 +23,8 @@ class Divergence:
         exact: (student_logits, teacher_logits, temperature) of one row -> an object whose
             `value_and_gradient(*raw parameters, digits=…)` is the definition in multiprecision.
         source: where the definition is published.
-        reference: (student_logits, teacher_logits, *parameters, temperature, mask, reduction) -> (value, gradient),
+        reference: (student_logits, teacher_logits, *parameters, temperature, mask, weights, reduction) ->
+            (value, gradient),
             in float64 NumPy; where it is not given, the exact one row by row, which is as good and a hundred times
             slower.
         ranges: of each parameter, the interval to draw random values from; 0 to 1.5 where it is not named.

@@ -124,7 +124,7 @@ def head_share(student: NDArray, teacher: NDArray, temperature: float, head: flo
     """The share [N] of Σ |p − q| that lies in the teacher's head."""
     row = distributions(student, teacher, temperature)
     order = np.argsort(-teacher, axis=-1, kind="stable")
-    inside = np.cumsum(np.take_along_axis(_probabilities(row.log_p, np.isfinite(teacher)), order, -1), -1) <= head
+    inside = np.cumsum(np.take_along_axis(_probabilities(row.log_p, row.both | row.teacher_only), order, -1), -1) <= head
     inside[..., 0] = True
     gaps = absolute_differences(row)
     total = gaps.sum(axis=-1)
@@ -135,7 +135,7 @@ def head_share(student: NDArray, teacher: NDArray, temperature: float, head: flo
 def entropies(student: NDArray, teacher: NDArray, temperature: float) -> tuple[NDArray, NDArray]:
     """H(p) and H(q) [N] in nats."""
     row = distributions(student, teacher, temperature)
-    logs = ((row.log_p, np.isfinite(teacher)), (row.log_q, np.isfinite(student)))
+    logs = ((row.log_p, row.both | row.teacher_only), (row.log_q, row.both | row.student_only))
     of_teacher, of_student = (-(_probabilities(log, allowed) * log.high).sum(axis=-1) for log, allowed in logs)
     return of_teacher, of_student
 
@@ -144,26 +144,18 @@ def _probabilities(log: Any, allowed: NDArray) -> NDArray:
     return np.where(allowed, exp(log), 0.0)
 
 
-def _weighted_kls(
-    weights: Any,
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    *,
-    temperature: float = 1.0,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
-) -> Result:
-    """Σ of w · KL over both directions, `weights` giving the two constants of each row; a weight of 0 leaves it out."""
+def _weighted_kls(shares: Any, student_logits: ArrayLike, teacher_logits: ArrayLike, **options: Any) -> Result:
+    """Σ of w · KL over both directions, `shares` giving the two constants of each row; a share of 0 leaves it out."""
 
     def rows(student: NDArray, teacher: NDArray, temperature: float) -> tuple[NDArray, NDArray]:
         value, gradient = np.zeros(len(student)), np.zeros_like(student)
-        for weight, alpha in zip(weights(student, teacher, temperature), (1.0, 0.0), strict=True):
-            weight = np.broadcast_to(weight, value.shape)
+        for share, alpha in zip(shares(student, teacher, temperature), (1.0, 0.0), strict=True):
+            share = np.broadcast_to(share, value.shape)
             added, slope = ab_divergence_and_gradient(
                 student, teacher, alpha, 1.0 - alpha, temperature=temperature, reduction="none"
             )
-            value = value + np.where(weight == 0, 0.0, weight * added)
-            gradient = gradient + np.where(weight[:, None] == 0, 0.0, weight[:, None] * slope)
+            value = value + np.where(share == 0, 0.0, share * added)
+            gradient = gradient + np.where(share[:, None] == 0, 0.0, share[:, None] * slope)
         return value, gradient
 
-    return evaluate_rows(rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction)
+    return evaluate_rows(rows, student_logits, teacher_logits, **options)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference import compensated
-from reference.arguments import check_logits, check_mask, check_reduction, check_temperature
+from reference.arguments import check_logits, check_reduction, check_temperature, divisor, row_weights
 from reference.compensated import Pair
 
 # (student [N, C], teacher [N, C], temperature) of rows with a distribution on both sides -> values [N], gradients
@@ -19,14 +19,20 @@ def evaluate_rows(
     student_logits: ArrayLike,
     teacher_logits: ArrayLike,
     *,
-    temperature: float,
-    mask: ArrayLike | None,
-    reduction: str,
+    temperature: float = 1.0,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: str = "mean",
+    normalizer: float | None = None,
 ) -> tuple[NDArray | np.float64, NDArray]:
-    """Check the arguments, evaluate the rows that have a distribution, and reduce; the others are NaN unless masked."""
+    """Check the arguments, evaluate the rows that have a distribution, and reduce; the others are NaN unless left out.
+
+    Mask, weights and reductions are those of `reference.divergences.ab_divergence`.
+    """
     temperature, reduction = check_temperature(temperature), check_reduction(reduction)
     student, teacher = check_logits(student_logits, teacher_logits)
-    selected = check_mask(mask, student.shape[:-1])
+    counted = row_weights(student.shape[:-1], mask, weights)
+    selected = counted > 0
     values = np.zeros(selected.shape)
     gradient = np.zeros(student.shape)
     usable = selected & has_distribution(student) & has_distribution(teacher)
@@ -35,18 +41,18 @@ def evaluate_rows(
     if usable.any():
         with np.errstate(all="ignore"):  # overflow and 0/0 are resolved class by class
             values[usable], gradient[usable] = rows(student[usable], teacher[usable], temperature)
-    return reduce_rows(values, gradient, selected, reduction)
+    return reduce_rows(values, gradient, counted, reduction, normalizer)
 
 
-def reduce_rows(values: NDArray, gradient: NDArray, selected: NDArray, reduction: str) -> tuple[NDArray | np.float64, NDArray]:
-    """Values [...] and gradients [..., C] of single rows, reduced over the selected ones."""
+def reduce_rows(
+    values: NDArray, gradient: NDArray, weights: NDArray, reduction: str, normalizer: float | None = None
+) -> tuple[NDArray | np.float64, NDArray]:
+    """Values [...] and gradients [..., C] of single rows, weighted and reduced; both are 0 in rows of weight 0."""
+    total = divisor(weights, reduction, normalizer)
+    values, gradient = weights * values, weights[..., None] * gradient
     if reduction == "none":
         return values, gradient
-    total = np.sum(values, where=selected)
-    if reduction == "sum":
-        return total, gradient
-    count = max(1, int(selected.sum()))
-    return total / count, gradient / count
+    return np.sum(values, where=weights > 0) / total, gradient / total
 
 
 def has_distribution(logits: NDArray) -> NDArray:
@@ -72,11 +78,13 @@ class Row:
 def distributions(student: NDArray, teacher: NDArray, temperature: float) -> Row:
     """p = softmax(teacher/T) and q = softmax(student/T) of rows [N, C] that have a distribution."""
     allowed_s, allowed_t = np.isfinite(student), np.isfinite(teacher)
-    both = allowed_s & allowed_t
     top_s, top_t = student.max(axis=-1, keepdims=True), teacher.max(axis=-1, keepdims=True)
     # Differences first, temperature last: dividing rounded logits would cost what is left of a small difference.
     below_s = compensated.divide(compensated.two_difference(_finite(student, allowed_s), top_s), temperature)
     below_t = compensated.divide(compensated.two_difference(_finite(teacher, allowed_t), top_t), temperature)
+    # A logit near the least float64, as masks put there, may be out of its range once the temperature has divided it.
+    allowed_s, allowed_t = allowed_s & np.isfinite(below_s.high), allowed_t & np.isfinite(below_t.high)
+    both = allowed_s & allowed_t
     weight_s = np.where(allowed_s, compensated.exp(below_s), 0.0)
     weight_t = np.where(allowed_t, compensated.exp(below_t), 0.0)
     apart = compensated.two_difference(_finite(teacher, both), _finite(student, both))

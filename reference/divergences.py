@@ -39,7 +39,9 @@ def ab_divergence(
     *,
     temperature: float = 1.0,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
+    normalizer: float | None = None,
 ) -> NDArray | np.float64:
     """D_AB^(α,β)(p‖q) of each row, p = softmax(teacher/T), q = softmax(student/T).
 
@@ -50,16 +52,27 @@ def ab_divergence(
         beta: β, any real number.
         temperature: T > 0. No factor T² is applied.
         mask: bool [...], True for the rows to use; None uses all.
-        reduction: "mean" over the rows used, "sum", or "none" for each row (0 where the mask leaves it out).
+        weights: W [...], finite and ≥ 0, what each of these rows counts, 1 if None; a row of weight 0 counts as absent.
+        reduction: "mean", Σ W D / Σ W over the rows used; "sum", Σ W D; or "none", W D of each row (0 where left out).
+        normalizer: a number > 0 that Σ W D is divided by in place of Σ W, with "mean" and "sum" alike.
 
     Returns:
         float64 in nats: a scalar, or [...] with reduction "none". An empty selection gives 0.
 
     Raises:
         ValueError: naming the argument, its value and what is allowed.
+        TypeError: a mask or weights of a type that is not allowed, a floating mask of other numbers than 0 and 1.
     """
     return ab_divergence_and_gradient(
-        student_logits, teacher_logits, alpha, beta, temperature=temperature, mask=mask, reduction=reduction
+        student_logits,
+        teacher_logits,
+        alpha,
+        beta,
+        temperature=temperature,
+        mask=mask,
+        weights=weights,
+        reduction=reduction,
+        normalizer=normalizer,
     )[0]
 
 
@@ -71,7 +84,9 @@ def ab_divergence_and_gradient(
     *,
     temperature: float = 1.0,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
+    normalizer: float | None = None,
 ) -> tuple[NDArray | np.float64, NDArray]:
     """`ab_divergence` and its gradient with respect to the student's logits.
 
@@ -86,7 +101,9 @@ def ab_divergence_and_gradient(
         teacher_logits,
         temperature=temperature,
         mask=mask,
+        weights=weights,
         reduction=reduction,
+        normalizer=normalizer,
     )
 
 

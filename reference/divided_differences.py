@@ -16,6 +16,7 @@ from reference.compensated import Pair
 # Below this product of the widest gap coefficient and |δ| the series is used, and its last power.
 SERIES_BELOW = 1.0
 SERIES_TERMS = 15
+_SUBNORMAL_BELOW = float(np.finfo(np.float64).tiny)
 
 
 class Exponents:
@@ -38,11 +39,12 @@ class Exponents:
 
     def first_order_top(self) -> Pair:
         """max(γt, αs + βt): the scale of h."""
-        return self._top({"student": 0.0, "mixed": self.alpha})
+        return self._top({"student": (0.0, 0.0), "mixed": (self.alpha, 0.0)})
 
     def second_order_top(self) -> Pair:
         """max(γt, αs + βt, γs): the scale of the divergence's term."""
-        return self._top({"student": 0.0, "mixed": self.alpha, "teacher": float(self.gamma.high)})
+        gamma = (float(self.gamma.high), float(self.gamma.low))
+        return self._top({"student": (0.0, 0.0), "mixed": (self.alpha, 0.0), "teacher": gamma})
 
     def exponent(self, name: str) -> Pair:
         """γt ("student"), αs + βt ("mixed") or γs ("teacher"), compensated."""
@@ -53,8 +55,9 @@ class Exponents:
         alpha, beta = compensated.pair(self.alpha), compensated.pair(self.beta)
         return compensated.add(compensated.multiply(alpha, self.log_p), compensated.multiply(beta, self.log_q))
 
-    def _top(self, offsets: dict[str, float]) -> Pair:
-        # Relative to γt an exponent is its offset times δ; so the largest is decided by signs, exactly.
+    def _top(self, offsets: dict[str, tuple[float, float]]) -> Pair:
+        # Relative to γt an exponent is its offset times δ; so the largest is decided by signs, exactly. Offsets are
+        # compared with what γ = α + β rounds off, as a β that γ does not show counts where δ is large.
         upwards, downwards = max(offsets, key=offsets.get), min(offsets, key=offsets.get)
         return compensated.choose(self.rises, self.exponent(upwards), self.exponent(downwards))
 
@@ -80,7 +83,11 @@ def decay(width: NDArray, gap: float) -> NDArray:
         width: w ≥ 0, any shape.
         gap: g ≥ 0.
     """
-    return width if gap == 0.0 else -np.expm1(-gap * width) / gap
+    if gap == 0.0:
+        return width
+    product = gap * width
+    # a product among the subnormal numbers has lost its digits, and its E is w to far more of them than float64 has
+    return np.where(product < _SUBNORMAL_BELOW, width, -np.expm1(-product) / gap)
 
 
 def second_order(width: NDArray, upper: float, lower: float) -> NDArray:

@@ -12,6 +12,8 @@ Arguments, masks, −inf, NaN and reductions are those of `reference.divergences
 value and the gradient of the reduced value.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -27,13 +29,7 @@ Result = tuple[NDArray | np.float64, NDArray]
 
 
 def jensen_shannon_and_gradient(
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    weight: float = 0.1,
-    *,
-    temperature: float = 1.0,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
+    student_logits: ArrayLike, teacher_logits: ArrayLike, weight: float = 0.1, **options: Any
 ) -> Result:
     """Generalised Jensen-Shannon divergence λ KL(q‖m) + (1 − λ) KL(p‖m), m = (1 − λ) p + λ q, with λ = `weight`.
 
@@ -47,17 +43,11 @@ def jensen_shannon_and_gradient(
         value = weight * _to_mixture(row.q, p, gap, weight) + (1 - weight) * _to_mixture(p, row.q, -gap, 1 - weight)
         return value, _gradient(row, weight * _log_ratio_rise(row, weight)) / temperature
 
-    return evaluate_rows(rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction)
+    return evaluate_rows(rows, student_logits, teacher_logits, **options)
 
 
 def skewed_forward_kl_and_gradient(
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    weight: float = 0.1,
-    *,
-    temperature: float = 1.0,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
+    student_logits: ArrayLike, teacher_logits: ArrayLike, weight: float = 0.1, **options: Any
 ) -> Result:
     """Skewed forward KL: KL(p‖λ p + (1 − λ) q) with λ = `weight`. Source: Ko et al., DistiLLM, ICML 2024."""
     weight = check_share("weight", weight)
@@ -67,17 +57,11 @@ def skewed_forward_kl_and_gradient(
         value = _to_mixture(_p(row), row.q, -_gap(row), weight)
         return value, _gradient(row, _bounded_rise(row, weight)) / temperature
 
-    return evaluate_rows(rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction)
+    return evaluate_rows(rows, student_logits, teacher_logits, **options)
 
 
 def skewed_reverse_kl_and_gradient(
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    weight: float = 0.1,
-    *,
-    temperature: float = 1.0,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
+    student_logits: ArrayLike, teacher_logits: ArrayLike, weight: float = 0.1, **options: Any
 ) -> Result:
     """Skewed reverse KL: KL(q‖(1 − λ) p + λ q) with λ = `weight`. Source: Ko et al., DistiLLM, ICML 2024."""
     weight = check_share("weight", weight)
@@ -87,21 +71,12 @@ def skewed_reverse_kl_and_gradient(
         value = _to_mixture(row.q, _p(row), _gap(row), weight)
         return value, _gradient(row, _skewed_rise(row, weight)) / temperature
 
-    return evaluate_rows(rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction)
+    return evaluate_rows(rows, student_logits, teacher_logits, **options)
 
 
-def total_variation_and_gradient(
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    *,
-    temperature: float = 1.0,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
-) -> Result:
+def total_variation_and_gradient(student_logits: ArrayLike, teacher_logits: ArrayLike, **options: Any) -> Result:
     """Total variation ½ Σ |p − q|; a class with p = q adds nothing to the gradient."""
-    return evaluate_rows(
-        _total_variation, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction
-    )
+    return evaluate_rows(_total_variation, student_logits, teacher_logits, **options)
 
 
 def _total_variation(student: NDArray, teacher: NDArray, temperature: float) -> tuple[NDArray, NDArray]:

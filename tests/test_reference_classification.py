@@ -106,3 +106,26 @@ def test_a_batch_without_valid_tokens_is_zero():
 def test_bad_input_is_named(name, parameters, message):
     with pytest.raises(ValueError, match=message):
         evaluate(name, *problem(), **parameters)
+
+
+@pytest.mark.parametrize("name", ["dkd", "abdkd"])
+def test_a_row_whose_label_has_everything_counts_no_rest(name):
+    """Of the teacher or of the student, by −inf at the other classes or because there are none."""
+    inf = np.inf
+    sure, unsure = np.array([[0.0, -inf, -inf]]), np.array([[1.0, 0.5, -1.0]])
+    label = np.array([0])
+    value, gradient = evaluate(name, unsure, sure, label, temperature=2.0)
+    pair = evaluate(name, unsure, sure, label, temperature=2.0, non_target_weight=0.0)
+    assert value == pair[0] == pytest.approx(-4 * np.log(np.exp(0.5) / np.exp(unsure / 2).sum()), rel=1e-14)
+    np.testing.assert_array_equal(gradient, pair[1])
+    assert evaluate(name, sure, unsure, label)[0] == inf and not np.isnan(evaluate(name, sure, unsure, label)[1]).any()
+    assert evaluate(name, sure, unsure, label, target_weight=0.0)[0] == 0
+    for whole in (sure, np.zeros((1, 1))):
+        value, gradient = evaluate(name, whole, whole, label)
+        assert value == 0 and (gradient == 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_give_zero(name):
+    value, gradient = evaluate(name, np.zeros((0, 2, 3)), np.zeros((0, 2, 3)), np.zeros((0, 2), int))
+    assert value == 0 and gradient.shape == (0, 2, 3)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from reference.catalogue import DIVERGENCES
 from reference.divergences import ab_divergence, ab_divergence_and_gradient
 from reference.divided_differences import decay, second_order
 from reference.exact.definition import ab_divergence_from_logits
@@ -238,7 +239,6 @@ def test_an_empty_selection_is_zero(reduction):
         ({"teacher_logits": [[1.0, 2.0, 3.0]]}, r"teacher_logits has shape \(1, 3\); it must be that of student_"),
         ({"student_logits": 1.0, "teacher_logits": 1.0}, r"student_logits has shape \(\)"),
         ({"student_logits": [["a", "b"]]}, "student_logits has type <U1; it must hold real numbers"),
-        ({"mask": [1]}, "mask has type int64; it must be bool"),
         ({"mask": [True, False]}, r"mask has shape \(2,\)"),
     ],
 )
@@ -246,3 +246,36 @@ def test_bad_input_is_named(change, message):
     arguments = {"student_logits": [[0.0, 1.0]], "teacher_logits": [[1.0, 0.0]], "alpha": 1, "beta": 0} | change
     with pytest.raises(ValueError, match=message):
         ab_divergence(**arguments)
+
+
+@pytest.mark.parametrize("beta", [1e-16, 1.2e-16, 1e-30])
+@pytest.mark.parametrize("distance", [1e15, 1e19, 1e35])
+def test_a_beta_that_the_sum_of_both_does_not_show_counts_where_classes_are_far_apart(beta, distance):
+    """α + β rounds to 1; each side is sure of another class, so that D = (1 − e^(−β distance))/β to all digits."""
+    value, gradient = ab_divergence_and_gradient([0, -distance], [-distance, 0], 1.0, beta)
+    assert value == pytest.approx(-math.expm1(-beta * distance) / beta, rel=1e-14)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("point", [(1.0, 5e-324), (5e-324, 1.0), (0.5, -5e-324)])
+def test_parameters_among_the_subnormal_numbers_are_zero_to_all_digits(point):
+    logits = [0.0, -1.0, -2.0], [-1.0, 0.0, -3.0]
+    got = ab_divergence_and_gradient(*logits, *point)
+    want = ab_divergence_and_gradient(*logits, *(0.0 if abs(x) < 1e-300 else x for x in point))
+    assert got[0] == pytest.approx(want[0], rel=1e-15) and got[0] > 0.1
+    np.testing.assert_allclose(got[1], want[1], rtol=1e-14)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(DIVERGENCES))
+def test_classes_masked_by_the_least_number_are_forbidden_ones(name, dtype, temperature):
+    """On both sides, where α + β > 0; a mask on one side alone is as far away as it is, and may count 1e38."""
+    student, teacher = np.random.default_rng(0).normal(size=(2, 6, 9)) * 3
+    results = []
+    for mask in (float(np.finfo(dtype).min), -INF):
+        student[:, 2:5] = teacher[:, 2:5] = mask
+        parameters = DIVERGENCES[name].grid[0].values()
+        results.append(DIVERGENCES[name].reference(student, teacher, *parameters, temperature=temperature, reduction="none"))
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-16)

@@ -184,14 +184,7 @@ def in_float64(exact: Callable[..., DefinedRow]) -> Callable[..., tuple[Any, Any
         exact: (student_logits, teacher_logits, temperature) of one row -> that row, as `row_of` gives it.
     """
 
-    def reference(
-        student_logits: ArrayLike,
-        teacher_logits: ArrayLike,
-        *parameters: float,
-        temperature: float = 1.0,
-        mask: ArrayLike | None = None,
-        reduction: str = "mean",
-    ) -> tuple[Any, Any]:
+    def reference(student_logits: ArrayLike, teacher_logits: ArrayLike, *parameters: float, **options: Any) -> tuple[Any, Any]:
         raw = [to_raw("parameter", float(value)) for value in parameters]
 
         def rows(student: NDArray, teacher: NDArray, temperature: float) -> tuple[NDArray, NDArray]:
@@ -201,7 +194,7 @@ def in_float64(exact: Callable[..., DefinedRow]) -> Callable[..., tuple[Any, Any
                 values[position], gradients[position] = float(value), [libmp.to_float(x) for x in gradient]
             return values, gradients
 
-        return evaluate_rows(rows, student_logits, teacher_logits, temperature=temperature, mask=mask, reduction=reduction)
+        return evaluate_rows(rows, student_logits, teacher_logits, **options)
 
     return reference
 
