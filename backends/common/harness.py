@@ -53,6 +53,7 @@ class Harness(Protocol):
         *,
         temperature: float = 1.0,
         mask: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
         reduction: str = "none",
         dtype: str = "float32",
         teacher_dtype: str | None = None,
@@ -71,9 +72,13 @@ class Harness(Protocol):
         distill_weight: float = 1.0,
         hard_weight: float = 1.0,
         ignore_index: int = -100,
+        reduction: str = "mean",
+        shift: bool = False,
+        weights: np.ndarray | None = None,
+        normalizer: float | None = None,
         dtype: str = "float32",
-    ) -> tuple[float, np.ndarray]:
-        """The ABKD loss and its gradient, as float64."""
+    ) -> tuple[float | np.ndarray, np.ndarray]:
+        """The ABKD loss and the gradient of its sum, as float64."""
 
     def named_objective_and_gradient(
         self,
@@ -83,8 +88,8 @@ class Harness(Protocol):
         labels: np.ndarray,
         parameters: Mapping[str, Any],
         dtype: str = "float32",
-    ) -> tuple[float, np.ndarray]:
-        """An objective by name and its gradient, as float64."""
+    ) -> tuple[float | np.ndarray, np.ndarray]:
+        """An objective by name and the gradient of its sum, as float64; arrays among its parameters are passed as such."""
 
     def prepare_call(
         self,
