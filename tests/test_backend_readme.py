@@ -4,6 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import CHOSEN
 
@@ -40,6 +41,16 @@ def test_readme_example_of_the_catalogue(backend):
         exec(compile(block, "losses.md", "exec"), names)
         assert float(names["loss"].detach()) > 0 and float(names["sequence"].detach()) > 0
         assert names["student"].grad.abs().max() > 0
+
+
+@pytest.mark.skipif(CHOSEN != "tensorflow", reason="Keras is TensorFlow's")
+def test_examples_for_keras():
+    (block,) = (block for block in blocks(LOSSES) if "import keras" in block)
+    names = {}
+    exec(compile(block, "losses.md", "exec"), names)
+    assert names["history"].history["loss"][-1] < names["history"].history["loss"][0]
+    assert "sparse_categorical_accuracy" in names["history"].history
+    assert all(np.isfinite(names["packed"].history["loss"]))
 
 
 def test_the_page_of_losses_lists_every_divergence_and_objective(backend):

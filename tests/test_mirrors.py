@@ -14,6 +14,8 @@ NAMES = ("torch", "jax", "tensorflow")
 FILES = {
     "convert.py": "PyTorch: reads checkpoints, which PyTorch alone writes",
     "models/folding.py": "PyTorch: folds batch normalisation for evaluation; XLA does that by itself",
+    "losses/keras_loss.py": "TensorFlow: the loss for Keras' own compile and fit",
+    "losses/counting.py": "TensorFlow: mask, weights, reduction and normalizer travel as one",
     "models/convolutions.py": "JAX: convolutions whose gradients XLA computes fast on a CPU",
 }
 
@@ -32,6 +34,9 @@ EXCEPTIONS = {
     "_evaluate": "PyTorch's operator knows a divergence by its name, the others by its function",
     "evaluate": "PyTorch's operator knows a divergence by its name, the others by its function",
     "row_divergence": "PyTorch works out numbers that are constant for a row before its compiled code",
+    "check_arguments": "TensorFlow: what says which rows count is checked in one place and travels as one",
+    "shift_left": "written where each framework checks labels",
+    "counted_cross_entropy": "TensorFlow: of labels that are checked already",
     "reduced": "TensorFlow: pairs of divergences are reduced after they are added",
     "row_numbers": "TensorFlow: numbers that are constant for a row, by a kernel of their own",
     "ab_rows": "PyTorch specialises on a pattern of signs and gets numbers of rows beside",
