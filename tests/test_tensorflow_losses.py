@@ -91,7 +91,7 @@ def test_a_schedule_of_variables_compiles_once(logits, jit):
 
 
 @pytest.mark.parametrize(("dtype", "temperature"), [(tf.float32, 1e-40), (tf.float32, 1e-300), (tf.float64, 1e-300)])
-@pytest.mark.parametrize("parameters", [(1.0, 0.0), (0.8, 0.2), (0.0, 0.0), (1e8, 0.0), (1e100, 1.0)])
+@pytest.mark.parametrize("parameters", [(1.0, 0.0), (0.8, 0.2), (0.0, 0.0), (1e7, 0.0), (-1e7, -1e7)])
 def test_extremes_are_no_nan(logits, dtype, temperature, parameters):
     student, teacher = (tf.cast(z, dtype) for z in logits)
     teacher = tf.concat([student[:1], teacher[1:]], 0)

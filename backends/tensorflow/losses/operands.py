@@ -12,8 +12,8 @@ from ...common.arguments import check_number, check_temperature
 from ...common.coefficients import SERIES, Coefficients, coefficients
 
 LONGEST_SERIES = max(terms for _, terms in SERIES.values())
-# |α| and |β|: their products with what stands for an infinite distance (`rows.FAR`) are far from overflowing
-LARGEST_EXPONENT = 1e100
+# |α| and |β|, whose fifth powers, which float32's series has, are numbers of that type
+LARGEST_EXPONENT = 1e7
 
 
 def is_dynamic(value: Any) -> bool:
@@ -78,9 +78,7 @@ def pack_parameters(
 
 @lru_cache(maxsize=1024)
 def _packed_numbers(alpha: float, beta: float, temperature: float) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):  # of a series that is not used where its numbers are as large
-        numbers = np.array([temperature, *_flatten(coefficients(alpha, beta, LONGEST_SERIES))], np.float64)
-    return np.nan_to_num(numbers, copy=False)
+    return np.array([temperature, *_flatten(coefficients(alpha, beta, LONGEST_SERIES))], np.float64)
 
 
 def _flatten(scalars: Coefficients) -> list[Any]:
@@ -99,4 +97,4 @@ def unpack(packed: tf.Tensor, dtype: tf.DType) -> tuple[Coefficients, Coefficien
         built = Coefficients(*fields)
         return built._replace(series_positive=built.series_positive[:terms], series_negative=built.series_negative[:terms])
 
-    return rebuild(tf.cast(tf.clip_by_value(v, dtype.min, dtype.max), dtype) for v in flat), rebuild(iter(flat))
+    return rebuild(tf.cast(v, dtype) for v in flat), rebuild(iter(flat))

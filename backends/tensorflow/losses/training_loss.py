@@ -13,7 +13,7 @@ from ...common.training.batches import Batch
 from . import DIVERGENCES, classification
 from .alpha_beta import packed_ab_divergence
 from .counting import Counting
-from .labels import cross_entropy
+from .labels import counted_cross_entropy
 from .operands import pack
 from .rows import compute_type
 
@@ -106,7 +106,9 @@ def _part(objective: Objective) -> Callable[[Any, Any, Batch, Operands], tf.Tens
             logits = _logits(student_outputs)
             terms.append(tf.zeros([], compute_type(logits.dtype)))
         if has_hard_term:
-            hard = cross_entropy(logits, labels, ignore_index=IGNORED_LABEL)
+            # a label that is no class needs no weight here: the compiled operation gives NaN, the other one an error
+            counted = tf.not_equal(labels, tf.cast(IGNORED_LABEL, labels.dtype))
+            hard = counted_cross_entropy(logits, tf.where(counted, labels, tf.zeros_like(labels)), Counting(counted))
             terms.append(tf.cast(weights[1], hard.dtype) * hard)
         if term is not None:
             networks = networks if takes == "models" else (*student_outputs, *teacher_outputs)
