@@ -4,6 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import CHOSEN
 
@@ -52,6 +53,16 @@ def test_example_of_the_losses(block):
         assert name not in names or 0 < float(names[name]) < float("inf"), name
     assert "infinite" not in names or float(names["infinite"]) == float("inf")
     assert "losses" not in names or names["losses"][-1] < names["losses"][0]
+
+
+@pytest.mark.skipif(CHOSEN != "tensorflow", reason="Keras is TensorFlow's")
+def test_examples_for_keras():
+    (block,) = (block for block in blocks(LOSSES) if "import keras" in block)
+    names = {}
+    exec(compile(block, "losses.md", "exec"), names)
+    assert names["history"].history["loss"][-1] < names["history"].history["loss"][0]
+    assert "sparse_categorical_accuracy" in names["history"].history
+    assert all(np.isfinite(names["packed"].history["loss"]))
 
 
 def test_the_page_of_losses_lists_every_divergence_and_objective(backend):

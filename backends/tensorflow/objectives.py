@@ -13,11 +13,13 @@ from .losses.classification import (
     ttm_loss,
     wttm_loss,
 )
+from .losses.keras_loss import KerasABKDLoss, pack_targets, unpack_targets
 from .losses.labels import cross_entropy
 from .losses.sequences import sequence_loss
 
 __all__ = [
     "ABKDLoss",
+    "KerasABKDLoss",
     "abdkd_loss",
     "ablsd_loss",
     "abttm_loss",
@@ -26,8 +28,10 @@ __all__ = [
     "dkd_loss",
     "kd_loss",
     "lsd_loss",
+    "pack_targets",
     "sequence_loss",
     "ttm_loss",
+    "unpack_targets",
     "warm_up",
     "wttm_loss",
 ]

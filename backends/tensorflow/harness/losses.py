@@ -20,6 +20,7 @@ def value_and_gradient(
     *,
     temperature: float = 1.0,
     mask: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     reduction: str = "none",
     dtype: str = "float32",
     teacher_dtype: str | None = None,
@@ -30,14 +31,15 @@ def value_and_gradient(
         divergence: name of a function in `backends.tensorflow.divergences`.
         student_logits, teacher_logits: `[..., C]`, converted to `dtype` and `teacher_dtype` (None: the same).
         parameters: the divergence's own, e.g. {"alpha": 0.5, "beta": 0.5}.
-        temperature, mask, reduction: passed on.
+        temperature, mask, weights, reduction: passed on.
         dtype, teacher_dtype: keys of `DTYPES`.
     """
     student, teacher = to_device(student_logits, dtype), to_device(teacher_logits, teacher_dtype or dtype)
     function = getattr(divergences, divergence)
     with tf.device(current_device()), tf.GradientTape() as tape:
         tape.watch(student)
-        value = function(student, teacher, **parameters, temperature=temperature, mask=mask, reduction=reduction)
+        rows = {"mask": mask, "weights": weights, "reduction": reduction}
+        value = function(student, teacher, **parameters, temperature=temperature, **rows)
     return to_numpy(value), to_numpy(tape.gradient(value, student))
 
 
@@ -52,18 +54,26 @@ def objective_and_gradient(
     distill_weight: float = 1.0,
     hard_weight: float = 1.0,
     ignore_index: int = -100,
+    reduction: str = "mean",
+    shift: bool = False,
+    weights: np.ndarray | None = None,
+    normalizer: float | None = None,
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:
-    """`ABKDLoss` and its gradient with respect to the student's logits, as float64."""
+) -> tuple[float | np.ndarray, np.ndarray]:
+    """`ABKDLoss` and the gradient of its sum with respect to the student's logits, as float64."""
     student = to_device(student_logits, dtype)
     loss = ABKDLoss(
-        alpha, beta, temperature=temperature, distill_weight=distill_weight, hard_weight=hard_weight, ignore_index=ignore_index
+        alpha,
+        beta,
+        temperature=temperature,
+        distill_weight=distill_weight,
+        hard_weight=hard_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        shift=shift,
     )
-    with tf.device(current_device()), tf.GradientTape() as tape:
-        tape.watch(student)
-        value = loss(student, to_device(teacher_logits, dtype), np.asarray(labels))
-    gradient = tape.gradient(value, student, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return float(value), to_numpy(gradient)
+    arguments = to_device(teacher_logits, dtype), np.asarray(labels)
+    return _value_and_gradient(lambda student: loss(student, *arguments, weights=weights, normalizer=normalizer), student)
 
 
 def named_objective_and_gradient(
@@ -73,23 +83,30 @@ def named_objective_and_gradient(
     labels: np.ndarray,
     parameters: dict[str, Any],
     dtype: str = "float32",
-) -> tuple[float, np.ndarray]:
-    """An objective of `backends.tensorflow.objectives` and its gradient with respect to the student's logits.
+) -> tuple[float | np.ndarray, np.ndarray]:
+    """An objective of `backends.tensorflow.objectives` and the gradient of its sum with respect to the student's logits.
 
     Args:
         name: the function's, e.g. "dkd_loss".
         student_logits, teacher_logits: converted to `dtype`.
         labels: integers, for objectives that take them.
-        parameters: the objective's own.
+        parameters: the objective's own, NumPy arrays (weights, normalizer) among them.
         dtype: a key of `DTYPES`.
     """
     function = getattr(objectives, name)
     student = to_device(student_logits, dtype)
     labelled = (np.asarray(labels),) if "labels" in inspect.signature(function).parameters else ()
+    teacher = to_device(teacher_logits, dtype)
+    return _value_and_gradient(lambda student: function(student, teacher, *labelled, **parameters), student)
+
+
+def _value_and_gradient(loss: Callable[[tf.Tensor], tf.Tensor], student: tf.Tensor) -> tuple[float | np.ndarray, np.ndarray]:
+    """A loss, a float where it is a scalar, and the gradient of its sum."""
     with tf.device(current_device()), tf.GradientTape() as tape:
         tape.watch(student)
-        value = function(student, to_device(teacher_logits, dtype), *labelled, **parameters)
-    return float(value), to_numpy(tape.gradient(value, student))
+        value = loss(student)
+    gradient = tape.gradient(value, student, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return to_numpy(value) if value.shape.rank else float(value), to_numpy(gradient)
 
 
 def framework_kl(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...common.coefficients import Coefficients
+from .counting import Counting
 from .differentiable import check_arguments, evaluate
 from .divided_differences import expm1, first_order, second_order
 from .operands import pack, unpack
@@ -29,6 +30,7 @@ def ab_divergence(
     *,
     temperature: Any = 1.0,
     mask: Any = None,
+    weights: Any = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """The α-β-divergence D_AB(teacher ‖ student) of softmax(logits / temperature).
@@ -43,25 +45,27 @@ def ab_divergence(
         alpha: any finite real number, or a scalar tensor. A tensor's value is not checked.
         beta: the same.
         temperature: > 0, a number or a scalar tensor. No factor temperature² is applied.
-        mask: bool `[...]`, True for the rows (tokens) that count; None: all. What other rows hold does not matter.
-        reduction: "mean" over the selected rows (0 where none is), "sum", or "none" (0 in rows that do not count).
+        mask: bool `[...]` (or 0 and 1), True for the rows (tokens) that count; None: all. What other rows hold does not
+            matter. In a compiled function it must be bool or of integers.
+        weights: `[...]`, real, finite, ≥ 0, a constant: W of each row; None: 1. Rows of weight 0 do not count. Weights
+            that are known at run time only are not checked.
+        reduction: "mean", Σ W D / Σ W over the rows that count (0 where none does), "sum", Σ W D, or "none", W D.
 
     Returns:
         A scalar, or `[...]` for "none"; float64 if the student's logits are, else float32.
 
     Raises:
-        ValueError: shapes that differ, a parameter that is not finite, temperature ≤ 0, an unknown reduction.
-        TypeError: logits that are not floating point.
+        ValueError: shapes that differ, a parameter that is not finite, temperature ≤ 0, an unknown reduction,
+            a weight that is not allowed.
+        TypeError: logits that are not floating point, a floating mask of other numbers than 0 and 1.
     """
-    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    return packed_ab_divergence(student, teacher, pack(alpha, beta, temperature), mask, reduction)
+    student, teacher, counting = check_arguments(student_logits, teacher_logits, mask, reduction, weights)
+    return packed_ab_divergence(student, teacher, pack(alpha, beta, temperature), counting)
 
 
-def packed_ab_divergence(
-    student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor, mask: tf.Tensor | None, reduction: str
-) -> tf.Tensor:
+def packed_ab_divergence(student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor, counting: Counting) -> tf.Tensor:
     """`ab_divergence` of arguments that are checked already, with the parameters of `operands.pack`."""
-    return evaluate(ab_rows, student, teacher, packed, mask, reduction)
+    return evaluate(ab_rows, student, teacher, packed, counting)
 
 
 def ab_rows(rows: Rows, packed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

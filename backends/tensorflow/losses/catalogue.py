@@ -1,7 +1,7 @@
 """The divergences that the ABKD paper (Wang et al., ICML 2025) compares, besides the α-β-divergence itself.
 
-All are called alike: logits of student and teacher, the divergence's own parameters, then temperature, mask and
-reduction with the meaning, the types and the errors that they have in `ab_divergence`. p is the teacher's distribution,
+All are called alike: logits of student and teacher, the divergence's own parameters, then temperature, mask, weights
+and reduction with the meaning, the types and the errors that they have in `ab_divergence`. p is the teacher's distribution,
 q the student's. Parameters may be scalar tensors, whose values are not checked.
 
 Points of the α-β family are computed by it, weighted pairs of them too. Each of the others is one formula under
@@ -16,31 +16,55 @@ import tensorflow as tf
 
 from ...common.arguments import check_fraction, check_not_negative
 from ...common.definition import Parameter
-from .alpha_beta import ab_divergence
+from .alpha_beta import ab_divergence, packed_ab_divergence
+from .counting import Counting, reduced
 from .definition import TermsAndSlopes, row_divergence
-from .differentiable import check_arguments, reduced, row_numbers
+from .differentiable import check_arguments, row_numbers
 from .divided_differences import expm1
 from .mixtures import Mixture, excess, gap
-from .operands import as_float64, checked_scalar, pack_parameters
+from .operands import as_float64, checked_scalar, pack, pack_parameters
 from .rows import Rows, compare_rows, compute_type
 
 
 def forward_kl(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """KL(p‖q) = Σ p log(p/q) = D_AB(1, 0), the loss of knowledge distillation (Hinton et al., 2015) without its T²."""
-    return ab_divergence(student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, 0.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def reverse_kl(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """KL(q‖p) = Σ q log(q/p) = D_AB(0, 1) (Gu et al., 2024)."""
-    return ab_divergence(student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 0.0, 1.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def alpha_divergence(
-    student_logits: Any, teacher_logits: Any, alpha: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    alpha: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """D_AB(α, 1−α) = (1 − Σ p^α q^(1−α)) / (α(1−α)), with its limits KL(p‖q) at α = 1 and KL(q‖p) at α = 0.
 
@@ -49,34 +73,66 @@ def alpha_divergence(
     """
     alpha = checked_scalar("alpha", alpha)
     return ab_divergence(
-        student_logits, teacher_logits, alpha, 1.0 - alpha, temperature=temperature, mask=mask, reduction=reduction
+        student_logits,
+        teacher_logits,
+        alpha,
+        1.0 - alpha,
+        temperature=temperature,
+        mask=mask,
+        weights=weights,
+        reduction=reduction,
     )
 
 
 def beta_divergence(
-    student_logits: Any, teacher_logits: Any, beta: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    beta: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """D_AB(1, β) = Σ [p^(1+β)/(β(1+β)) − p q^β/β + q^(1+β)/(1+β)], KL(p‖q) at β = 0.
 
     The density power divergence of Basu et al. (1998) is (1+β) times this; with the exponent b = 1+β of the usual
     β-divergence (Cichocki & Amari, 2010) the factor is 1.
     """
-    return ab_divergence(student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, beta, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def squared_hellinger(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """½ Σ (√p − √q)² = D_AB(½, ½) / 4, between 0 and 1."""
-    value = ab_divergence(student_logits, teacher_logits, 0.5, 0.5, temperature=temperature, mask=mask, reduction=reduction)
+    value = ab_divergence(
+        student_logits, teacher_logits, 0.5, 0.5, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
     return value * tf.constant(0.25, value.dtype)
 
 
 def squared_euclidean(
-    student_logits: Any, teacher_logits: Any, *, temperature: Any = 1.0, mask: Any = None, reduction: str = "mean"
+    student_logits: Any,
+    teacher_logits: Any,
+    *,
+    temperature: Any = 1.0,
+    mask: Any = None,
+    weights: Any = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """½ Σ (p − q)² = D_AB(1, 1)."""
-    return ab_divergence(student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, reduction=reduction)
+    return ab_divergence(
+        student_logits, teacher_logits, 1.0, 1.0, temperature=temperature, mask=mask, weights=weights, reduction=reduction
+    )
 
 
 def weighted_sum(
@@ -86,13 +142,14 @@ def weighted_sum(
     *,
     temperature: Any = 1.0,
     mask: Any = None,
+    weights: Any = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """(1−w) KL(p‖q) + w KL(q‖p) with 0 < w < 1 (the paper's WSD), from two calls of `ab_divergence`."""
     weight = checked_scalar("weight", weight, check_fraction)
-    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
+    student, teacher, counting = check_arguments(student_logits, teacher_logits, mask, reduction, weights)
     weight = as_float64(weight)
-    return _two_kl(student, teacher, 1.0 - weight, weight, temperature, mask, reduction)
+    return _two_kl(student, teacher, 1.0 - weight, weight, temperature, counting)
 
 
 @row_divergence(weight=check_fraction)
@@ -143,6 +200,7 @@ def adaptive_kl(
     *,
     temperature: Any = 1.0,
     mask: Any = None,
+    weights: Any = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """w KL(p‖q) + (1−w) KL(q‖p), w the head's share of Σ|p−q| in each row (AKL, Wu et al., 2024).
@@ -150,11 +208,11 @@ def adaptive_kl(
     The head holds the classes, by falling p (the lower index first where equal), while their sum is at most `head`
     (0 < head < 1), and always the first. w is ½ where p = q and has no gradient; p and q are those at the temperature.
     """
-    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
+    student, teacher, counting = check_arguments(student_logits, teacher_logits, mask, reduction, weights)
     share = row_numbers(
-        _head_share, student, teacher, pack_parameters({"head": head}, {"head": check_fraction}, temperature), mask
+        _head_share, student, teacher, pack_parameters({"head": head}, {"head": check_fraction}, temperature), counting.mask
     )
-    return _two_kl(student, teacher, share, 1.0 - share, temperature, mask, reduction)
+    return _two_kl(student, teacher, share, 1.0 - share, temperature, counting)
 
 
 def bidirectional_kl(
@@ -165,6 +223,7 @@ def bidirectional_kl(
     *,
     temperature: Any = 1.0,
     mask: Any = None,
+    weights: Any = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """w_T KL(p‖q) + w_S KL(q‖p): w_T is `high` where H(p) > H(q), w_S where H(q) > H(p), else `low` (BDKD).
@@ -172,12 +231,10 @@ def bidirectional_kl(
     The weights are taken row by row, from the entropies at the temperature, and have no gradient.
     """
     low, high = (checked_scalar(name, x, check_not_negative) for name, x in (("low", low), ("high", high)))
-    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    order = row_numbers(_entropy_order, student, teacher, pack_parameters({}, {}, temperature), mask)
+    student, teacher, counting = check_arguments(student_logits, teacher_logits, mask, reduction, weights)
+    order = row_numbers(_entropy_order, student, teacher, pack_parameters({}, {}, temperature), counting.mask)
     low, high = as_float64(low), as_float64(high)
-    return _two_kl(
-        student, teacher, tf.where(order > 0, high, low), tf.where(order < 0, high, low), temperature, mask, reduction
-    )
+    return _two_kl(student, teacher, tf.where(order > 0, high, low), tf.where(order < 0, high, low), temperature, counting)
 
 
 def alphanet(
@@ -188,6 +245,7 @@ def alphanet(
     *,
     temperature: Any = 1.0,
     mask: Any = None,
+    weights: Any = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """The larger of D_AB(a, 1−a) and D_AB(b, 1−b), a = `alpha_min` and b = `alpha_max` (Wang et al., 2021).
@@ -197,7 +255,13 @@ def alphanet(
     """
     values = [
         alpha_divergence(
-            student_logits, teacher_logits, checked_scalar(name, alpha), temperature=temperature, mask=mask, reduction=reduction
+            student_logits,
+            teacher_logits,
+            checked_scalar(name, alpha),
+            temperature=temperature,
+            mask=mask,
+            weights=weights,
+            reduction=reduction,
         )
         for name, alpha in (("alpha_min", alpha_min), ("alpha_max", alpha_max))
     ]
@@ -205,23 +269,17 @@ def alphanet(
 
 
 def _two_kl(
-    student: tf.Tensor,
-    teacher: tf.Tensor,
-    forward: tf.Tensor,
-    reverse: tf.Tensor,
-    temperature: Any,
-    mask: tf.Tensor | None,
-    reduction: str,
+    student: tf.Tensor, teacher: tf.Tensor, forward: tf.Tensor, reverse: tf.Tensor, temperature: Any, counting: Counting
 ) -> tf.Tensor:
     """forward · KL(p‖q) + reverse · KL(q‖p), the weights float64, scalars or one a row."""
     # both gradients are added before they are rounded to a narrower type
     student = tf.cast(student, compute_type(student.dtype))
-    rows = 0.0
+    rows, single = 0.0, Counting(counting.mask, reduction="none")
     for weight, (alpha, beta) in ((forward, (1.0, 0.0)), (reverse, (0.0, 1.0))):
-        values = ab_divergence(student, teacher, alpha, beta, temperature=temperature, mask=mask, reduction="none")
+        values = packed_ab_divergence(student, teacher, pack(alpha, beta, temperature), single)
         weight = tf.cast(weight, values.dtype)
         rows += tf.where(tf.equal(weight, 0), tf.zeros_like(values), weight * values)  # 0 · inf is nothing
-    return reduced(rows, mask, reduction)
+    return reduced(rows, counting)
 
 
 def _head_share(student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor) -> tf.Tensor:

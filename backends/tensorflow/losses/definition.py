@@ -49,7 +49,5 @@ def _evaluate(
     weights: Any,
     reduction: str,
 ) -> tf.Tensor:
-    if weights is not None:
-        raise NotImplementedError("weights of rows")
-    student, teacher, mask = check_arguments(student_logits, teacher_logits, mask, reduction)
-    return evaluate(packed_function, student, teacher, pack_parameters(parameters, checks, temperature), mask, reduction)
+    student, teacher, counting = check_arguments(student_logits, teacher_logits, mask, reduction, weights)
+    return evaluate(packed_function, student, teacher, pack_parameters(parameters, checks, temperature), counting)

@@ -9,31 +9,37 @@ from typing import Any
 
 import tensorflow as tf
 
-from ...common.arguments import check_reduction, check_shapes
+from ...common.arguments import check_no_output, check_reduction, check_shapes
+from .counting import Counting, check_counting, reduced
 from .execution import RowFunction, kernel, numbers_of_rows, row_gradients, row_values, static_sizes
 
 
 def check_arguments(
-    student_logits: Any, teacher_logits: Any, mask: Any, reduction: str
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-    """Student's and teacher's logits and the mask as tensors that fit.
+    student_logits: Any, teacher_logits: Any, mask: Any, reduction: str, weights: Any = None, normalizer: Any = None
+) -> tuple[tf.Tensor, tf.Tensor, Counting]:
+    """Student's and teacher's logits as tensors that fit, and which rows count for how much.
 
     Raises:
-        ValueError: shapes that differ, an unknown reduction.
-        TypeError: logits that are not floating point.
+        ValueError: shapes that differ, an unknown reduction, weights or a normalizer that is not allowed.
+        TypeError: logits that are not floating point, or a model's output around them; a mask that is none.
     """
     check_reduction(reduction)
     student, teacher = _as_logits("student_logits", student_logits), _as_logits("teacher_logits", teacher_logits)
-    if mask is not None:
-        mask = tf.cast(tf.convert_to_tensor(mask), tf.bool)
     if student.shape.is_fully_defined() and teacher.shape.is_fully_defined():
-        check_shapes(student.shape, teacher.shape, None if mask is None else mask.shape)
+        check_shapes(student.shape, teacher.shape, _known_shape(mask), _known_shape(weights))
     elif student.shape.rank == 0 or not student.shape.is_compatible_with(teacher.shape):
         check_shapes(student.shape, teacher.shape)
-    return student, teacher, mask
+    return student, teacher, check_counting(mask, weights, reduction, normalizer, student.shape[:-1])
+
+
+def _known_shape(value: Any) -> tf.TensorShape | None:
+    """The shape of a mask or of weights, None where there are none or it is known at run time only."""
+    shape = None if value is None else tf.convert_to_tensor(value).shape
+    return shape if shape is not None and shape.is_fully_defined() else None
 
 
 def _as_logits(name: str, value: Any) -> tf.Tensor:
+    check_no_output(name, value)
     tensor = tf.convert_to_tensor(value)
     if tensor.dtype not in (tf.float64, tf.float32, tf.bfloat16, tf.float16):
         raise TypeError(f"{name} has type {tensor.dtype.name}; float64, float32, bfloat16 and float16 are allowed")
@@ -41,17 +47,17 @@ def _as_logits(name: str, value: Any) -> tf.Tensor:
 
 
 def evaluate(
-    row_function: RowFunction, student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor, mask: tf.Tensor | None, reduction: str
+    row_function: RowFunction, student: tf.Tensor, teacher: tf.Tensor, packed: tf.Tensor, counting: Counting
 ) -> tf.Tensor:
     """A divergence of arguments that are checked already.
 
     Args:
         row_function: see `backends.tensorflow.losses.execution`.
-        student, teacher, mask, reduction: as `check_arguments` returns them.
+        student, teacher, counting: as `check_arguments` returns them.
         packed: of `backends.tensorflow.losses.operands`: the temperature, and then what the row function takes.
     """
-    rows = _differentiable_rows(row_function, *_flat(student, teacher, mask), packed)
-    return reduced(_unflat(rows, student), mask, reduction)
+    rows = _differentiable_rows(row_function, *_flat(student, teacher, counting.mask), packed)
+    return reduced(_unflat(rows, student), counting)
 
 
 def row_numbers(
@@ -72,16 +78,6 @@ def row_numbers(
     rest = () if mask is None else (flat_mask,)
     numbers = kernel(numbers_of_rows, function, *types)(tf.stop_gradient(packed), flat_student, flat_teacher, *rest)
     return _unflat(tf.stop_gradient(numbers), student)
-
-
-def reduced(rows: tf.Tensor, mask: tf.Tensor | None, reduction: str) -> tf.Tensor:
-    """Row values `[...]` (0 where the mask leaves out) as they are ("none"), their "sum", or "mean" of the selected."""
-    if reduction == "none":
-        return rows
-    if reduction == "sum":
-        return tf.reduce_sum(rows)
-    count = tf.size(rows) if mask is None else tf.math.count_nonzero(mask, dtype=tf.int32)
-    return tf.reduce_sum(rows) / tf.cast(tf.maximum(count, 1), rows.dtype)
 
 
 def _flat(student: tf.Tensor, teacher: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:

@@ -100,7 +100,10 @@ def row_gradients(
     rows, _ = compare_rows(student, teacher, packed[0], dtype, tuple(tf.split(statistics, STATISTICS, axis=-1)))
     _, slopes = formula(rows, packed)
     slopes_total = tf.cast(total(slopes), dtype)
-    gradients = (rows.student_probability * slopes_total - slopes) / tf.cast(packed[0], dtype)
+    # over the temperature in two steps, the second of which is 1 unless the temperature is below the type's range
+    first = tf.maximum(packed[0], 1e-30)
+    gradients = (rows.student_probability * slopes_total - slopes) / tf.cast(first, dtype)
+    upstream *= tf.cast(tf.minimum(first / packed[0], dtype.max), dtype)
     # A forbidden class stays so; in a row that is NaN it shows NaN as well.
     forbidden = tf.logical_and(rows.no_student, tf.equal(slopes_total, slopes_total))
     gradients = tf.where(forbidden, tf.zeros_like(gradients), gradients)

@@ -1,5 +1,6 @@
 """What changes from call to call without compiling again: parameters and temperature, as one float64 vector."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,8 @@ from ...common.arguments import check_number, check_temperature
 from ...common.coefficients import SERIES, Coefficients, coefficients
 
 LONGEST_SERIES = max(terms for _, terms in SERIES.values())
+# |α| and |β|, whose fifth powers, which float32's series has, are numbers of that type
+LARGEST_EXPONENT = 1e7
 
 
 def is_dynamic(value: Any) -> bool:
@@ -32,7 +35,21 @@ def as_float64(value: Any) -> tf.Tensor:
 
 def checked_temperature(temperature: Any) -> Any:
     """`checked_scalar` of a temperature."""
-    return checked_scalar("temperature", temperature, lambda _, value: check_temperature(value))
+    return checked_scalar("temperature", temperature, _check_normal_temperature)
+
+
+def _check_normal_temperature(_: str, value: float) -> float:
+    number = check_temperature(value)
+    if number < sys.float_info.min:
+        raise ValueError(f"temperature={value!r} is not allowed; it must be at least {sys.float_info.min:.1e}")
+    return number
+
+
+def _check_exponent(name: str, value: float) -> float:
+    number = check_number(name, value)
+    if abs(number) > LARGEST_EXPONENT:
+        raise ValueError(f"{name}={value!r} is not allowed; it must lie between ±{LARGEST_EXPONENT:.0e}")
+    return number
 
 
 def pack(alpha: Any, beta: Any, temperature: Any) -> tf.Tensor:
@@ -46,7 +63,7 @@ def pack(alpha: Any, beta: Any, temperature: Any) -> tf.Tensor:
         alpha, beta = (as_float64(checked_scalar(name, x)) for name, x in (("alpha", alpha), ("beta", beta)))
         scalars = _flatten(coefficients(alpha, beta, LONGEST_SERIES, xp=tf))
         return tf.stack([as_float64(checked_temperature(temperature)), *scalars])
-    numbers = check_number("alpha", alpha), check_number("beta", beta), check_temperature(temperature)
+    numbers = _check_exponent("alpha", alpha), _check_exponent("beta", beta), checked_temperature(temperature)
     return tf.constant(_packed_numbers(*numbers))
 
 

@@ -29,7 +29,8 @@ class Rows(NamedTuple):
         shift: log-partition of the teacher less the student's (1), so that δ = relative − shift.
         top_relative: `relative` of the student's most likely class (1); among ties, of the one the teacher likes best.
         top_teacher_log, top_student_log: s and t of that class (1).
-        no_teacher, no_student: bool, where the logit is −inf.
+        no_teacher, no_student: bool, where the class is absent: its logit is −inf, or over the temperature at least FAR
+            below the row's largest, as that of a class that is masked by the type's least number.
         dtype: the type to compute in; exponents, which are these, stay float64.
     """
 
@@ -149,17 +150,19 @@ def compare_rows(
         student_max, teacher_max, *_ = statistics
         width = _shifted_difference(student, teacher, student_max, teacher_max, temperature)
     _, _, student_partition, teacher_partition, partition_difference, top_width = statistics
+    below_teacher = _shifted(teacher, teacher_max, temperature)
+    below_student = _shifted(student, student_max, temperature)
     rows = Rows(
-        teacher_log=_shifted(teacher, teacher_max, temperature) - teacher_partition,
-        student_log=_shifted(student, student_max, temperature) - student_partition,
+        teacher_log=below_teacher - teacher_partition,
+        student_log=below_student - student_partition,
         log_ratio=width - partition_difference,
         relative=width,
         shift=partition_difference,
         top_relative=top_width,
         top_teacher_log=top_width - teacher_partition,
         top_student_log=-student_partition,
-        no_teacher=tf.math.equal(teacher, -np.inf),
-        no_student=tf.math.equal(student, -np.inf),
+        no_teacher=below_teacher <= -FAR,
+        no_student=below_student <= -FAR,
         dtype=dtype,
     )
     return rows, statistics

@@ -12,7 +12,8 @@ from ...common.terms import TermSignature, check_parts, labels_of
 from ...common.training.batches import Batch
 from . import DIVERGENCES, classification
 from .alpha_beta import packed_ab_divergence
-from .labels import cross_entropy
+from .counting import Counting
+from .labels import counted_cross_entropy
 from .operands import pack
 from .rows import compute_type
 
@@ -105,7 +106,9 @@ def _part(objective: Objective) -> Callable[[Any, Any, Batch, Operands], tf.Tens
             logits = _logits(student_outputs)
             terms.append(tf.zeros([], compute_type(logits.dtype)))
         if has_hard_term:
-            hard = cross_entropy(logits, labels, ignore_index=IGNORED_LABEL)
+            # a label that is no class needs no weight here: the compiled operation gives NaN, the other one an error
+            counted = tf.not_equal(labels, tf.cast(IGNORED_LABEL, labels.dtype))
+            hard = counted_cross_entropy(logits, tf.where(counted, labels, tf.zeros_like(labels)), Counting(counted))
             terms.append(tf.cast(weights[1], hard.dtype) * hard)
         if term is not None:
             networks = networks if takes == "models" else (*student_outputs, *teacher_outputs)
@@ -126,7 +129,7 @@ def distillation_term(objective: Objective) -> Callable[[tuple, Batch, tf.Tensor
     or model and model. `TermSignature` says what else it may ask for.
     """
     if objective.term == _AB:
-        return lambda networks, batch, mask, numbers: packed_ab_divergence(*networks, numbers, mask, "mean")
+        return lambda networks, batch, mask, numbers: packed_ab_divergence(*networks, numbers, Counting(mask))
     function = TERMS.get(objective.term) or DIVERGENCES.get(objective.term) or getattr(classification, objective.term)
     accepted, parameters = TermSignature.of(function), dict(objective.parameters)
 
