@@ -56,6 +56,7 @@ def prepare(selection: Selection, options: argparse.Namespace) -> tuple[Context,
         teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
         accept_other_code=options.accept_other_code,
+        redo=options.redo,
     )
     return context, sweep_run.on_this_machine
 
@@ -85,6 +86,7 @@ def join_cluster(
         teacher_weights=selection.teacher_weights,
         keep_students=options.keep_students,
         accept_other_code=options.accept_other_code,
+        redo=options.redo,
     )
     return context, ray_cluster.Cluster(setup, share)
 
@@ -150,12 +152,14 @@ def finish(
         print(send.send([*earlier, *outcome.records], context.store, [] if sweep is None else [sweep.name]))
     counts = Counter(record.status for record in outcome.records)
     summary = ", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing to run"
-    print(f"{summary}; {len(earlier)} were finished before. Records: {context.store.path / 'records'}")
+    elsewhere = f"{len(outcome.elsewhere)} were run by other commands meanwhile; " if outcome.elsewhere else ""
+    print(f"{summary}; {elsewhere}{len(earlier)} were finished before. Records: {context.store.path / 'records'}")
     if outcome.interrupted:
         command = shlex.join(["python", "-m", "suites", *typed])
         print(f"Interrupted. Finished cells are kept; the same command continues with the others: {command}")
         return 130
-    return 1 if any(record.status in runner.TROUBLE for record in outcome.records) else 0
+    every = [*outcome.records, *outcome.elsewhere]
+    return 1 if any(record.status in runner.TROUBLE for record in every) else 0
 
 
 if __name__ == "__main__":

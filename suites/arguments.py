@@ -161,6 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="take finished records of the same cell, recipe and data as they are, though the code that computes them has "
         "changed since; the plan says in which files",
     )
+    add("--redo", action="store_true", help="run the chosen cells again, also those that are finished")
     add("--plan", action="store_true", help="print what would be run, and stop")
     sweep_options.add_arguments(parser)
     return parser

@@ -35,6 +35,7 @@ class PlannedCell:
         record: of a cell that is finished.
         seconds: estimated time, 0 where it is not run.
         remark: why an earlier record does not count; what an interrupted run of the cell has left, and whether it is used.
+        seen: when the record finished that lay in the store as the cell was planned; empty where none did.
         note: further words that tell the cell apart on the screen.
     """
 
@@ -48,6 +49,7 @@ class PlannedCell:
     record: "Record | None" = None
     seconds: float = 0.0
     remark: str = ""
+    seen: str = ""
     note: str = ""
 
     @property
@@ -131,13 +133,14 @@ def look_up(
     present = context.store.get(suite.name, decided.key)
     for record in filter(None, (present, *reversed(accepted))):
         timed_here = not suite.timed or record.timing_key == timing_key(record.key)
-        if counts(record) and suite.has_products(record, context) and timed_here:
+        if not context.redo and counts(record) and suite.has_products(record, context) and timed_here:
             return PlannedCell(suite, cell, decided, timing_key(decided.key), "finished", record=record)
     seconds = earlier.seconds.get((suite.name, cell.kind), suite.guess_seconds(cell))
     remark = suite.begun(cell, decided.key, context)
     if not remark and present is None and others:
         remark = _why_not(others[-1], decided)
-    return PlannedCell(suite, cell, decided, timing_key(decided.key), "run", seconds=seconds, remark=remark)
+    seen = "" if present is None else present.finished
+    return PlannedCell(suite, cell, decided, timing_key(decided.key), "run", seconds=seconds, remark=remark, seen=seen)
 
 
 def _other_of(record: "Record") -> str | None:

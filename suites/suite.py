@@ -1,6 +1,6 @@
 """What a suite is, what it is given while it runs, and what it hands back for each cell."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -94,7 +94,9 @@ class Context:
         teacher_weights: file that the user gave for the teacher.
         accept_other_code: whether records of the same cell, recipe and data count though other code has computed them.
         keep_students: whether the weights of a finished student are kept.
+        redo: whether cells that are finished are run again.
         teachers: those that have been loaded.
+        take: gives of planned cells those, one by one, that no other command on the same store runs or has finished.
         trainings: what has been looked up for cells of the suite "distill" (`suites.distill.cells.resolve`).
     """
 
@@ -110,7 +112,9 @@ class Context:
     teacher_weights: str | None = None
     accept_other_code: bool = False
     keep_students: bool = False
+    redo: bool = False
     teachers: Teachers = field(default_factory=Teachers)
+    take: Callable[[Iterable[Any]], Iterable[Any]] = iter
     trainings: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -132,6 +136,7 @@ class Suite:
         has_products: whether what a finished cell left beside its record is still there.
         begun: (cell, key, context) → words on what an interrupted run of the cell has left, empty where it left nothing.
         adopt: (record, key, context) → makes what the cell of an accepted record left count as that of `key`.
+        needs: key of the cell that has to be finished before, None where there is none.
         clean_up: (key, context) → takes away what an unfinished cell would have gone on from.
     """
 
@@ -147,6 +152,7 @@ class Suite:
     has_products: Callable[["Record", Context], bool] = lambda record, context: True
     begun: Callable[[Cell, str, Context], str] = lambda cell, key, context: ""
     adopt: Callable[["Record", str, Context], None] = lambda record, key, context: None
+    needs: Callable[[Cell, Context], str | None] = lambda cell, context: None
     clean_up: Callable[[str, Context], None] = lambda key, context: None
 
     def decided(self, cell: Cell, context: Context) -> keys.Decided:

@@ -7,6 +7,7 @@ nothing here is fast or deep.
 import os
 import time
 import uuid
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -91,12 +92,18 @@ _trained = {}
 def build_model(spec, arrays, dtype):
     token = float(arrays["linear.bias"][0])
     size = int(np.prod(spec.input_shape))
+    shared = Path(os.environ.get("ABKD_TEST_TRAINED", "none"), f"{token:.0f}.npy")  # of trainings in other processes
+    if shared.is_file():
+        return {"weight": np.load(shared), "network": dict(arrays)}
     start = np.random.RandomState(int(abs(token) * 1e6)).standard_normal((size, spec.classes)) * 0.01
     return {"weight": _trained[token].copy() if token in _trained else start, "network": dict(arrays)}
 
 
 def export_weights(model):
     token = float(len(_trained) + 1)
+    if os.environ.get("ABKD_TEST_TRAINED"):
+        token = float(zlib.crc32(model["weight"].tobytes()) >> 8)  # a whole number that float32 holds
+        np.save(Path(os.environ["ABKD_TEST_TRAINED"], f"{token:.0f}.npy"), model["weight"])
     _trained[token] = model["weight"].copy()
     network = {name: np.array(array) for name, array in model["network"].items()}
     network["linear.bias"][0] = token

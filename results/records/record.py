@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import datetime
 import enum
 import json
 import math
@@ -37,6 +38,25 @@ STATUSES = tuple(Status)
 # Suite and key become a path; a metric's name has to be one that MLflow takes, on every platform.
 _PATH_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _METRIC_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./ -]{0,249}")
+
+_TEXTS = ("backend", "invocation", "message", "timing_key", "started", "finished")
+_TIMES = ("started", "finished")
+_DICTS = ("cell", "metrics", "curves", "details", "artifacts", "environment")
+# what readers of `details` rely on: its entries of these names, where they are there
+_DETAILS = {
+    "data": dict,
+    "decided": dict,
+    "pruned": dict,
+    "recipe": dict,
+    "samples_s": dict,
+    "sources": dict,
+    "step_losses": dict,
+    "system": dict,
+    "trace": dict,
+    "worst": list,
+}
+# a number of more digits is none that a float holds, and no text of a record has so many
+_TOO_LONG = re.compile(r"\d{309}")
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -95,17 +115,33 @@ class Record:
         if self.status not in STATUSES:
             raise RecordError(f"status={self.status!r} is unknown; allowed: {', '.join(STATUSES)}.")
         self.status = Status(self.status)
-        for name in ("cell", "metrics", "curves", "details", "artifacts", "environment"):
-            if not isinstance(getattr(self, name), dict):
-                raise RecordError(f"{name}={getattr(self, name)!r} must be a dict.")
+        for names, kind, word in ((_TEXTS, str, "text"), (_DICTS, dict, "a dict")):
+            for name in names:
+                if not isinstance(getattr(self, name), kind):
+                    raise RecordError(f"{name}={getattr(self, name)!r} must be {word}.")
+        for name in _TIMES:
+            _check_time(name, getattr(self, name))
         for name in (*self.metrics, *self.curves):
             if not isinstance(name, str) or not _METRIC_NAME.fullmatch(name):
                 raise RecordError(
                     f"metric name {name!r} is not usable in MLflow: letters, digits, '_', '-', '.', '/' and spaces are allowed."
                 )
         for name, value in self.metrics.items():
-            if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            if not _is_number(value):
                 raise RecordError(f"metric {name}={value!r} must be a number; leave out what was not measured.")
+        for name, values in self.curves.items():
+            if not isinstance(values, (list, tuple)) or not all(value is None or _is_number(value) for value in values):
+                raise RecordError(f"curve {name}={values!r} must be a list of numbers.")
+        for name, place in self.artifacts.items():
+            if not isinstance(place, str):
+                raise RecordError(f"artifact {name}={place!r} must be a path in the store.")
+        for name, value in self.cell.items():
+            if isinstance(value, numbers.Real) and not isinstance(value, bool) and not _is_number(value):
+                raise RecordError(f"cell {name} is a number that no float holds.")
+        for name, kind in _DETAILS.items():
+            if not isinstance(self.details.get(name, kind()), kind):
+                raise RecordError(f"details {name}={self.details[name]!r} must be a {kind.__name__}.")
+        _check_details(self.details)
 
     @property
     def title(self) -> str:
@@ -132,9 +168,12 @@ class Record:
             RecordError: not JSON (a torn file, say), not a record, or of a newer schema than this version knows.
         """
         try:
-            fields = json.loads(text)
-        except ValueError as error:
+            decoded = text if isinstance(text, str) else text.decode()
+            fields = json.loads(decoded)
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"not complete JSON ({error})") from error
+        if _TOO_LONG.search(decoded):
+            raise RecordError("not a record (it holds a number that no float holds)")
         if not isinstance(fields, dict):
             raise RecordError("not a record (no object)")
         fields = schema.upgrade(fields)
@@ -143,7 +182,9 @@ class Record:
             for path, word in fields["details"].get("non_finite", {}).items():
                 _restore(fields, path, _NOT_FINITE[word])
             return cls(**{name: value for name, value in fields.items() if name in known})
-        except (TypeError, KeyError, AttributeError) as error:
+        except RecordError:
+            raise
+        except (TypeError, KeyError, AttributeError, IndexError, ValueError, RecursionError) as error:
             raise RecordError(f"not a record ({type(error).__name__}: {error})") from error
 
     def non_finite(self) -> dict[str, str]:
@@ -207,6 +248,38 @@ def newest(records: list[Record]) -> list[Record]:
     for record in sorted(records, key=lambda record: record.finished):
         by_cell[record.suite, record.backend, identity(record.cell)] = record
     return list(by_cell.values())
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number that a float holds; infinities and NaN are."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def _check_time(name: str, text: str) -> None:
+    try:
+        if text:
+            datetime.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise RecordError(f"{name}={text!r} must be an ISO 8601 time, such as 2026-01-31T12:00:00+00:00.") from error
+
+
+def _check_details(details: dict[str, Any]) -> None:
+    """What a plan and MLflow read of the details, entry by entry."""
+    decided = details.get("decided", {})
+    if not (isinstance(decided.get("code", {}), dict) and isinstance(decided.get("other", ""), str)):
+        raise RecordError(f"details decided={decided!r} must hold the digests of files in code, and a digest in other.")
+    for name, values in details.get("system", {}).items():
+        if not isinstance(values, (list, tuple)) or not all(map(_is_number, values)):
+            raise RecordError(f"details system, {name}: {values!r} must be a list of numbers.")
+    for row in details.get("worst", []):
+        if not isinstance(row, dict):
+            raise RecordError(f"details worst: {row!r} must be a dict.")
 
 
 def _word(value: float) -> str:

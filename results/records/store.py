@@ -3,15 +3,22 @@
 <store>/records/<suite>/<key>.json    the newest record of a key
 <store>/queue/<suite>/<key>           a record that MLflow has not got yet
 <store>/artifacts/<suite>/<key>/      figures of a record, and files that belong to it (`Record.artifacts`)
+<store>/artifacts/<suite>/invocation-<name>/   figures of a whole command
 <store>/weights/<key>.safetensors     weights that several cells share (a teacher)
+<store>/checkpoints/<key>.*           what an interrupted training goes on from
+<store>/claims/<suite>/<key>.*        cells that a command runs at this moment (`results.records.claims`)
 <store>/mlflow.db, <store>/mlartifacts/   MLflow, unless MLFLOW_TRACKING_URI names another place
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import os
+import re
+import stat
 import time
 import uuid
 import warnings
@@ -20,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from results import atomic
 from results.places import CLONE
+from results.records.claims import Claims
 from results.records.record import Record, RecordError
 
 if TYPE_CHECKING:
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
 
 # A temporary file of this age has no writer any more.
 _STALE_SECONDS = 3600
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_HALF_WRITTEN = (".*.tmp", ".*.part", ".probe-*")
 
 
 class StoreError(RuntimeError):
@@ -52,6 +62,18 @@ def default_path() -> Path:
     )
 
 
+def _content(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        OSError: it cannot be read, or is no file: a pipe would be waited for, and a device might never end.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is no file")
+        return file.read()
+
+
 class Store:
     """Records on disk. Several processes may write at once; a reader never sees half a record.
 
@@ -64,6 +86,11 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
+
+    @functools.cached_property
+    def claims(self) -> Claims:
+        """The cells that are run by whoever holds this object, so that no other command runs them too."""
+        return Claims(self.path)
 
     def check_writable(self) -> None:
         """Write a file and remove it, so that a store that cannot be written is known before anything runs.
@@ -81,10 +108,10 @@ class Store:
             raise self._not_writable(error) from error
 
     def _sweep(self) -> None:
-        """Remove what writers that were killed left half written; no living writer takes an hour for a record."""
-        for pattern in (".*.tmp", ".probe-*"):
-            for path in (self.path / "records").rglob(pattern):
-                with contextlib.suppress(FileNotFoundError):  # its writer, or another sweep, was faster
+        """Remove what writers that were killed left half written; no living writer takes an hour for a file."""
+        for folder in ("records", "weights", "checkpoints", "artifacts"):
+            for path in (path for pattern in _HALF_WRITTEN for path in (self.path / folder).rglob(pattern)):
+                with contextlib.suppress(OSError):  # its writer, or another sweep, was faster
                     if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                         path.unlink()
 
@@ -111,26 +138,17 @@ class Store:
 
     def get(self, suite: str, key: str) -> Record | None:
         """The record of a key, or None where there is none (or only a file that cannot be read, with a warning)."""
-        path = self._record_path(suite, key)
-        return self._read(path) if path.is_file() else None
+        return self._read(self._record_path(suite, key))
 
     def records(self, suite: str | None = None, backend: str | None = None, status: str | None = None) -> list[Record]:
-        """All records, or those of a suite, backend and status; the newest of each key, in order of finishing.
+        """All records, or those of a suite, backend and status, in order of finishing.
 
-        Torn and foreign files are skipped with a StoreWarning that names them.
+        Torn and foreign files, and copies under another key's name, are skipped with a StoreWarning that names them.
         """
-        newest: dict[tuple[str, str], Record] = {}
-        for path in sorted((self.path / "records").glob(f"{suite or '*'}/*.json")):
-            if path.name.startswith("."):
-                continue
-            record = self._read(path)
-            if record is None:
-                continue
-            earlier = newest.get((record.suite, record.key))
-            if earlier is None or earlier.finished <= record.finished:
-                newest[record.suite, record.key] = record
+        paths = sorted((self.path / "records").glob(f"{suite or '*'}/*.json"))
+        found = (self._read(path) for path in paths if not path.name.startswith("."))
         return sorted(
-            (r for r in newest.values() if backend in (None, r.backend) and status in (None, r.status)),
+            (r for r in found if r is not None and backend in (None, r.backend) and status in (None, r.status)),
             key=lambda r: (r.finished, r.suite, r.key),
         )
 
@@ -174,6 +192,30 @@ class Store:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def invocation_dir(self, suite: str, invocation: str) -> Path:
+        """The folder for figures of a whole command; it need not exist."""
+        name = invocation if _FOLDER_NAME.fullmatch(invocation) else hashlib.sha256(invocation.encode()).hexdigest()[:32]
+        return self.path / "artifacts" / suite / f"invocation-{name}"
+
+    def file_of(self, record: Record, name: str) -> Path | None:
+        """The file that a record has under this name in its `artifacts`; None where there is none.
+
+        A record may come from elsewhere: what it names outside its own folder of the store, also by a link, is
+        skipped with a StoreWarning.
+        """
+        place = self.path / record.artifacts.get(name, "")
+        own = self.path.resolve() / "artifacts" / record.suite / record.key
+        try:
+            inside = name in record.artifacts and place.resolve(strict=True).is_relative_to(own)
+        except (OSError, RuntimeError, ValueError):  # not there, a loop of links, a name with a null character
+            return None
+        if inside:
+            return place if place.is_file() else None
+        if name in record.artifacts:
+            text = f"skipped {record.artifacts[name]!r}, which the record {record.key} names: it lies outside {own}"
+            warnings.warn(text, StoreWarning, stacklevel=2)
+        return None
+
     def weights_path(self, key: str) -> Path:
         """Where weights with this key lie or would lie; its folder is made where it is missing."""
         path = self.path / "weights" / f"{key}.safetensors"
@@ -194,6 +236,17 @@ class Store:
         """Take a record off the queue."""
         self._queue_path(record).unlink(missing_ok=True)
 
+    def make(self) -> None:
+        """Make the store's folder.
+
+        Raises:
+            StoreError: naming the path, the reason and what to do.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._not_writable(error) from error
+
     def _record_path(self, suite: str, key: str) -> Path:
         return self.path / "records" / suite / f"{key}.json"
 
@@ -201,11 +254,15 @@ class Store:
         return self.path / "queue" / record.suite / record.key
 
     def _read(self, path: Path) -> Record | None:
+        """The record in a file; None, with a warning, where the file holds none: nothing there stops a command."""
         try:
-            return Record.from_json(path.read_bytes())
+            record = Record.from_json(_content(path))
+            if (record.suite, record.key) != (path.parent.name, path.stem):
+                raise RecordError(f"it is a copy of the record {record.suite}/{record.key}")
+            return record
         except FileNotFoundError:
             return None  # another process replaced or removed it meanwhile
-        except RecordError as error:
+        except (RecordError, OSError, MemoryError) as error:
             warnings.warn(f"skipped {path}: {error}", StoreWarning, stacklevel=3)
             return None
 

@@ -1,14 +1,17 @@
 """Which records belong to a sweep: `<store>/sweeps/<name>.json` names them, since some may be other commands' records."""
 
 import json
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 from results import atomic
-from results.records.store import Store, StoreError
+from results.records.store import Store, StoreError, StoreWarning
 
 # sweeps are made of cells of this suite
 SUITE = "distill"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 def write(store: Store, name: str, keys: list[str], searched: dict[str, str]) -> None:
@@ -31,11 +34,24 @@ def write(store: Store, name: str, keys: list[str], searched: dict[str, str]) ->
 
 
 def read(store: Store, name: str) -> dict[str, Any] | None:
-    """What `write` noted of a sweep; None where there is no such sweep."""
-    try:
-        return json.loads(_path(store, name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """What `write` noted of a sweep; None where there is no such sweep, or a note that nobody can read, with a warning."""
+    if not _NAME.fullmatch(name):
+        return None  # an invocation of another kind
+    path = _path(store, name)
+    if not path.is_file():
         return None
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(noted["keys"], list) and isinstance(noted["words"], dict)):
+            raise ValueError("it is no note of a sweep")
+        return {**noted, "keys": [str(key) for key in noted["keys"]], "words": _texts(noted["words"])}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        warnings.warn(f"skipped {path}: {error}", StoreWarning, stacklevel=2)
+        return None
+
+
+def _texts(words: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in words.items()}
 
 
 def names(store: Store) -> list[str]:

@@ -36,8 +36,8 @@ def begun(cell: Cell, key: str, context: Context) -> str:
     if checkpoint.is_file():
         return "goes on from its checkpoint"
     for path in sorted(checkpoint.parent.glob("*.json")):
-        now, then = json.loads(json.dumps(_note(cell, context))), json.loads(path.read_text(encoding="utf-8"))
-        if then["cell"] == now["cell"] and path.with_suffix(checkpoint.suffix).is_file():
+        now, then = json.loads(json.dumps(_note(cell, context))), _read(path)
+        if then.get("cell") == now["cell"] and path.with_suffix(checkpoint.suffix).is_file():
             different = differences(then["conditions"], now["conditions"]) or "code, recipe or data have changed"
             return (
                 f"starts from the beginning; an interrupted training of it was made under other conditions ({different}) "
@@ -51,6 +51,15 @@ def remove(key: str, context: Context) -> None:
     path = path_of(key, context)
     path.unlink(missing_ok=True)
     _note_of(path).unlink(missing_ok=True)
+
+
+def _read(note: Path) -> dict[str, Any]:
+    """What a note says; nothing where it is none."""
+    try:
+        read = json.loads(note.read_text(encoding="utf-8"))
+        return read if isinstance(read["conditions"], dict) else {}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return {}
 
 
 def _note_of(path: Path) -> Path:

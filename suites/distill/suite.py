@@ -39,6 +39,12 @@ def _adopt(record: "Record", key: str, context: Context) -> None:
         atomic.write(context.store.weights_path(key), weights.read_bytes())
 
 
+def _teacher_of(cell: Cell, context: Context) -> str | None:
+    """Key of the teacher that a student or a trace learns from, or is compared with."""
+    taught_by = cells.resolve(cell, context).taught_by
+    return None if taught_by is None else taught_by.key
+
+
 def _guess_seconds(cell: Cell) -> float:
     """Seconds that a cell takes; the records of cells that have run replace this."""
     recipes = find.RECIPES[cell.dataset]
@@ -61,5 +67,6 @@ SUITE = Suite(
     has_products=_has_products,
     begun=checkpoint.begun,
     adopt=_adopt,
+    needs=_teacher_of,
     clean_up=checkpoint.remove,
 )

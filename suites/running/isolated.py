@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +16,7 @@ from suites.running import machine
 from suites.suite import CellStopped, Context
 
 Asked = TypeVar("Asked")
+_PREFIX = "abkd-measuring-"
 
 
 def threads(context: Context) -> int:
@@ -36,12 +39,16 @@ def ask(module: str, request: Mapping[str, Any], timeout: float) -> dict[str, An
     # pytest measures there, and must not take what a pytest that started this process says of itself for its own
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CLONE), environment.get("PYTHONPATH"))))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        environment["TMPDIR"] = folder  # what the process leaves behind lies there too
         asked, answer, log = (Path(folder) / name for name in ("request.json", "answer.json", "log.txt"))
         asked.write_text(json.dumps(request))
         command = [sys.executable, "-m", module, str(asked), str(answer)]
         with log.open("w") as printed:
-            process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=environment)
+            # nothing is ever written to its input, which ends when this process does, however that is
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=printed, stderr=subprocess.STDOUT, env=environment
+            )
             try:
                 status = process.wait(timeout=timeout)
             except subprocess.TimeoutExpired as error:
@@ -50,12 +57,20 @@ def ask(module: str, request: Mapping[str, Any], timeout: float) -> dict[str, An
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+                process.stdin.close()
         if status == 0:
             return json.loads(answer.read_text())
         text = log.read_text(errors="replace").strip()
         if status == -9 or machine.ran_out(text):
             raise CellStopped("out-of-memory", f"the measuring process ran out of memory (status {status})")
         raise RuntimeError(f"the measuring process ended with status {status}: {' | '.join(text.splitlines()[-6:])}")
+
+
+def _end_with_parent(pipe: int, folder: Path) -> None:
+    """A process that was killed leaves none behind that goes on measuring, nor the folder of its question."""
+    os.read(pipe, 1)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def answer(kind: Callable[..., Asked], measure: Callable[[Asked], dict[str, Any]]) -> None:
@@ -66,4 +81,7 @@ def answer(kind: Callable[..., Asked], measure: Callable[[Asked], dict[str, Any]
         measure: plain data of a problem.
     """
     asked, answered = map(Path, sys.argv[1:])
+    threading.Thread(
+        target=_end_with_parent, args=(os.dup(sys.stdin.fileno()), asked.parent), name="parent", daemon=True
+    ).start()
     answered.write_text(json.dumps(measure(kind(**json.loads(asked.read_text())))))

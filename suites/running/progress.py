@@ -58,8 +58,12 @@ class Progress:
         self.bar.n = self.done + min(share, 1.0)
         self.bar.set_description_str(line)
 
-    def finish(self, planned: PlannedCell, record: Record) -> None:
-        """The present cell has its record."""
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        self._line(text)
+
+    def finish(self, planned: PlannedCell, record: Record, remark: str = "") -> None:
+        """A cell has its record; `remark` is said beside it."""
         self.done += 1
         seconds = record.metrics.get("time/total_s", time.monotonic() - self.started)
         parts = [
@@ -67,6 +71,7 @@ class Progress:
             f"{planned.suite.name} {planned.label}:",
             record.status,
             *metrics.shown(record),
+            *filter(None, [remark]),
         ]
         self._line(" ".join([*parts, f"({seconds:.1f} s)"]))
         if record.message:

@@ -3,7 +3,7 @@
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from results.records.record import Record
@@ -11,6 +11,7 @@ from suites.plan import FINISHED, PlannedCell
 from suites.running import workers
 from suites.running.measuring import Ended, measure, not_run, surroundings
 from suites.running.progress import Progress
+from suites.running.sharing import Sharing
 from suites.suite import Context, Outcome
 
 # of records that say "this has not been measured"; the command then ends with exit status 1
@@ -25,17 +26,19 @@ class Run:
 
     Attributes:
         records: of the cells that ended in this command, in order.
+        elsewhere: records of cells that other commands on the same store have finished meanwhile.
         interrupted: whether Ctrl-C ended it before the last cell.
     """
 
     records: list[Record] = field(default_factory=list)
+    elsewhere: list[Record] = field(default_factory=list)
     interrupted: bool = False
 
 
 def run_plan(
     plan: list[PlannedCell], context: Context, execute: Execute, output: TextIO | None = None, *, invocation: str | None = None
 ) -> Run:
-    """Run every cell of a plan that is not finished.
+    """Run every cell of a plan that is not finished, and that no other command on the same store runs or has run meanwhile.
 
     Ctrl-C ends the run after the cells that are finished; an error in a cell makes its record "failed" and the next
     cell is run.
@@ -54,18 +57,25 @@ def run_plan(
             planned.suite.adopt(planned.record, planned.key, context)
     waiting = [planned for planned in plan if planned.state != "finished"]
     progress = Progress(len(waiting), output or sys.stdout)
+    sharing = Sharing(waiting, context, progress)
+    context = replace(context, take=sharing.take)
     try:
-        for planned, ended in execute(waiting, context, progress):
-            record = record_of(planned, ended, context, invocation)
-            context.store.write(record)
-            if record.status in FINISHED:
-                planned.suite.clean_up(planned.key, context)
-            run.records.append(record)
-            progress.finish(planned, record)
+        while sharing.left:
+            for planned, ended in execute(list(sharing.left.values()), context, progress):
+                record = record_of(planned, ended, context, invocation)
+                context.store.write(record)
+                if record.status in FINISHED:
+                    planned.suite.clean_up(planned.key, context)
+                sharing.end(planned)
+                run.records.append(record)
+                progress.finish(planned, record)
+            sharing.wait()
     except KeyboardInterrupt:
         run.interrupted = True
     finally:
         progress.close()
+        context.store.claims.release_all()
+    run.elsewhere = sharing.elsewhere
     return run
 
 
@@ -85,13 +95,12 @@ class SideBySide:
         done = set()
         if context.workers > 1 and len(together) > 1:
             progress.begin(f"{len(together)} cells, {context.workers} at a time")
-            for planned, ended in workers.outcomes(together, lambda planned: planned.cell, context, self.measure):
+            for planned, ended in workers.outcomes(context.take(together), lambda planned: planned.cell, context, self.measure):
                 done.add(planned.key)
                 yield planned, ended
-        for planned in waiting:
-            if planned.key not in done:
-                progress.begin(f"{planned.suite.name} {planned.label}")
-                yield planned, run_cell(planned, context, progress)
+        for planned in context.take(planned for planned in waiting if planned.key not in done):
+            progress.begin(f"{planned.suite.name} {planned.label}")
+            yield planned, run_cell(planned, context, progress)
 
 
 def run_cell(planned: PlannedCell, context: Context, progress: Progress | None = None) -> Ended:

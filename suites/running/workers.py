@@ -1,11 +1,12 @@
 """Processes beside this one for cells whose times are not compared: each has the framework to itself."""
 
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -109,7 +110,7 @@ def outcomes(
     Processes that die (of memory, say) end this early: items that never came are the caller's to run.
 
     Args:
-        items: begun in this order.
+        items: begun in this order; each is asked for when a process is free for it, or will be next.
         cell_of: their cells.
         context: backend, settings and store, which the processes share.
         measure: what the processes call for each.
@@ -118,13 +119,17 @@ def outcomes(
     before = multiprocessing.active_children()
     pool = ProcessPoolExecutor(context.workers, multiprocessing.get_context("spawn"), _start, (Setup.of(context),))
     try:
-        futures: dict[Future[Ended], Item] = {pool.submit(_run, measure, cell_of(item), stop_of(item)): item for item in items}
-        for future in as_completed(futures):
+        queue, begun = iter(items), dict[Future[Ended], Item]()
+        while True:
             try:
-                ended = future.result()
+                for item in itertools.islice(queue, context.workers + 1 - len(begun)):
+                    begun[pool.submit(_run, measure, cell_of(item), stop_of(item))] = item
+                if not begun:
+                    break
+                ended = [(begun.pop(future), future.result()) for future in wait(begun, return_when=FIRST_COMPLETED).done]
             except BrokenProcessPool:
                 return
-            yield futures[future], ended
+            yield from ended
         pool.shutdown()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

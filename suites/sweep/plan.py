@@ -1,5 +1,6 @@
 """What a sweep will do: its settings, which of their cells are finished, and the time the others take."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -51,13 +52,15 @@ def make_plan(selection: Selection, context: Context) -> SweepPlan:
     varying = _varying(students)
     early_stop = selection.sweep.early_stop
     name = "sweep-" + keys.digest({"keys": [SUITE.key(c, context) for c in students], "early_stop": early_stop})[:16]
-
-    def counts(record: "Record") -> bool:
-        return record.status in plan.FINISHED or record.details.get("pruned", {}).get("sweep") == name
-
     earlier = plan.Earlier.of(context)
-    planned = [replace(plan.look_up(SUITE, cell, context, earlier, counts), note=_note(cell, varying)) for cell in cells]
+    of_sweep = functools.partial(counts, sweep=name)
+    planned = [replace(plan.look_up(SUITE, cell, context, earlier, of_sweep), note=_note(cell, varying)) for cell in cells]
     return SweepPlan(name, selection.sweep, planned, varying)
+
+
+def counts(record: "Record", sweep: str) -> bool:
+    """Whether a record is that of a cell which the sweep of this name need not run."""
+    return record.status in plan.FINISHED or record.details.get("pruned", {}).get("sweep") == sweep
 
 
 def setting(cell: Cell) -> Cell:

@@ -161,6 +161,7 @@ class Cluster:
         """Each cell with how it ended, as they end."""
         import ray
 
+        items = items if rules is not None else list(context.take(items))  # with rules all of them are held
         if not items:
             return
         progress.begin(f"{len(items)} cells, up to {at_once(self.share)} at a time")

@@ -1,6 +1,8 @@
 """Run a sweep: teachers, then the first seed of every setting, then the other seeds of those that were not stopped."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TextIO
 
 from results import metrics
@@ -13,9 +15,10 @@ from suites.plan import FINISHED, PlannedCell
 from suites.running import runner, workers
 from suites.running.measuring import Ended, measure, not_run
 from suites.running.progress import Progress
+from suites.running.sharing import Sharing
 from suites.suite import Context, Stop, never
 from suites.sweep import stopping
-from suites.sweep.plan import SweepPlan, setting, values_in_words
+from suites.sweep.plan import SweepPlan, counts, setting, values_in_words
 from suites.sweep.stopping import Rules, Wait
 
 # (cells, rules of early stopping, context, progress) → each cell with how it ended, as they end
@@ -31,6 +34,11 @@ def run_plan(sweep: SweepPlan, context: Context, execute: Execute, output: TextI
         execute: what runs cells: `on_this_machine`, or a cluster.
         output: where lines go; None for the screen.
     """
+    if sweep.sweep.early_stop is not None:
+        try:
+            sweep = _alone(sweep, context, output)
+        except KeyboardInterrupt:
+            return runner.Run(interrupted=True)
     searched = {"search": f"{sweep.name}, {sweep.sweep.sampler}"} | {
         name: values_in_words(values) for name, values in sweep.varying.items()
     }
@@ -44,6 +52,25 @@ def run_plan(sweep: SweepPlan, context: Context, execute: Execute, output: TextI
             yield planned, ended
 
     return runner.run_plan(sweep.cells, context, in_order, output, invocation=sweep.name)
+
+
+def _alone(sweep: SweepPlan, context: Context, output: TextIO | None) -> SweepPlan:
+    """The sweep with all of its cells claimed, since settings that compete are judged by one command alone.
+
+    What other commands have finished until then is finished here too.
+    """
+    waiting = [planned for planned in sweep.cells if planned.state == "run"]
+    progress = Progress(0, output or sys.stdout)
+    Sharing(waiting, context, progress).hold_all()
+    progress.close()
+    return replace(sweep, cells=[_as_it_is_now(planned, sweep.name, context) for planned in sweep.cells])
+
+
+def _as_it_is_now(planned: PlannedCell, sweep: str, context: Context) -> PlannedCell:
+    record = context.store.get(planned.suite.name, planned.key) if planned.state == "run" else None
+    new = record is not None and record.finished != planned.seen and counts(record, sweep)
+    finished = new and planned.suite.has_products(record, context)
+    return replace(planned, state="finished", record=record) if finished else planned
 
 
 def summary(sweep: SweepPlan, context: Context) -> str:
@@ -125,9 +152,8 @@ def on_this_machine(
             done.add(planned.key)
             yield planned, ended
     judge = None if rules is None else stopping.Judge(rules)
-    for planned in items:
-        if planned.key in done:
-            continue
+    left = [planned for planned in items if planned.key not in done]
+    for planned in left if rules is not None else context.take(left):  # with rules all of them are held
         progress.begin(f"{planned.suite.name} {planned.label}")
         ended = measure(planned.suite, planned.cell, context, _stop_of(planned, rules, judge), progress.share)
         _note_end(planned, ended, rules, judge)
@@ -136,7 +162,7 @@ def on_this_machine(
 
 def _side_by_side(items: list[PlannedCell], rules: Rules | None, context: Context) -> Iterator[tuple[PlannedCell, Ended]]:
     if rules is None:
-        yield from workers.outcomes(items, lambda planned: planned.cell, context, registry.measure)
+        yield from workers.outcomes(context.take(items), lambda planned: planned.cell, context, registry.measure)
         return
     with stopping.served(rules) as judge:
         ended_cells = workers.outcomes(

@@ -25,6 +25,10 @@ from .schedules import Schedule
 FORMAT = "abkd-benchmark training 1"
 # NumPy types that the file format has; others (bfloat16 of ml_dtypes) are stored as bytes
 _STORED = "fiub"
+# what the header holds beside the digest, each an object
+_PARTS = ("types", "state", "settings", "surroundings")
+# what a header that someone else wrote may lead to
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, ImportError, OSError)
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,20 @@ def read(path: Path) -> Checkpoint | None:
     """
     if not path.exists():
         return None
+    safetensors = _safetensors()
     try:
-        with _safetensors().safe_open(path, "numpy") as file:
+        with safetensors.safe_open(path, "numpy") as file:
             header = json.loads((file.metadata() or {}).get("training", "null"))
             if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise ValueError(f"it is no checkpoint of the format {FORMAT!r}")
+            if wrong := [part for part in _PARTS if not isinstance(header.get(part), dict)]:
+                raise ValueError(f"its header holds no {' and no '.join(wrong)}")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if digest(arrays) != header["digest"]:
             raise ValueError("its arrays are not those that were written")
         arrays = {name: _restored(array, *header["types"][name]) for name, array in arrays.items()}
         return Checkpoint(arrays, header["state"], header["settings"], header["surroundings"])
-    except (ValueError, KeyError, TypeError, OSError, _safetensors().SafetensorError) as error:
+    except (safetensors.SafetensorError, *_UNREADABLE) as error:
         raise ValueError(
             f"checkpoint={str(path)!r} cannot be read: {error}. Delete the file to train from the start, or name another"
         ) from error
