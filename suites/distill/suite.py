@@ -51,9 +51,8 @@ def _guess_seconds(cell: Cell) -> float:
     of_teacher, of_student = recipes.epoch_seconds.get(cell.scale, (EPOCH_SECONDS, EPOCH_SECONDS))
     if cell.scale == "trace":
         return of_student
-    if cell.method == cells.TEACHER:
-        return recipes.teachers[cell.scale]["epochs"].value * of_teacher
-    return recipes.students[cell.scale]["epochs"].value * of_student
+    of_role, seconds = (recipes.teachers, of_teacher) if cell.method == cells.TEACHER else (recipes.students, of_student)
+    return dict(cell.numbers).get("epochs", of_role[cell.scale]["epochs"].value) * seconds
 
 
 SUITE = Suite(
