@@ -18,7 +18,7 @@ from suites import plugins, studies
 from suites.cell import DTYPES, SCALES
 from suites.checks import check, check_choice
 from suites.counting import check_count
-from suites.distill import defaults, numbers, teachers
+from suites.distill import given, numbers, teachers
 from suites.distill.recipes import find
 from suites.listing import LISTS
 from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Range, Selection
@@ -316,7 +316,8 @@ def select(options: argparse.Namespace) -> Selection:
         weights = _teacher_of(options, selection)
         others = tuple((name, values) for name, values in selection.settings if not name.startswith(numbers.OF_TEACHER))
         selection = replace(selection, teacher_weights=weights, settings=others)
-    defaults.file_name(selection.teacher_weights)
+    if set(selection.suites) & set(numbers.TRAINING_SUITES):
+        given.check(selection)
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1")
     return selection

@@ -13,7 +13,7 @@ from backends.common import methods
 from suites import datasets, keys, plugins, sources, tasks
 from suites.cell import Cell, options
 from suites.datasets.dataset import DatasetError
-from suites.distill import defaults, networks, numbers
+from suites.distill import defaults, given, networks, numbers
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Numbers, Recipe, Value
 from suites.selection import Selection
@@ -37,10 +37,15 @@ def _cells(selection: Selection, context: Context) -> Iterator[Cell]:
         common = Cell("distill", context.backend, pair, dataset, scale=selection.scale, dtype=dtype, device=context.device)
         names, seeds = defaults.methods_of(selection, dataset), defaults.seeds_of(selection, dataset)
         trainings = [replace(common, numbers=chosen) for chosen in numbers.combinations(selection, dataset)]
-        given = options(teacher_weights=defaults.file_name(selection.teacher_weights))
-        yield from (teacher_cell(replace(training, options=given)) for training in trainings)
+        weights = given.named(selection.teacher_weights)
+        of_teacher = options(teacher_weights=weights)
+        yield from (teacher_cell(replace(training, options=of_teacher)) for training in trainings)
         yield from _traces(common, names, selection)
-        settings = [(name, chosen) for name in names for chosen in defaults.method_options(selection, dataset, pair, name)]
+        settings = [
+            (name, chosen)
+            for name in names
+            for chosen in defaults.method_options(selection, dataset, pair, name, teacher_weights=weights)
+        ]
         for seed, (method, chosen), training in product(seeds, settings, trainings):
             student = replace(training, method=method, options=chosen, seed=seed)
             for precision, repeat in product(selection.precisions or (student.precision,), range(selection.repeats + 1)):
@@ -56,8 +61,7 @@ def _traces(common: Cell, names: tuple[str, ...], selection: Selection) -> list[
         names = next(((name,) for name in names if methods.get(name).needs_teacher), names[:1])
     traces = []
     for name, dtype in product(dict.fromkeys(names), TRAINED_DTYPES):
-        without = replace(selection, teacher_weights=None)
-        first = next(defaults.method_options(without, common.dataset, common.pair, name, "trace"))
+        first = next(defaults.method_options(selection, common.dataset, common.pair, name, "trace"))
         traces.append(replace(common, method=name, options=first, scale="trace", seed=0, dtype=dtype))
     return traces
 
@@ -215,6 +219,17 @@ def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
         return "unsupported", f"precision {cell.precision} is for networks of float32, not of {cell.dtype}"
     try:
         datasets.check_presence(cell.dataset, cell.data_scale)
+        training = resolve(cell, context)
+        datasets.check_given(cell.dataset, cell.data_scale, training.data_seed)
+        if "batch_size" in dict(numbers.of_student(cell)):  # which the data may be too few for
+            _check_batch_size(training)
     except DatasetError as error:
         return "missing-data", str(error)
+    except ValueError as error:
+        return "unsupported", str(error)
     return None
+
+
+def _check_batch_size(training: Training) -> None:
+    """ValueError where the numbers of the training make no batches of its data."""
+    training.task.batches["fixed"](training.recipe.training, training.load(), training.cell.seed, training.cell.dtype)

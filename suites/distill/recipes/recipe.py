@@ -66,12 +66,12 @@ class Recipe:
     method: Numbers = field(default_factory=lambda: Numbers({}))
     steps: int | None = None
 
-    def with_chosen(self, method: Mapping[str, Any], training: Mapping[str, Any]) -> "Recipe":
+    def with_chosen(self, method: Mapping[str, Any], training: Mapping[str, Any] | None = None) -> "Recipe":
         """The recipe with parameters of the method and numbers of the training as a cell has them.
 
         Those that differ were set by the user.
         """
-        return replace(self, method=self.method.with_chosen(method), training=self.training.with_chosen(training))
+        return replace(self, method=self.method.with_chosen(method), training=self.training.with_chosen(training or {}))
 
     def plain(self) -> dict[str, dict[str, Any]]:
         """The numbers alone, for keys."""
