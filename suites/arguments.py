@@ -27,6 +27,8 @@ from suites.typed import normalised, values
 
 # small networks gain nothing from more threads, and lose a lot where other processes want the cores too
 SMOKE_THREADS = 1
+# more than any machine has cores
+MOST_THREADS = 4096
 # frameworks' generators take seeds of 32 bits
 SEEDS_END = 2**32
 SUITE_NAMES = (*SUITES, *SUITES_ON_REQUEST, SWEEP)
@@ -318,8 +320,8 @@ def select(options: argparse.Namespace) -> Selection:
         selection = replace(selection, teacher_weights=weights, settings=others)
     if set(selection.suites) & set(numbers.TRAINING_SUITES):
         given.check(selection)
-    if options.threads is not None and options.threads < 1:
-        raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1")
+    if options.threads is not None and not 1 <= options.threads <= MOST_THREADS:
+        raise ValueError(f"threads {options.threads!r} is not allowed; it must be at least 1 and at most {MOST_THREADS:,}")
     return selection
 
 

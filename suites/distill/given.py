@@ -53,8 +53,11 @@ def named(path: str | None) -> str | None:
 def _regular(path: str) -> Path:
     """The file, which is there; of a device nobody knows the end."""
     file = Path(path).expanduser()
-    if not file.is_file():
-        found = "is no file" if file.exists() else "is not there"
+    try:
+        found = "" if file.is_file() else "is no file" if file.exists() else "is not there"
+    except OSError as error:  # such as a name that is too long
+        found = f"cannot be read ({error.strerror})"
+    if found:
         raise ValueError(f"teacher_weights {path!r} {found}; name a .safetensors file")
     return file
 
