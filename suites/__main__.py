@@ -153,7 +153,9 @@ def main(typed: Sequence[str] | None = None) -> int:
     parser = arguments.build_parser()
     try:  # before the parser is built anew: its help texts name the rows of the tables
         chosen = arguments.parts(parser, typed)
-        plugins.load(arguments.plugin_files(chosen))
+        for part in chosen:
+            parser.place = part.place
+            plugins.load(arguments.plugin_files(part))
     except ValueError as error:
         parser.error(str(error))
     parser = arguments.build_parser()

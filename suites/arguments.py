@@ -3,7 +3,7 @@
 import argparse
 import importlib.util
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -81,9 +81,9 @@ def parts(parser: argparse.ArgumentParser, typed: Sequence[str]) -> list[studies
     return [replace(part, words=(*part.words, *words)) for part in studies.read(Path(files[-1]).expanduser(), parser)]
 
 
-def plugin_files(chosen: Iterable[studies.Part]) -> tuple[Path, ...]:
-    """The files of `--plugin`, of studies and of the environment, which are loaded before anything else is looked at."""
-    return plugins.chosen(path for part in chosen for path in values(part.words, "--plugin"))
+def plugin_files(part: studies.Part) -> tuple[Path, ...]:
+    """The files of `--plugin` and of the environment, which are loaded before anything else is looked at."""
+    return plugins.chosen(values(part.words, "--plugin"))
 
 
 def build_parser() -> SuitesParser:

@@ -134,6 +134,7 @@ def test_a_study_runs_its_selections_and_writes_itself_again(tmp_path, capsys):
         ("alpha = true", ["alpha is True"]),
         ("set = 3", ["set is 3", "a table"]),
         ("selection = 3", ["[[selection]]"]),
+        ('plugin = "mine.py"', ["study.toml: plugin", "mine.py is not there"]),
         ('[[selection]]\nmethod = "abk"', ["selection 1: method 'abk'", "did you mean 'abkd'"]),
         ('[[selection]]\n[[selection]]\nalpha = ["x"]', ["selection 2: argument --alpha", "'x'"]),
         ("[[selection]]\n[[selection]]\nset.epochs = 0", ["selection 2: --set epochs=0", "at least 1"]),
