@@ -1,4 +1,4 @@
-"""`python -m results compare|gate|report|sync|ui`: what to do with the records of a store."""
+"""`python -m results compare|gate|report|sync|ui|remove`: what to do with the records of a store."""
 
 import argparse
 import gc
@@ -9,6 +9,7 @@ from pathlib import Path
 from results import command_line, selection
 from results.records.record import Record, newest
 from results.records.store import Store, StoreError
+from results.tracking import commands as commands_of_tracking
 
 NO_RECORDS = (
     "No records{where} in {path}. Run a backend's suites first: `nox -s torch` (or jax, tensorflow); "
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> command_line.Parser:
     parser = command_line.Parser(prog="python -m results", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="compare|gate|report|sync|ui")
+    commands = parser.add_subparsers(required=True, metavar="compare|gate|report|sync|ui|remove")
 
     every = commands.add_parser("compare", help="tables of methods, frameworks, errors and timings")
     selection.add_arguments(every)
@@ -71,14 +72,7 @@ def _parser() -> command_line.Parser:
     write.add_argument("--output", metavar="FOLDER", type=Path, help="where to write (default: report in the store)")
     write.set_defaults(run=_report)
 
-    sync = commands.add_parser("sync", help="send the records to MLflow that it does not have yet")
-    sync.add_argument("--store")
-    sync.set_defaults(run=_sync)
-
-    ui = commands.add_parser("ui", help="open the MLflow UI on this machine only")
-    ui.add_argument("--store")
-    ui.add_argument("--port", type=command_line.whole_number, default=5000)
-    ui.set_defaults(run=_ui)
+    commands_of_tracking.add_arguments(commands)
     return parser
 
 
@@ -247,23 +241,6 @@ def _limited(files: list, where: dict[str, set[str]], seeds: int | None) -> list
                     kept = sorted(by_seed, key=lambda seed: (len(seed), seed))[:seeds]
                     entry.metrics[metric] = {seed: by_seed[seed] for seed in kept}
     return files
-
-
-def _sync(parsed: argparse.Namespace) -> int:
-    from results.tracking import send
-
-    store = Store(parsed.store)
-    if not store.records():
-        return _say_empty(store, {})
-    outcome = send.sync(store)
-    print(outcome, file=sys.stderr if outcome.problem else sys.stdout)
-    return 1 if outcome.problem else 0
-
-
-def _ui(parsed: argparse.Namespace) -> int:
-    from results.tracking import ui
-
-    return ui.serve(Store(parsed.store), parsed.port)
 
 
 if __name__ == "__main__":

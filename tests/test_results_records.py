@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pathlib
 import random
+import shutil
 import time
 import warnings
 
@@ -15,7 +16,7 @@ import pytest
 from results_examples import distill, diverged, stamp
 
 from results import Record, Status, Store, StoreError
-from results.records import environment, schema
+from results.records import environment, schema, sweep_notes
 from results.records.record import RecordError, newest
 from results.records.store import StoreWarning, default_path
 
@@ -100,6 +101,97 @@ def test_torn_and_foreign_files_are_skipped_by_name(store):
         assert len(store.records()) == 1
     text = " ".join(str(w.message) for w in warned)
     assert all(name in text for name in ("torn.json", "foreign.json", "binary.json", "later.json"))
+
+
+def rewritten(store, path, change):
+    """A good record's file with one thing changed, under a name of its own."""
+    fields = json.loads(path.read_text())
+    change(fields)
+    bad = path.with_name(f"{fields['key']}.json")
+    bad.write_text(json.dumps(fields))
+    return bad
+
+
+def put(*place, value):
+    def change(fields):
+        fields["key"] = "bad"
+        for step in place[:-1]:
+            fields = fields[step]
+        fields[place[-1]] = value
+
+    return change
+
+
+HOSTILE = {
+    "finished is a number": put("finished", value=5),
+    "finished is no time": put("finished", value="yesterday"),
+    "backend is a list": put("backend", value=["torch"]),
+    "message is a dict": put("message", value={}),
+    "a metric of 10**400": put("metrics", "test/accuracy", value=10**400),
+    "a metric of text": put("metrics", "test/accuracy", value="0.9"),
+    "a field of 10**400": put("cell", "alpha", value=10**400),
+    "a curve of 10**400": put("curves", "train/loss", value=[10**400]),
+    "a curve that is a number": put("curves", "train/loss", value=3),
+    "an artifact that is a list": put("artifacts", value={"student": ["x"]}),
+    "a detail of another kind": put("details", "decided", value=[1]),
+    "load of text": put("details", "system", value={"seconds": ["x"]}),
+    "worst of numbers": put("details", "worst", value=[1, 2]),
+    "non-finite at no place": put("details", "non_finite", value={"curves/train/loss/99": "nan"}),
+    "non-finite in nothing": put("details", "non_finite", value={"nowhere/at/all": "nan"}),
+    "non-finite of another word": put("details", "non_finite", value={"test/accuracy": ["nan"]}),
+    "non-finite that is a list": put("details", "non_finite", value=[1]),
+    "details are missing": lambda fields: (fields.pop("details"), fields.update(key="bad")),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_record_that_is_none_is_skipped_with_a_warning_that_names_it(store, kind):
+    path = store.write(distill())
+    rewritten(store, path, HOSTILE[kind])
+    with pytest.warns(StoreWarning, match="bad.json"):
+        assert [record.key for record in store.records()] == [distill().key]
+    with pytest.warns(StoreWarning, match="bad.json"):
+        assert store.get("distill", "bad") is None
+
+
+def test_what_is_no_file_is_skipped_and_waited_for_by_nobody(store):
+    folder = store.write(distill()).parent
+    (folder / "folder.json").mkdir()
+    (folder / "loop.json").symlink_to("loop.json")
+    (folder / "nowhere.json").symlink_to("nothing")
+    (folder / "endless.json").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.json")
+    (folder / "deep.json").write_text("[" * 100_000)
+    (folder / "deeper.json").write_text('{"schema": 2, "cell": ' + '{"a":' * 900 + "1" + "}" * 900)
+    with pytest.warns(StoreWarning) as warned:
+        assert len(store.records()) == 1
+    text = " ".join(str(w.message) for w in warned)
+    assert all(name in text for name in ("folder.json", "loop.json", "endless.json", "pipe.json", "deep.json", "deeper.json"))
+
+
+def test_a_copy_under_the_key_of_another_cell_is_not_that_cell(store):
+    path = store.write(distill(seed=0))
+    shutil.copy(path, path.with_name(f"{distill(seed=1).key}.json"))
+    with pytest.warns(StoreWarning, match="it is a copy of the record distill/distill-torch-abkd-0"):
+        assert store.get("distill", distill(seed=1).key) is None
+    with pytest.warns(StoreWarning):
+        assert [record.cell["seed"] for record in store.records()] == [0]
+
+
+def test_a_note_of_a_sweep_that_nobody_can_read_is_skipped(store):
+    sweep_notes.write(store, "sweep-1", ["key"], {"alpha": "0.5"})
+    assert sweep_notes.read(store, "sweep-1")["keys"] == ["key"]
+    for number, text in enumerate(("[", "[" * 100_000, "[1]", '{"keys": 1, "words": {}}', "{}")):
+        (store.path / "sweeps" / f"bad-{number}.json").write_text(text)
+        with pytest.warns(StoreWarning, match=f"bad-{number}"):
+            assert sweep_notes.read(store, f"bad-{number}") is None
+    assert sweep_notes.read(store, "../sweeps/sweep-1") is None and sweep_notes.read(store, "it's") is None
+
+
+@pytest.mark.parametrize("invocation", ["../../../outside", "it's", "", "a/b"])
+def test_figures_of_a_command_stay_in_the_store_whatever_it_is_called(store, invocation):
+    folder = store.invocation_dir("distill", invocation)
+    assert folder.resolve().parent == (store.path / "artifacts" / "distill").resolve()
 
 
 def test_the_frame_has_cells_and_metrics_as_columns(store):

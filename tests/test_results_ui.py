@@ -1,5 +1,6 @@
 """`python -m results ui` serves on this machine only, also an empty store, and leaves nothing running."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -8,12 +9,15 @@ import sys
 import urllib.request
 
 import psutil
+import pytest
 from mlflow_server import free_port
 
 from results.__main__ import main
 
 
-def test_the_ui_opens_on_an_empty_store_and_ends_with_its_workers(tmp_path):
+@contextlib.contextmanager
+def served(tmp_path):
+    """The process of the command, its port, and the processes that it started."""
     port = free_port()
     command = [sys.executable, "-m", "results", "ui", "--store", str(tmp_path / "store"), "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
@@ -24,17 +28,45 @@ def test_the_ui_opens_on_an_empty_store_and_ends_with_its_workers(tmp_path):
     try:
         line = process.stdout.readline()
         assert line.startswith(f"MLflow UI: http://127.0.0.1:{port}")
+        yield process, port, psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.kill()
+
+
+def are_gone(family):
+    return not [p for p in psutil.wait_procs(family, timeout=20)[1] if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_the_ui_opens_on_an_empty_store_and_ends_with_its_workers(tmp_path):
+    with served(tmp_path) as (process, port, family):
         page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).read().decode()
         assert "<title>MLflow" in page
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         listening = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
         assert listening == {"127.0.0.1"}
         process.send_signal(signal.SIGTERM)  # the harder case: no Ctrl-C reaches the workers
         assert process.wait(30) == 0
-        assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        assert are_gone(family)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]  # nothing in the current directory
-    finally:
+
+
+def test_a_ui_that_is_killed_leaves_no_server_behind(tmp_path):
+    with served(tmp_path) as (process, port, family):
+        assert len(family) >= 2
         process.kill()
+        assert are_gone(family)
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.mark.parametrize("port", ["80000", "0", "-1"])
+def test_what_is_no_port_is_a_sentence(tmp_path, capsys, port):
+    assert main(["ui", "--store", str(tmp_path), f"--port={port}"]) == 1
+    assert f"--port {port} is no port" in capsys.readouterr().err
+
+
+def test_a_store_that_is_a_file_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["ui", "--store", str(tmp_path / "file"), "--port", str(free_port())]) == 2
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named(tmp_path, capsys):

@@ -86,18 +86,19 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
-def test_the_second_command_waits_for_a_teacher_that_the_first_trains_and_says_so(tmp_path, starts, monkeypatch):
-    monkeypatch.setenv("ABKD_TEST_PAUSE", "1")
-    first = started(tmp_path / "shared", *SMALL)
-    wait_for(starts)
-    monkeypatch.setenv("ABKD_TEST_PAUSE", "0")
-    second = started(tmp_path / "shared", *SMALL, printed=tmp_path / "printed")
-    second.join(60)
-    first.join(60)
-    assert (first.exitcode, second.exitcode, starts()) == (0, 0, 9)
-    printed = (tmp_path / "printed").read_text()
-    assert f"teacher, which process {first.pid} on" in printed.replace(" and up to 8 more", "") and "waiting for" in printed
-    assert "were run by other commands meanwhile" in printed and "by another command" in printed
+def test_a_command_waits_for_a_teacher_that_another_trains_says_so_and_goes_on_with_other_cells_first(tmp_path, starts):
+    assert run(tmp_path / "alone", *SMALL) == 0
+    (teacher,) = [record.key for record in Store(tmp_path / "alone").records() if record.cell["method"] == "teacher"]
+    other, printed = Claims(tmp_path / "shared"), tmp_path / "printed"
+    assert other.take("distill", teacher)
+    command = started(tmp_path / "shared", *SMALL, printed=printed)
+    wait_for(lambda: printed.exists() and "waiting for" in printed.read_text())
+    assert f"digits-teacher teacher and up to 4 more, which process {os.getpid()} on" in printed.read_text()
+    assert starts() == 9 + 4 and command.is_alive()  # the traces need no teacher
+    other.release("distill", teacher)
+    command.join(60)
+    assert command.exitcode == 0 and starts() == 9 + 9
+    assert results(tmp_path / "shared") == results(tmp_path / "alone")
 
 
 def test_the_claim_of_a_dead_command_is_taken_over(tmp_path, starts, monkeypatch):

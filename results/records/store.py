@@ -247,6 +247,15 @@ class Store:
         except OSError as error:
             raise self._not_writable(error) from error
 
+    def forget(self, record: Record) -> None:
+        """Remove a record's file and its place in the queue; what else belongs to it is `results.records.removal`'s.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        self._record_path(record.suite, record.key).unlink(missing_ok=True)
+        self.mark_sent(record)
+
     def _record_path(self, suite: str, key: str) -> Path:
         return self.path / "records" / suite / f"{key}.json"
 

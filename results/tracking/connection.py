@@ -6,12 +6,12 @@ import contextlib
 import functools
 import os
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from results.records.store import Store
+from results.records.store import Store, StoreError
+from results.tracking import database
+from results.tracking.deadline import TimeIsUpError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -21,11 +21,17 @@ _PROBE_SECONDS = 4.0
 _REQUEST_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+
+_NOT_INSTALLED = "MLflow is not installed here ({}); `pip install --group mlflow` does that."
+# another process that sends is bounded itself, and ends within this time unless it has very many records
+_LOCK_SECONDS = 120
 
 
 class TrackingError(RuntimeError):
@@ -34,18 +40,38 @@ class TrackingError(RuntimeError):
 
 def tracking_uri(store: Store) -> str:
     """MLFLOW_TRACKING_URI, or a SQLite file in the store, which needs nothing started."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(store.path / 'mlflow.db').as_posix()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or database.uri_of(store)
+
+
+def is_server(uri: str) -> bool:
+    """Whether something else than a file on this machine answers there."""
+    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def client(store: Store) -> MlflowClient:
     """MLflow's client for a store, set up so that it gives up on a dead server within seconds."""
     from mlflow.tracking import MlflowClient
 
-    store.path.mkdir(parents=True, exist_ok=True)
     uri = tracking_uri(store)
+    prepare(store, uri)
     if uri.startswith("sqlite:"):
         _relax_sqlite()
     return MlflowClient(uri)
+
+
+def prepare(store: Store, uri: str) -> None:
+    """Make the store's folder; look at a database on this machine before MLflow does, and bring the store's own home.
+
+    Raises:
+        results.records.store.StoreError: the folder cannot be made.
+        results.tracking.database.DatabaseError: the database cannot be used.
+    """
+    store.make()
+    file = database.path_in(uri)
+    if file is not None:
+        database.check(file)
+        if file.parent.resolve() == store.path.resolve():
+            database.bring_home(store)
 
 
 def check_installed() -> None:
@@ -60,7 +86,7 @@ def check_installed() -> None:
         import mlflow.tracking  # noqa: F401
         import sqlalchemy.exc  # noqa: F401
     except ImportError as error:
-        raise TrackingError(f"MLflow is not installed here ({error}); `pip install --group mlflow` does that.") from error
+        raise TrackingError(_NOT_INSTALLED.format(error)) from error
 
 
 def check_reachable(uri: str) -> None:
@@ -72,12 +98,23 @@ def check_reachable(uri: str) -> None:
     if not uri.startswith(("http://", "https://")):
         return
     try:
-        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # an answer, if only "who are you": the server is there, and MLflow brings the credentials
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise TrackingError(f"The MLflow server {without_password(uri)} does not answer ({reason}).") from error
+        import requests
+    except ImportError as error:
+        raise TrackingError(_NOT_INSTALLED.format(error)) from error
+    try:  # as MLflow asks: with credentials that the address may hold
+        requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS, stream=True).close()
+    except requests.exceptions.SSLError:
+        return  # somebody is there; MLflow knows which certificates it may trust
+    except (requests.RequestException, ValueError) as error:
+        named = without_password(uri)
+        reason = without_password(_innermost(error))
+        raise TrackingError(f"The MLflow server {named} does not answer ({reason}).") from error
+
+
+def _innermost(error: BaseException) -> str:
+    """The system's own words, which `requests` wraps several times."""
+    reason = getattr(error.args[0], "reason", error) if error.args else error
+    return next(iter(str(reason).splitlines()), "").rpartition(": ")[2][:200] or type(error).__name__
 
 
 @functools.cache
@@ -106,26 +143,32 @@ def one_writer(store: Store) -> Iterator[None]:
     lock = store.path / "queue" / ".lock"
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock, timeout=600):
+        with filelock.FileLock(lock, timeout=_LOCK_SECONDS):
             yield
     except filelock.Timeout as error:
-        raise TrackingError(f"Another process has held {lock} for ten minutes.") from error
+        raise TrackingError(f"Another process has been sending for {_LOCK_SECONDS} s (it holds {lock}).") from error
     except OSError as error:
         raise TrackingError(f"The store {store.path} cannot be written ({error}).") from error
 
 
 @contextlib.contextmanager
 def errors_in_one_line(uri: str) -> Iterator[None]:
-    """Turn what MLflow, its database and its artifact store raise into one line."""
-    import requests
-    import sqlalchemy.exc
-    from mlflow.exceptions import MlflowException
-
+    """Turn whatever MLflow, its server, its database and its artifact store raise into one line."""
     try:
         yield
-    except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
-        first_line = next(iter(str(error).splitlines()), "")[:300]
-        raise TrackingError(f"MLflow at {uri} refused or broke off: {first_line}") from error
+    except (TrackingError, StoreError):
+        raise
+    except TimeIsUpError as error:
+        raise TrackingError(f"MLflow at {uri} {error}.") from error
+    except database.DatabaseError as error:
+        raise TrackingError(str(error)) from error
+    except Exception as error:  # junk for JSON raises what nobody thought of
+        raise TrackingError(f"MLflow at {uri} refused or broke off: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line."""
+    return without_password(next(iter(str(error).splitlines()), "")[:300] or type(error).__name__)
 
 
 def without_password(uri: str) -> str:

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import math
+import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +39,21 @@ def metrics(record: Record) -> list[Metric]:
     for name, values in record.curves.items():
         for epoch, value in enumerate(values, start=1):
             if value is not None and math.isfinite(value):
-                logged.append(Metric(name, float(value), time, epoch))
+                logged.append(Metric(name_of(name), float(value), time, epoch))
     for name, value in record.metrics.items():
         curve = record.curves.get(name, [])
         if math.isfinite(value) and not (curve and curve[-1] == value):
             # The latest step and time decide which figure the run table shows: the final one.
-            logged.append(Metric(name, float(value), time + 1, len(curve)))
+            logged.append(Metric(name_of(name), float(value), time + 1, len(curve)))
     return logged + _system(record)
+
+
+def figures(values: dict[str, float], records: list[Record]) -> list[Metric]:
+    """Figures of several records, at the time at which the last of them was finished."""
+    from mlflow.entities import Metric
+
+    time = milliseconds(max((record.finished for record in records), default=""))
+    return [Metric(name, float(value), time, 0) for name, value in values.items() if math.isfinite(value)]
 
 
 def _system(record: Record) -> list[Metric]:
@@ -128,7 +137,9 @@ def _cell(value: Any) -> Any:
 
 def name_of(name: str) -> str:
     """A name with what MLflow does not allow in names replaced."""
-    return re.sub(r"[^\w./ -]", "_", name)[:240]
+    cleaned = re.sub(r"[^\w./ -]", "_", name)[:240]
+    is_path = posixpath.normpath(cleaned) == cleaned and not cleaned.startswith(("/", ".."))
+    return cleaned if is_path and cleaned != "." else re.sub(r"[./]", "_", cleaned) or "_"
 
 
 def milliseconds(time: str) -> int:

@@ -11,10 +11,14 @@ import urllib.error
 import urllib.request
 
 from results.records.store import Store
-from results.tracking import send, views
+from results.tracking import connection, database, send, supervised, views
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 90
+
+
+class UIError(RuntimeError):
+    """The UI cannot be served; one sentence."""
 
 
 def serve(store: Store, port: int = 5000) -> int:
@@ -26,24 +30,32 @@ def serve(store: Store, port: int = 5000) -> int:
 
     Returns:
         Exit status: 0 after Ctrl-C, 1 where the server did not start.
+
+    Raises:
+        results.records.store.StoreError: the store's folder cannot be made.
     """
     uri = send.tracking_uri(store)
     if uri.startswith(("http://", "https://")):
         print(f"MLFLOW_TRACKING_URI names a server that has its own UI: {send.without_password(uri)}")
         return 0
-    if _in_use(port):
-        print(f"Port {port} is in use on {_HOST}; choose another with --port.", file=sys.stderr)
+    try:
+        _check_port(port)
+        connection.prepare(store, uri)
+    except (UIError, database.DatabaseError) as error:
+        print(error, file=sys.stderr)
         return 1
-    store.path.mkdir(parents=True, exist_ok=True)
     waiting = send.describe_queue(store)
     if waiting:
         print(waiting)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", _HOST, "--port", str(port)]
-    command += ["--workers", "1", "--artifacts-destination", str(store.path / "mlartifacts")]
+    command = [sys.executable, "-P", supervised.__file__, sys.executable, "-m", "mlflow", "server"]
+    command += ["--backend-store-uri", uri, "--host", _HOST, "--port", str(port), "--workers", "1"]
+    command += ["--artifacts-destination", database.artifacts_of(store).as_uri()]
     # The server makes files beside its current directory; the store is the place for them.
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     signal.signal(signal.SIGTERM, _interrupt)  # ended by another program: the server must not stay behind
-    server = subprocess.Popen(command, cwd=store.path, env={**quiet, **os.environ}, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, cwd=store.path, env={**quiet, **os.environ}, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     try:
         if not _wait(server, port):
             print(f"The MLflow server did not start on http://{_HOST}:{port} (see above).", file=sys.stderr)
@@ -57,7 +69,8 @@ def serve(store: Store, port: int = 5000) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        _end(server)
+        server.stdin.close()  # the sign for it to end, with the workers that it started
+        server.wait()
 
 
 def _experiments(address: str) -> list[tuple[str, str]]:
@@ -73,32 +86,22 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """End the server and the workers that it started."""
-    import psutil
+def _check_port(port: int) -> None:
+    """Try to listen there.
 
-    try:
-        processes = psutil.Process(server.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        processes = []
-    for process in [*processes, server]:
-        try:
-            process.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    for process in psutil.wait_procs(processes, timeout=10)[1]:
-        process.kill()
-    server.wait()
-
-
-def _in_use(port: int) -> bool:
+    Raises:
+        UIError: the port cannot be used; the message says why and what to do.
+    """
+    if not 1 <= port <= 65535:
+        raise UIError(f"--port {port} is no port; choose one from 1024 to 65535.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
-        except OSError:
-            return True
-    return False
+        except PermissionError as error:
+            raise UIError(f"Port {port} is not allowed on {_HOST}; choose one above 1023 with --port.") from error
+        except OSError as error:
+            raise UIError(f"Port {port} is in use on {_HOST}; choose another with --port.") from error
 
 
 def _wait(server: subprocess.Popen[bytes], port: int) -> bool:

@@ -64,8 +64,11 @@ class Sharing:
     def wait(self) -> None:
         """Until one of the cells that are left can be looked at again: its command has finished it, or has died."""
         self._deferred.clear()
-        while self.left and not any(self._take(planned) for planned in self.left.values()):
-            self._tell(next(iter(self.left.values())))
+        keys = {planned.key for planned in self.left.values()}
+        # those that need another one of them have to wait for that
+        first = [p for p in self.left.values() if p.suite.needs(p.cell, self._context) not in keys]
+        while first and not any(self._take(planned) for planned in first):
+            self._tell(first[0])
             time.sleep(_PAUSE)
 
     def hold_all(self) -> None:

@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from suites import registry
 from suites.cell import Cell
 from suites.distill import cells as distill_cells
 from suites.plan import PlannedCell
+from suites.running import folders
 from suites.running.measuring import Ended, not_run, surroundings
 from suites.running.progress import Progress
 from suites.running.workers import Setup
@@ -235,9 +235,9 @@ def _first_line(error: Exception) -> str:
 def _context(setup: Setup) -> Context:
     """The context of this worker process, made once, with a store of its own that ends with it."""
     if setup not in _contexts:
-        folder = tempfile.mkdtemp(prefix="abkd-")
+        folder = folders.own_folder("abkd-ray-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        context = dataclasses.replace(setup, store=Path(folder)).context()
+        context = dataclasses.replace(setup, store=folder).context()
         _contexts[setup] = dataclasses.replace(context, environment=environment.capture())
     return _contexts[setup]
 

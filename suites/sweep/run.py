@@ -83,7 +83,7 @@ def summary(sweep: SweepPlan, context: Context) -> str:
     lines = [finding.table().to_markdown() for finding in findings]
     figure = heat_maps.alpha_beta(records)
     if figure is not None:
-        path = context.store.path / "artifacts" / sweep_notes.SUITE / f"invocation-{sweep.name}" / "alpha_beta.png"
+        path = context.store.invocation_dir(sweep_notes.SUITE, sweep.name) / "alpha_beta.png"
         lines.append(f"Map over (α, β): {style.save(figure, path)}\n")
     return "\n".join(lines)
 
