@@ -31,7 +31,7 @@ def files(scale: str) -> tuple[Path, ...]:
 def load(scale: str, seed: int | None) -> ImageDataset:
     """Images uint8 `[images, height, width, channels]` with labels from 0."""
     with np.load(files(scale)[0]) as arrays:
-        train, test = (Split(arrays[f"{part}_images"], arrays[f"{part}_labels"].astype(np.int64)) for part in ("train", "test"))
+        train, test = (Split(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test"))
     names = tuple(str(label) for label in range(10))
     return ImageDataset("my-images", "images of my own", train, test, names, Normalisation(mean=(0.5,), std=(0.5,)))
 

@@ -116,7 +116,7 @@ def find(name: str) -> Preset:
         ValueError: there is none; the message lists the known ones.
     """
     if name not in PRESETS:
-        near = get_close_matches(name, PRESETS, n=1)
+        near = get_close_matches(name.lower(), PRESETS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(f"preset {name!r} is not known{hint}; choose from {', '.join(PRESETS)}")
     return PRESETS[name]

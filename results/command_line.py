@@ -3,12 +3,15 @@
 import argparse
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 # what a shell reports of a command whose reader went away: 128 + SIGPIPE
 CLOSED_EARLY = 141
+# letters of a message
+_LONGEST = 4000
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,10 +25,15 @@ class Parser(argparse.ArgumentParser):
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
-            near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+            near = difflib.get_close_matches(name.lower(), self._option_string_actions, n=1)
             known = f"did you mean {near[0]}?" if near else "--help lists what is known"
             self.error(f"{name!r} is not known; {known}")
         return namespace, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """End the command with a message and exit status 2; words that fill a screen are shortened."""
+        message = re.sub(r"\S{200,}", lambda word: f"{word[0][:80]}… ({len(word[0]):,} letters)", message)
+        super().error(message if len(message) < _LONGEST else f"{message[:_LONGEST]}…")
 
 
 def whole_number(text: str) -> int:

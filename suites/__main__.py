@@ -1,7 +1,7 @@
 """The command line: `python -m suites [agreement] [loss] [distill] [options]`, or `python -m suites sweep [options]`.
 
-Exit status: 0 all cells measured, 1 some were not or were outside their bounds, 2 the command or the store is
-not usable, 130 interrupted.
+Exit status: 0 all cells measured, 1 some were not or were outside their bounds, or nothing of the plan can run, 2 the
+command or the store is not usable, 130 interrupted.
 """
 
 import argparse
@@ -10,60 +10,126 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import ModuleType
 
 import backends
 from results import command_line
 from results.records import environment
 from results.records.store import Store, StoreError
-from suites import arguments, plan, plugins, registry
+from suites import arguments, plan, plugins, registry, studies
+from suites.listing import listing
 from suites.running import runner, workers
 from suites.selection import Selection
 from suites.suite import Context
 from suites.sweep import plan as sweep_plan
 from suites.sweep import run as sweep_run
 
+# options that are the command's own, the same for all selections of a study
+_SHARED = ("backend", "device", "threads", "store", "no_mlflow", "plan", "accept_other_code", "redo", "ray", "gpus_per_cell")
 
-def prepare(selection: Selection, options: argparse.Namespace) -> tuple[Context, sweep_run.Execute]:
-    """Check the store, load the backend and set it up; what cells share, and what runs those of a sweep.
+
+@dataclass
+class Part:
+    """One selection of the command, and what becomes of it.
+
+    Attributes:
+        selection: what is asked for.
+        options: as they were typed.
+        context: what its cells share.
+        execute: what runs cells of a sweep.
+        sweep: where it is one.
+        cells: the plan.
+    """
+
+    selection: Selection
+    options: argparse.Namespace
+    context: Context | None = None
+    execute: sweep_run.Execute | None = None
+    sweep: sweep_plan.SweepPlan | None = None
+    cells: list[plan.PlannedCell] = field(default_factory=list)
+
+    def make_plan(self) -> None:
+        """Look up its cells in the store.
+
+        Raises:
+            ValueError: there are too many.
+        """
+        if self.selection.sweep is None:
+            self.cells = plan.make_plan(registry.SUITES, self.selection, self.context)
+        else:
+            self.sweep = sweep_plan.make_plan(self.selection, self.context)
+            self.cells = self.sweep.cells
+
+    def describe(self) -> str:
+        """The plan in words."""
+        return plan.describe(self.cells) if self.sweep is None else sweep_plan.describe(self.sweep, self.context.workers)
+
+    def run(self) -> runner.Run:
+        """Run the plan."""
+        if self.sweep is None:
+            return runner.run_plan(self.cells, self.context, runner.SideBySide(registry.measure))
+        return sweep_run.run_plan(self.sweep, self.context, self.execute)
+
+
+def prepare(parts: Sequence[Part]) -> None:
+    """Check the store, load the backend and set it up: what cells share, and what runs those of a sweep.
 
     Raises:
         results.records.store.StoreError: the store cannot be written.
         ModuleNotFoundError: the framework is not installed.
-        ValueError: the device is not there.
+        ValueError: the device is not there, or selections do not go together.
     """
-    store = Store(options.store)
+    first = parts[0]
+    store = Store(first.options.store)
     store.check_writable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes to itself, between the cells' lines
-    harness = backends.load(selection.backend)
-    plugins.build_for(selection.backend)
-    small = selection.scale == "smoke" or options.ray is not None
-    threads = options.threads or (arguments.SMOKE_THREADS if small else None)
-    if options.ray is not None:
-        setup = workers.Setup(selection.backend, harness.__name__, threads, options.device, None, None, options.keep_students)
-        return join_cluster(setup, selection, options, harness, store)
-    device = harness.set_up(threads=threads, device=options.device)
+    harness = backends.load(first.selection.backend)
+    plugins.build_for(first.selection.backend)
+    threads = _threads(first)
+    if any(_threads(part) != threads for part in parts):
+        raise ValueError("threads differ from one selection to the next, by their scale: write threads above the selections")
+    context, execute = _on_this_machine(first, harness, store, threads)
+    if first.options.ray is not None:
+        context, execute = _on_cluster(first, context, threads)
+    for part in parts:
+        on_machine = part.options.ray is None
+        workers_here = part.options.workers or workers.count(threads, context.device)
+        part.context = replace(
+            context,
+            workers=workers_here if on_machine else context.workers,
+            teacher_weights=part.selection.teacher_weights,
+            keep_students=part.options.keep_students,
+        )
+        part.execute = execute
+
+
+def _threads(part: Part) -> int | None:
+    small = part.selection.scale == "smoke" or part.options.ray is not None
+    return part.options.threads or (arguments.SMOKE_THREADS if small else None)
+
+
+def _on_this_machine(part: Part, harness: ModuleType, store: Store, threads: int | None) -> tuple[Context, sweep_run.Execute]:
+    options = part.options
+    in_cluster = options.ray is not None
     context = Context(
-        backend=selection.backend,
+        backend=part.selection.backend,
         harness=harness,
         store=store,
-        device=device,
-        workers=options.workers or workers.count(threads, device),
+        device="" if in_cluster else harness.set_up(threads=threads, device=options.device),
         threads=threads,
         loss_threads=options.threads,
-        description=harness.describe(),
-        environment=environment.capture(),
-        teacher_weights=selection.teacher_weights,
-        keep_students=options.keep_students,
         accept_other_code=options.accept_other_code,
         redo=options.redo,
     )
-    return context, sweep_run.on_this_machine
+    if in_cluster:  # whose nodes describe themselves
+        return context, sweep_run.on_this_machine
+    described = replace(context, description=harness.describe(), environment=environment.capture())
+    return described, sweep_run.on_this_machine
 
 
-def join_cluster(
-    setup: workers.Setup, selection: Selection, options: argparse.Namespace, harness: ModuleType, store: Store
-) -> tuple[Context, sweep_run.Execute]:
+def _on_cluster(part: Part, context: Context, threads: int) -> tuple[Context, sweep_run.Execute]:
     """Join the cluster; the context is that of its nodes, since this machine may have another device.
 
     Raises:
@@ -71,85 +137,112 @@ def join_cluster(
     """
     from suites.sweep import ray_cluster
 
-    share = ray_cluster.Share(float(setup.threads), options.gpus_per_cell or 0.0)
+    options = part.options
+    setup = workers.Setup(context.backend, context.harness.__name__, threads, options.device, None, None, options.keep_students)
+    share = ray_cluster.Share(float(threads), options.gpus_per_cell or 0.0)
     ray_cluster.connect(options.ray)
     device, description, surroundings = ray_cluster.describe_node(setup, share)
-    context = Context(
-        backend=selection.backend,
-        harness=harness,
-        store=store,
-        device=device,
-        workers=ray_cluster.at_once(share),
-        threads=setup.threads,
-        description=description,
-        environment=surroundings,
-        teacher_weights=selection.teacher_weights,
-        keep_students=options.keep_students,
-        accept_other_code=options.accept_other_code,
-        redo=options.redo,
-    )
-    return context, ray_cluster.Cluster(setup, share)
+    at_once = ray_cluster.at_once(share)
+    of_nodes = replace(context, device=device, workers=at_once, description=description, environment=surroundings)
+    return of_nodes, ray_cluster.Cluster(setup, share)
 
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     typed = sys.argv[1:] if typed is None else list(typed)
-    try:  # before the parser is built: its help texts name the rows of the tables
-        plugins.load(arguments.plugin_files(typed))
-    except plugins.PluginError as error:
-        arguments.build_parser().error(str(error))
     parser = arguments.build_parser()
-    options = parser.parse_args(typed)
+    try:  # before the parser is built anew: its help texts name the rows of the tables
+        chosen = arguments.parts(parser, typed)
+        for part in chosen:
+            parser.place = part.place
+            plugins.load(arguments.plugin_files(part))
+    except ValueError as error:
+        parser.error(str(error))
+    parser = arguments.build_parser()
+    parts = []
+    for part in chosen:
+        parser.place = part.place
+        options = parser.parse_args(part.words)
+        if options.list is not None:
+            print(listing(options.list))
+            return 0
+        try:
+            parts.append(Part(arguments.select(options), options))
+        except ValueError as error:
+            parser.error(str(error))
+    parser.place = ""
     try:
-        return run(parser, options, typed)
+        return run(parser, parts, chosen, typed)
     finally:
-        if options.ray is not None and "ray" in sys.modules:
+        if parts[0].options.ray is not None and "ray" in sys.modules:
             sys.modules["ray"].shutdown()  # leaves the cluster; one that was started for this command ends
 
 
-def run(parser: argparse.ArgumentParser, options: argparse.Namespace, typed: Sequence[str]) -> int:
-    """Check the options, plan, run the plan and say how it went; returns the exit status."""
+def run(parser: argparse.ArgumentParser, parts: Sequence[Part], chosen: Sequence[studies.Part], typed: Sequence[str]) -> int:
+    """Plan, run the plan and say how it went; returns the exit status."""
+    options = parts[0].options
     try:
-        selection = arguments.select(options)
-        context, execute = prepare(selection, options)
+        _check_shared(parts, chosen)
+        prepare(parts)
+        for part in parts:
+            part.make_plan()
+        if options.write_study is not None:
+            place = Path(options.write_study).expanduser()
+            studies.write(place, [part.words for part in chosen], parts[0].selection.backend, plugins.loaded())
     except (ValueError, StoreError, ModuleNotFoundError) as error:
         parser.error(str(error))
-    try:
-        sweep = None if selection.sweep is None else sweep_plan.make_plan(selection, context)
-        planned = plan.make_plan(registry.SUITES, selection, context) if sweep is None else sweep.cells
-    except ValueError as error:
-        parser.error(str(error))
-    print(f"Backend {selection.backend} on {context.device}, scale {selection.scale}, records in {context.store.path}")
-    print(plan.describe(planned) if sweep is None else sweep_plan.describe(sweep, context.workers), flush=True)
+    context = parts[0].context
+    scales = ", ".join(dict.fromkeys(part.selection.scale for part in parts))
+    print(f"Backend {context.backend} on {context.device}, scale {scales}, records in {context.store.path}")
+    for number, part in enumerate(parts, start=1):
+        if len(parts) > 1:
+            print(f"Selection {number} of {len(parts)}:")
+        print(part.describe(), flush=True)
+    nothing_can_run = all(cell.state == "impossible" for part in parts for cell in part.cells)
     if options.plan:
-        return 0
+        return 1 if nothing_can_run else 0
+    outcome = runner.Run()
     try:
-        if sweep is None:
-            outcome = runner.run_plan(planned, context, runner.SideBySide(registry.measure))
-        else:
-            outcome = sweep_run.run_plan(sweep, context, execute)
+        for number, part in enumerate(parts):
+            if number:  # what selections share is finished now
+                part.make_plan()
+            ended = part.run()
+            outcome.records += ended.records
+            outcome.elsewhere += ended.elsewhere
+            if ended.interrupted:
+                outcome.interrupted = True
+                break
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return finish(planned, sweep, outcome, context, options, typed)
+    status = finish(parts, outcome, typed)
+    return 1 if nothing_can_run and status == 0 else status
 
 
-def finish(
-    planned: list[plan.PlannedCell],
-    sweep: sweep_plan.SweepPlan | None,
-    outcome: runner.Run,
-    context: Context,
-    options: argparse.Namespace,
-    typed: Sequence[str],
-) -> int:
+def _check_shared(parts: Sequence[Part], chosen: Sequence[studies.Part]) -> None:
+    for name in _SHARED:
+        for part, source in zip(parts, chosen, strict=True):
+            if getattr(part.options, name) != getattr(parts[0].options, name):
+                flag = name.replace("_", "-")
+                raise ValueError(
+                    f"{source.place}: {flag} {getattr(part.options, name)!r} is another than that of the first selection, "
+                    f"{getattr(parts[0].options, name)!r}; a study is one command: write it once, above the selections"
+                )
+
+
+def finish(parts: Sequence[Part], outcome: runner.Run, typed: Sequence[str]) -> int:
     """Feed MLflow, say how it went and how to continue; returns the exit status."""
     from results.tracking import send
 
-    earlier = [cell.record for cell in planned if cell.record is not None]
-    if sweep is not None:
+    context = parts[0].context
+    mine = {record.key for record in outcome.records}
+    finished = {cell.record.key: cell.record for part in parts for cell in part.cells if cell.record is not None}
+    earlier = [record for key, record in finished.items() if key not in mine]
+    sweeps = [part.sweep for part in parts if part.sweep is not None]
+    for sweep in sweeps:
         print(sweep_run.summary(sweep, context))
-    if not options.no_mlflow:
-        print(send.send([*earlier, *outcome.records], context.store, [] if sweep is None else [sweep.name]))
+    if not parts[0].options.no_mlflow:
+        print(send.send([*earlier, *outcome.records], context.store, [sweep.name for sweep in sweeps]))
     counts = Counter(record.status for record in outcome.records)
     summary = ", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing to run"
     elsewhere = f"{len(outcome.elsewhere)} were run by other commands meanwhile; " if outcome.elsewhere else ""

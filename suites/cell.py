@@ -27,6 +27,8 @@ class Cell:
         device: the device in use, as the backend names it.
         precision: what convolutions and dense layers compute in, a name in `backends.common.training.loop.PRECISIONS`.
         repeat: 0, or which repetition of the same training with the rows of each batch in another order.
+        numbers: sorted (name, value) pairs of the training's numbers that differ from the recipe's; those of the teacher's
+            training begin with "teacher." in a student's cell.
     """
 
     suite: str
@@ -41,6 +43,7 @@ class Cell:
     device: str = "cpu"
     precision: str = "float32"
     repeat: int = 0
+    numbers: tuple[tuple[str, Any], ...] = ()
 
     def option(self, name: str, default: Any = None) -> Any:
         """Value of an option, or `default` where the cell does not have it."""
@@ -54,7 +57,8 @@ class Cell:
             described["precision"] = self.precision
         if self.repeat:
             described["repeat"] = self.repeat
-        return described | dict(self.options)
+        numbers = {name: list(value) if isinstance(value, tuple) else value for name, value in self.numbers}
+        return described | dict(self.options) | numbers
 
     @property
     def fields(self) -> frozenset[tuple[str, str]]:
@@ -96,6 +100,7 @@ class Cell:
             words.append(f"({options['alpha']:g}, {options['beta']:g})")
         if self.precision != "float32":
             words.append(self.precision)
+        words += [f"{name}={number_word(value)}" for name, value in self.numbers]
         return " ".join(words)
 
 
@@ -106,10 +111,17 @@ def fields(described: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
 
 def kind(described: Mapping[str, Any]) -> tuple[Any, ...]:
     """`Cell.kind` of a cell as a record describes it."""
-    names = ("pair", "method", "scale", "dtype", "precision", "divergence", "implementation", "rows", "classes")
+    names = ("pair", "method", "scale", "dtype", "precision", "divergence", "implementation", "rows", "classes", "epochs")
     return tuple(described.get(name) for name in names)
 
 
 def options(**values: Any) -> tuple[tuple[str, Any], ...]:
     """Options of a cell in the order that makes equal cells equal; those that are None are left out."""
     return tuple(sorted((name, value) for name, value in values.items() if value is not None))
+
+
+def number_word(value: Any) -> str:
+    """A number of a training as users type it: 0.05, true, cosine, 75/90."""
+    if isinstance(value, tuple):
+        return "/".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,7 +8,7 @@ from backends.common.training.loop import PRECISIONS
 from reference import presets
 from suites import datasets
 from suites.cell import DTYPES, SCALES
-from suites.distill import defaults, networks
+from suites.distill import defaults, networks, numbers
 from suites.distill.recipes import find
 from suites.selection import SUITES, SUITES_ON_REQUEST, SWEEP, Selection
 
@@ -23,7 +23,7 @@ def check_choice(argument: str, value: str, known: tuple[str, ...], to_come: tup
         return value
     if value in to_come:
         raise ValueError(f"{argument} {value!r} is not built yet; built so far: {', '.join(known)}")
-    near = get_close_matches(value, known, n=1)
+    near = get_close_matches(value.lower(), known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ValueError(f"{argument} {value!r} is not known{hint}; choose from {', '.join(known)}")
 
@@ -88,7 +88,7 @@ def _check_variants(selection: Selection) -> None:
 
 def _check_numbers(selection: Selection) -> None:
     """Each number must be allowed, and some chosen method must have it."""
-    points = selection.points(0.0, 0.0) if selection.presets else ()
+    points = tuple(selection.points(0.0, 0.0)) if selection.presets else ()
     chosen = {
         "alpha": selection.alphas or tuple(alpha for alpha, _ in points),
         "beta": selection.betas or tuple(beta for _, beta in points),
@@ -96,7 +96,8 @@ def _check_numbers(selection: Selection) -> None:
     }
     if selection.sweep is not None:
         chosen |= {name: (bounds.low, bounds.high) for name, bounds in selection.sweep.ranges}
-    chosen = {name: values for name, values in chosen.items() if values}
+    numbers.check(selection, {name: values for name, values in chosen.items() if numbers.is_of_training(name)})
+    chosen = {name: values for name, values in chosen.items() if values and not numbers.is_of_training(name)}
     used = tuple(
         dict.fromkeys(
             method for dataset, _ in defaults.trainings(selection) for method in defaults.methods_of(selection, dataset)
@@ -107,17 +108,14 @@ def _check_numbers(selection: Selection) -> None:
             for value in values:
                 if name in methods.METHODS[method].parameters:
                     needed = {"alpha": 1.0, "beta": 0.0} if "alpha" in methods.METHODS[method].parameters else {}
-                    methods.resolve(method, **(needed | {name: value}))
+                    try:
+                        methods.resolve(method, **(needed | {name: value}))
+                    except OverflowError as error:
+                        raise ValueError(f"{name} {value!r} is not allowed: no float holds what is computed of it") from error
     for name, values in chosen.items():
         used_elsewhere = name in ("alpha", "beta", "temperature") and "loss" in selection.suites
         if values and not used_elsewhere and not any(name in methods.METHODS[m].parameters for m in used):
             having = [method for method, row in methods.METHODS.items() if name in row.parameters]
-            if not having:
-                known = sorted({parameter for m in used for parameter in methods.METHODS[m].parameters})
-                raise ValueError(
-                    f"--set {name}={values[0]:g}: no method has a parameter {name!r}; those of the chosen methods "
-                    f"({', '.join(used)}) are {', '.join(known)}"
-                )
             raise ValueError(
                 f"{name} {values[0]!r} fits none of the chosen methods ({', '.join(used)}); "
                 f"methods that have it: {', '.join(having)}"

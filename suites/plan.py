@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from suites import keys
 from suites.cell import Cell, fields, kind
+from suites.columns import columns
 from suites.selection import Selection
 from suites.suite import Context, Suite
 
@@ -176,15 +177,7 @@ def describe(plan: list[PlannedCell], group_of: Callable[[PlannedCell], str] = l
     for (suite, group), members in groups.items():
         rows.append((suite, group, *_counts(members)))
     rows.append(("", "all", *_counts(plan)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        padded = [
-            text.ljust(width) if column < 2 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(padded).rstrip())
-    lines.insert(1, "  ".join("─" * width for width in widths))
+    lines = columns(rows, right=range(2, len(rows[0])))
     remarks: dict[tuple[str, str], list[str]] = defaultdict(list)
     for planned in plan:
         name = f"{planned.suite.name} {planned.label}"

@@ -143,7 +143,11 @@ def load(paths: Iterable[Path]) -> None:
 
 def _imported(path: Path) -> ModuleType:
     name = f"abkd_plugin_{path.stem}_{len(_loaded)}"
-    if path.suffix != ".py" or not path.is_file():
+    try:
+        is_there = path.suffix == ".py" and path.is_file()
+    except OSError:  # such as a name that is too long
+        is_there = False
+    if not is_there:
         raise PluginError(f"plugin {path} is not there; name a Python file (.py) with a function {FUNCTION}(add)")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)

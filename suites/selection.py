@@ -1,6 +1,7 @@
 """What the user asked for, as plain data."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -37,6 +38,8 @@ class Range:
             raise ValueError(f"{text!r} is not a range; write low:high, such as 0:1") from error
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(f"{text!r} is an empty range; write low:high with low < high, such as 0:1")
+        if not 0 < (high - low) * _FINEST < math.inf:
+            raise ValueError(f"{text!r} is a range whose width no float holds; write low:high, such as 0:1")
         return cls(low, high)
 
     def __str__(self) -> str:
@@ -80,7 +83,8 @@ class Selection:
         alphas, betas, temperatures: values for the methods that have them.
         presets: names in `reference.presets.PRESETS`, in place of alphas and betas.
         distill_weights, hard_weights: weights of the loss' terms in place of the recipe's.
-        settings: (name, values) of further parameters of methods, in place of the recipe's.
+        settings: (name, values) of further parameters of methods, in place of the recipe's, and of numbers of the training
+            (`suites.distill.numbers`), as they were typed.
         seeds: number of seeds; None for the recipe's.
         first_seed: the first of them.
         teacher_weights: a file of weights to take as the teacher's in place of training it.
@@ -102,7 +106,7 @@ class Selection:
     presets: tuple[str, ...] = ()
     distill_weights: tuple[float, ...] = ()
     hard_weights: tuple[float, ...] = ()
-    settings: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    settings: tuple[tuple[str, tuple[float | str, ...]], ...] = ()
     seeds: int | None = None
     first_seed: int = 0
     scale: str = "smoke"
@@ -113,8 +117,8 @@ class Selection:
     sweep: Sweep | None = None
 
     @property
-    def parameters(self) -> dict[str, tuple[float, ...]]:
-        """Values of methods' parameters that the user chose, but for alpha and beta."""
+    def parameters(self) -> dict[str, tuple[float | str, ...]]:
+        """Values of methods' parameters and of trainings' numbers that the user chose, but for alpha and beta."""
         values = {
             "temperature": self.temperatures,
             "distill_weight": self.distill_weights,
@@ -123,7 +127,7 @@ class Selection:
         }
         return {name: numbers for name, numbers in values.items() if numbers}
 
-    def points(self, alpha: float, beta: float) -> tuple[tuple[float, float], ...]:
+    def points(self, alpha: float, beta: float) -> Iterator[tuple[float, float]]:
         """The chosen (α, β): those of the presets, or every combination of alphas and betas.
 
         Args:
@@ -131,5 +135,5 @@ class Selection:
         """
         if self.presets:
             chosen = (presets.find(name) for name in self.presets)
-            return tuple(dict.fromkeys((preset.alpha, preset.beta) for preset in chosen))
-        return tuple(product(self.alphas or (alpha,), self.betas or (beta,)))
+            return iter(dict.fromkeys((preset.alpha, preset.beta) for preset in chosen))
+        return product(self.alphas or (alpha,), self.betas or (beta,))

@@ -42,6 +42,8 @@ IRRELEVANT = {
     "suites/distill/recipes/*.py": "numbers, in the key by value",
     "suites/distill/networks.py": "networks by name, in the key by their specifications",
     "suites/distill/defaults.py": "what a selection leaves open; cells name all of it",
+    "suites/distill/given.py": "names given weights by their content, which is in the key",
+    "suites/distill/numbers.py": "numbers of a training that the user chose, in the key by value",
     "suites/distill/checkpoint.py": "a training that goes on ends as one that was not interrupted",
     "suites/distill/reporting.py": "hands the batches on as they are, and counts them",
 }

@@ -52,7 +52,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if first >= len(content):
                 return self.send_error(416)
         self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(content) - first))
+        if state.get("announces", True):
+            self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
         self.wfile.write(content[first:][: state["break_after"].pop(0) if state["break_after"] else None])
 
@@ -253,3 +254,26 @@ def test_fetch_without_a_network_ends_with_one_line(tmp_path, monkeypatch, capsy
 def test_every_fetch_goes_through_the_same_code():
     assert [name for name, row in TABLE.items() if row.fetch] == ["cifar100"]
     assert TABLE["cifar100"].fetch.func is download.fetch_archive
+
+
+@pytest.mark.parametrize("announces", [True, False])
+def test_a_server_that_sends_too_much_is_stopped(server, tmp_path, announces):
+    server |= {"content": bytes(5 * 10**6), "announces": announces}
+    words = "announces 5,000,000 bytes" if announces else "sends more"
+    with pytest.raises(DatasetError, match=f"{words}; at most 1,000,000 bytes are expected"):
+        fetch_archive(_archive(server), tmp_path)
+    assert _files(tmp_path) == {}
+
+
+def test_a_part_that_is_a_link_is_not_followed(server, tmp_path):
+    (tmp_path / "precious").write_bytes(b"precious")
+    data = tmp_path / "data"
+    data.mkdir()
+    for target in (tmp_path / "precious", tmp_path / "not there"):
+        (data / "set.tar.gz.part").unlink(missing_ok=True)
+        (data / "set.tar.gz.part").symlink_to(target)
+        with pytest.raises(DatasetError, match=r"set.tar.gz.part is no file of this command"):
+            fetch_archive(_archive(server), data)
+        with pytest.raises(OSError):
+            download._receive(server["url"], data / "set.tar.gz.part", 10**6, False)
+    assert (tmp_path / "precious").read_bytes() == b"precious" and not (tmp_path / "not there").exists()

@@ -85,6 +85,9 @@ def statuses(store, seed=0):
         (["sweep", "--alpha", "0,1", "--gpus-per-cell", "0.5"], ["gpus-per-cell 0.5", "--ray"]),
         (["distill", "--alpha", "0:1"], ["--alpha 0:1", "sweep --sampler random --trials 40 --alpha 0:1"]),
         (["distill", "--trials", "4"], ["--trials 4", "`sweep`"]),
+        (["sweep", "--sampler", "random", "--trials", "4", "--alpha=-1e308:1e308"], ["-1e308:1e308", "width"]),
+        (["sweep", "--sampler", "random", "--trials", "4", "--alpha", "0:1e-323"], ["0:1e-323", "width"]),
+        (["sweep", "--sampler", "random", "--trials", "4", "--set", "epochs=1:4"], ["epochs=1:4", "list of values"]),
     ],
 )
 def test_bad_input_names_the_value_and_what_is_allowed(tmp_path, capsys, arguments, words):
@@ -293,3 +296,26 @@ def test_a_sweep_notes_its_records(tmp_path, short):
     noted = sweep_notes.read(Store(tmp_path), name)
     assert sorted(noted["keys"]) == sorted(record.key for record in Store(tmp_path).records())
     assert {record.invocation for record in Store(tmp_path).records()} == {name}
+
+
+def test_numbers_of_a_training_are_searched_too(tmp_path, short, capsys):
+    rates = [
+        "--backend",
+        "torch",
+        "--set",
+        "learning_rate=0.1,0.2",
+        "epochs=2,4",
+        "--alpha",
+        "1",
+        "--beta",
+        "0.2",
+        "--seeds",
+        "1",
+    ]
+    assert run(tmp_path, *rates, "--early-stop") == 0
+    printed = capsys.readouterr().out
+    assert "grid of 4 settings" in printed and "learning rate: 0.1, 0.2" in printed and "epochs: 2, 4" in printed
+    assert {r.details["recipe"]["epochs"] for r in Store(tmp_path).records() if r.cell["method"] == "abkd"} == {2, 4}
+    drawn = ["--sampler", "random", "--trials", "3", "--set", "learning_rate=0.01:0.1", "--seeds", "1", "--plan"]
+    assert run(tmp_path, "--backend", "torch", *drawn) == 0
+    assert "learning rate: 3 values from 0.01 to 0.1" in capsys.readouterr().out

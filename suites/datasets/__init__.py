@@ -3,17 +3,22 @@
 `python -m suites.datasets list` shows which are there and how to get the others.
 """
 
+import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from suites.datasets import cifar100, digests, digits, others
-from suites.datasets.dataset import THERE, Dataset, DatasetMissing
+from suites.datasets.dataset import THERE, Dataset, DatasetError, DatasetMissing
 from suites.datasets.places import data_folder
 
 # every data set of the paper, in its order, after the one that is in every installation
 TABLE: dict[str, Dataset] = {
     row.name: row for row in (digits.DATASET, *others.DATASETS[:5], cifar100.DATASET, *others.DATASETS[5:])
 }
+
+# their loaders raise what they say; those of a user's file may raise anything
+_OWN = frozenset(TABLE.values())
 
 
 def built() -> tuple[str, ...]:
@@ -48,7 +53,52 @@ def load(name: str, scale: str = "smoke", seed: int | None = None) -> Any:
         suites.datasets.dataset.DatasetMissing: it is not on this machine; the message says how to get it.
         suites.datasets.dataset.DatasetError: it is damaged.
     """
-    return get(name).load(scale, seed)
+    row = get(name)
+    place = f"data set {name!r}"
+    if row not in _OWN and row.files(scale):
+        place += f" ({', '.join(map(str, row.files(scale)))})"
+    try:
+        data = row.load(scale, seed)
+    except (DatasetError, MemoryError):
+        raise
+    except Exception as error:  # whatever the user's code raises is one sentence
+        if row in _OWN:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise DatasetError(
+            f"{place} cannot be loaded: {type(error).__name__}: {reason}. Check its file and its loader"
+        ) from error
+    checked = getattr(data, "checked", None)
+    return data if checked is None else checked(place, row.facts(scale))
+
+
+def check_given(name: str, scale: str, seed: int | None = None) -> None:
+    """Load a data set that a user's file has added once, to see before anything runs whether it is one.
+
+    Raises:
+        As `load`.
+    """
+    row = get(name)
+    if row not in _OWN:
+        problem = _problem(row, scale, seed, tuple(map(_state, row.files(scale))))
+        if problem:
+            raise DatasetError(problem)
+
+
+@lru_cache(maxsize=64)
+def _problem(row: Dataset, scale: str, seed: int | None, states: tuple[Any, ...]) -> str:
+    """Why a data set cannot be used; kept, since many cells ask."""
+    try:
+        load(row.name, scale, seed)
+    except DatasetError as error:
+        return str(error)
+    return ""
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """What changes with a file."""
+    status = os.stat(path)
+    return str(path), status.st_size, status.st_mtime_ns
 
 
 def digest(name: str, scale: str, seed: int | None = None) -> str:

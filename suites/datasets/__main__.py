@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from results import command_line
+from suites.columns import columns
 from suites.datasets import TABLE
 from suites.datasets.dataset import THERE, Dataset, DatasetError
 from suites.datasets.places import data_folder
@@ -35,11 +36,8 @@ def listing(folder: Path) -> str:
         rows.append((row.title, row.name, row.task, "yes" if row.load else "not yet", found.state))
         if found.state != THERE:
             to_get.append(f"{row.name}: {found.state} ({found.detail})\n    {row.get}")
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(word.ljust(n) for word, n in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("─" * width for width in widths))
     head = f"Data folder: {folder} (ABKD_DATA names another one)\n"
-    return "\n".join([head, *lines, *(["", "How to get what is not there:", *to_get] if to_get else [])])
+    return "\n".join([head, *columns(rows), *(["", "How to get what is not there:", *to_get] if to_get else [])])
 
 
 def fetch(row: Dataset, folder: Path, url: str | None) -> str:

@@ -53,6 +53,9 @@ class Data(Protocol):
         """Counts, for records."""
         ...
 
+    # A type may also have `checked(place, facts)`, which gives the data back, or raises a `DatasetError` where an array is
+    # not what its task needs; `suites.datasets.load` calls it.
+
 
 @dataclass(frozen=True)
 class Dataset:

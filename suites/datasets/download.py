@@ -17,6 +17,8 @@ ATTEMPTS = 3
 PIECE = 2**16
 # no member of an archive fetched here is larger
 LARGEST_MEMBER = 512 * 2**20
+# a link in place of the file is not followed, where the system can tell
+_WRITE = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def fetch_archive(archive: Archive, folder: Path, url: str | None = None, progre
         given = path.exists()
         if not given:
             part = path.with_name(path.name + ".part")
+            if part.is_symlink() or (part.exists() and not part.is_file()):  # what it leads to is not ours to write
+                raise DatasetError(f"{part} is no file of this command (a link, a folder or a device). Delete it")
             _download(archive, url or archive.url, part, progress)
             _check_sum(part, archive, "Run the same command again to download it anew", remove=True)
             os.replace(part, path)
@@ -103,7 +107,7 @@ def _download(archive: Archive, url: str, part: Path, progress: bool) -> None:
     reason = ""
     for _ in range(ATTEMPTS):
         try:
-            return _receive(url, part, progress)
+            return _receive(url, part, archive.megabytes * 10**6, progress)
         except requests.HTTPError as error:
             reason = str(error)
             break
@@ -117,8 +121,8 @@ def _download(archive: Archive, url: str, part: Path, progress: bool) -> None:
     )
 
 
-def _receive(url: str, part: Path, progress: bool) -> None:
-    """One request for what `part` lacks."""
+def _receive(url: str, part: Path, most: int, progress: bool) -> None:
+    """One request for what `part` lacks; DatasetError where that is more than `most` bytes in all."""
     import requests
     from tqdm import tqdm
 
@@ -133,13 +137,25 @@ def _receive(url: str, part: Path, progress: bool) -> None:
             have = 0
         length = answer.headers.get("Content-Length", "")
         total = have + int(length) if length.isdigit() else None
+        if total is not None and total > most:
+            raise _too_much(url, part, f"announces {total:,} bytes", most)
         with (
-            part.open("ab" if have else "wb") as file,
+            os.fdopen(os.open(part, _WRITE | (os.O_APPEND if have else os.O_TRUNC), 0o666), "wb") as file,
             tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=not progress) as bar,
         ):
             for piece in answer.iter_content(PIECE):
+                have += len(piece)
+                if have > most:
+                    raise _too_much(url, part, "sends more", most)
                 file.write(piece)
                 bar.update(len(piece))
+
+
+def _too_much(url: str, part: Path, found: str, most: int) -> DatasetError:
+    part.unlink(missing_ok=True)
+    return DatasetError(
+        f"{url} {found}; at most {most:,} bytes are expected, so it is not the file. Name another address by --url"
+    )
 
 
 def _unpack(path: Path, archive: Archive, folder: Path) -> None:

@@ -3,7 +3,7 @@
 A cell is resolved once, into a `Training`: planning, keys, running and checkpoints read all that was looked up from it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -13,7 +13,7 @@ from backends.common import methods
 from suites import datasets, keys, plugins, sources, tasks
 from suites.cell import Cell, options
 from suites.datasets.dataset import DatasetError
-from suites.distill import defaults, networks
+from suites.distill import defaults, given, networks, numbers
 from suites.distill.recipes import find
 from suites.distill.recipes.recipe import Numbers, Recipe, Value
 from suites.selection import Selection
@@ -28,19 +28,28 @@ MISSING = "missing"
 
 
 def cells(selection: Selection, context: Context) -> list[Cell]:
-    """Cells of a selection: for each pair its teacher, the traces, then the students, seed by seed."""
-    chosen: dict[Cell, None] = {}
+    """Cells of a selection: for each pair its teachers, the traces, then the students, seed by seed."""
+    return list(dict.fromkeys(_cells(selection, context)))
+
+
+def _cells(selection: Selection, context: Context) -> Iterator[Cell]:
     for (dataset, pair), dtype in product(defaults.trainings(selection), selection.dtypes or ("float32",)):
         common = Cell("distill", context.backend, pair, dataset, scale=selection.scale, dtype=dtype, device=context.device)
-        names = defaults.methods_of(selection, dataset)
-        settings = [(name, numbers) for name in names for numbers in defaults.method_options(selection, dataset, pair, name)]
-        students = [
-            replace(common, method=method, options=numbers, seed=seed)
-            for seed, (method, numbers) in product(defaults.seeds_of(selection, dataset), settings)
+        names, seeds = defaults.methods_of(selection, dataset), defaults.seeds_of(selection, dataset)
+        trainings = [replace(common, numbers=chosen) for chosen in numbers.combinations(selection, dataset)]
+        weights = given.named(selection.teacher_weights)
+        of_teacher = options(teacher_weights=weights)
+        yield from (teacher_cell(replace(training, options=of_teacher)) for training in trainings)
+        yield from _traces(common, names, selection)
+        settings = [
+            (name, chosen)
+            for name in names
+            for chosen in defaults.method_options(selection, dataset, pair, name, teacher_weights=weights)
         ]
-        chosen.setdefault(teacher_cell(students[0]))
-        chosen.update(dict.fromkeys(_traces(common, names, selection) + _variants(students, selection)))
-    return list(chosen)
+        for seed, (method, chosen), training in product(seeds, settings, trainings):
+            student = replace(training, method=method, options=chosen, seed=seed)
+            for precision, repeat in product(selection.precisions or (student.precision,), range(selection.repeats + 1)):
+                yield replace(student, precision=precision, repeat=repeat)
 
 
 def _traces(common: Cell, names: tuple[str, ...], selection: Selection) -> list[Cell]:
@@ -52,18 +61,9 @@ def _traces(common: Cell, names: tuple[str, ...], selection: Selection) -> list[
         names = next(((name,) for name in names if methods.get(name).needs_teacher), names[:1])
     traces = []
     for name, dtype in product(dict.fromkeys(names), TRAINED_DTYPES):
-        first = defaults.method_options(replace(selection, teacher_weights=None), common.dataset, common.pair, name, "trace")[0]
+        first = next(defaults.method_options(selection, common.dataset, common.pair, name, "trace"))
         traces.append(replace(common, method=name, options=first, scale="trace", seed=0, dtype=dtype))
     return traces
-
-
-def _variants(students: list[Cell], selection: Selection) -> list[Cell]:
-    """Each student in every chosen precision, and again so many times."""
-    return [
-        replace(student, precision=precision, repeat=repeat)
-        for student in students
-        for precision, repeat in product(selection.precisions or (student.precision,), range(selection.repeats + 1))
-    ]
 
 
 def teacher_cell(cell: Cell) -> Cell:
@@ -79,6 +79,7 @@ def teacher_cell(cell: Cell) -> Cell:
         dtype=cell.dtype,
         device=cell.device,
         options=options(teacher_weights=cell.option("teacher_weights")),
+        numbers=numbers.of_teacher(cell),
     )
 
 
@@ -185,10 +186,11 @@ def _recipe(cell: Cell) -> Recipe:
     """The recipe of a cell."""
     if cell.method != TEACHER:
         chosen = {name: value for name, value in cell.options if name != "teacher_weights"}
-        return find.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method).with_chosen(chosen)
+        recipe = find.student_recipe(cell.dataset, cell.scale, cell.pair, cell.method)
+        return recipe.with_chosen(chosen, dict(numbers.of_student(cell)))
     if cell.option("teacher_weights") is not None:  # nothing is trained
         return Recipe(Numbers({"epochs": Value(0, "given weights")}))
-    return find.teacher_recipe(cell.dataset, cell.scale)
+    return find.teacher_recipe(cell.dataset, cell.scale).with_chosen({}, dict(cell.numbers))
 
 
 def _data_digest(cell: Cell, seed: int | None) -> str:
@@ -217,6 +219,17 @@ def refusal(cell: Cell, context: Context) -> tuple[str, str] | None:
         return "unsupported", f"precision {cell.precision} is for networks of float32, not of {cell.dtype}"
     try:
         datasets.check_presence(cell.dataset, cell.data_scale)
+        training = resolve(cell, context)
+        datasets.check_given(cell.dataset, cell.data_scale, training.data_seed)
+        if "batch_size" in dict(numbers.of_student(cell)):  # which the data may be too few for
+            _check_batch_size(training)
     except DatasetError as error:
         return "missing-data", str(error)
+    except ValueError as error:
+        return "unsupported", str(error)
     return None
+
+
+def _check_batch_size(training: Training) -> None:
+    """ValueError where the numbers of the training make no batches of its data."""
+    training.task.batches["fixed"](training.recipe.training, training.load(), training.cell.seed, training.cell.dtype)

@@ -1,8 +1,7 @@
 """What a distillation takes where the user left the choice open: data sets, pairs, methods, seeds and their numbers."""
 
-import hashlib
+from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from backends.common import methods
@@ -40,40 +39,25 @@ def seeds_of(selection: Selection, dataset: str) -> range:
 
 
 def method_options(
-    selection: Selection, dataset: str, pair: str, method: str, scale: str | None = None
-) -> list[tuple[tuple[str, Any], ...]]:
+    selection: Selection, dataset: str, pair: str, method: str, scale: str | None = None, teacher_weights: str | None = None
+) -> Iterator[tuple[tuple[str, Any], ...]]:
     """Options of a method's cells: every combination of the values that the user chose, or the recipe's.
 
     Args:
         selection: what the user chose.
         dataset, pair, method: of the cells.
         scale: "trace" for a trace; the selection's without one.
+        teacher_weights: how cells name the given weights (`suites.distill.given`).
     """
     parameters = methods.get(method).parameters
     recipe = find.method_values(dataset, pair, method, scale or selection.scale)
     usual = {name: recipe[name].value for name in parameters if name in recipe}
-    points: list[dict[str, float]] = [{}]
+    points: Iterator[dict[str, float]] = iter([{}])
     if "alpha" in parameters:
         # α and β are chosen together: presets are points, not a product of two lists
-        points = [{"alpha": alpha, "beta": beta} for alpha, beta in selection.points(usual.pop("alpha"), usual.pop("beta"))]
+        points = ({"alpha": alpha, "beta": beta} for alpha, beta in selection.points(usual.pop("alpha"), usual.pop("beta")))
     values = {name: (value,) for name, value in usual.items()}
     values |= {name: numbers for name, numbers in selection.parameters.items() if name in parameters}
-    return [
-        options(**point, **dict(zip(values, numbers, strict=True)), teacher_weights=file_name(selection.teacher_weights))
-        for point, numbers in product(points, list(product(*values.values())))
-    ]
-
-
-def file_name(path: str | None) -> str | None:
-    """How a cell names a file of given weights: its name and a digest of its content, so that its key changes with it.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    if path is None:
-        return None
-    try:
-        content = Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise ValueError(f"teacher_weights {path!r} cannot be read ({error.strerror}); name a .safetensors file") from error
-    return f"{Path(path).name} {hashlib.sha256(content).hexdigest()[:16]}"
+    for point in points:
+        for numbers in product(*values.values()):
+            yield options(**point, **dict(zip(values, numbers, strict=True)), teacher_weights=teacher_weights)

@@ -1,5 +1,7 @@
 """Distillation: teachers and students trained on real data, measured on its test part."""
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results import atomic
@@ -20,8 +22,21 @@ def _run(cell: Cell, context: Context, stop: Stop, report: Report) -> Outcome:
     training = cells.resolve(cell, context)
     if cell.scale == "trace":
         return traces.run(training, context)
-    role = teachers if cell.method == cells.TEACHER else students
-    return role.run(training, context, stop, report)
+    if cell.method == cells.TEACHER:
+        outcome = teachers.run(training, context, stop, report)
+        if outcome.status == "ok":
+            _adopted(training.key, context).unlink(missing_ok=True)
+        return outcome
+    outcome = students.run(training, context, stop, report)
+    mark = _adopted(training.taught_by.key, context)
+    if mark.is_file():
+        outcome.details["teacher_of_other_code"] = json.loads(mark.read_text(encoding="utf-8"))
+    return outcome
+
+
+def _adopted(key: str, context: Context) -> Path:
+    """Lies beside a teacher's weights that other code has trained, and says which; students note it in their records."""
+    return context.store.weights_path(key).with_suffix(".adopted.json")
 
 
 def _has_products(record: "Record", context: Context) -> bool:
@@ -37,6 +52,8 @@ def _adopt(record: "Record", key: str, context: Context) -> None:
     weights = context.store.weights_path(record.key)
     if record.cell.get("method") == cells.TEACHER and weights.is_file():
         atomic.write(context.store.weights_path(key), weights.read_bytes())
+        code = record.details.get("decided", {}).get("code", {})
+        atomic.write(_adopted(key, context), json.dumps({"key": record.key, "code": code}))
 
 
 def _teacher_of(cell: Cell, context: Context) -> str | None:
@@ -51,9 +68,8 @@ def _guess_seconds(cell: Cell) -> float:
     of_teacher, of_student = recipes.epoch_seconds.get(cell.scale, (EPOCH_SECONDS, EPOCH_SECONDS))
     if cell.scale == "trace":
         return of_student
-    if cell.method == cells.TEACHER:
-        return recipes.teachers[cell.scale]["epochs"].value * of_teacher
-    return recipes.students[cell.scale]["epochs"].value * of_student
+    of_role, seconds = (recipes.teachers, of_teacher) if cell.method == cells.TEACHER else (recipes.students, of_student)
+    return dict(cell.numbers).get("epochs", of_role[cell.scale]["epochs"].value) * seconds
 
 
 SUITE = Suite(

@@ -7,7 +7,8 @@ import numpy as np
 
 from backends.common import networks, weight_files
 from results.records.store import Store
-from suites.distill import cells, defaults
+from suites.cell import Cell
+from suites.distill import cells, defaults, numbers
 from suites.distill.cells import Training
 from suites.distill.training import described, train
 from suites.selection import Selection
@@ -74,28 +75,31 @@ def test_outputs(training: Training, context: Context, data: Any) -> np.ndarray:
 
 
 def weights_of(backend: str, selection: Selection, store: Store) -> Path:
-    """The file with the weights of the selection's teacher as `backend` trained it last.
+    """The file with the weights of the selection's teacher as `backend` trained it last, by the numbers that it asks for.
 
     Raises:
         ValueError: the selection has several teachers, or the store does not hold this one.
     """
     wanted = {
-        (pair.partition(":")[0], dataset, dtype)
+        cells.teacher_cell(Cell("distill", backend, pair, dataset, scale=selection.scale, dtype=dtype, numbers=chosen))
         for dataset, pair in defaults.trainings(selection)
         for dtype in selection.dtypes or ("float32",)
+        for chosen in numbers.combinations(selection, dataset)
     }
     if len(wanted) > 1:
-        names = ", ".join(sorted(f"{teacher} ({dataset}, {dtype})" for teacher, dataset, dtype in wanted))
-        raise ValueError(f"teacher-of {backend!r}: there are several teachers, {names}; choose one pair and dtype")
-    ((teacher, dataset, dtype),) = wanted
-    fields = {"method": cells.TEACHER, "pair": teacher, "dataset": dataset, "dtype": dtype, "scale": selection.scale}
+        names = ", ".join(sorted(f"{cell.group} ({cell.dataset}, {cell.dtype})" for cell in wanted))
+        raise ValueError(
+            f"teacher-of {backend!r}: there are several teachers, {names}; choose one pair and dtype, and one training"
+        )
+    (teacher,) = wanted
+    fields = teacher.as_dict()
     for record in reversed(store.records(suite="distill", backend=backend, status="ok")):
-        if fields.items() <= record.cell.items() and "teacher_weights" not in record.cell:
+        if record.cell | {"device": teacher.device} == fields:
             path = store.weights_path(record.key)
             if path.is_file():
                 return path
     raise ValueError(
-        f"teacher-of {backend!r}: the store {store.path} holds no weights of {teacher!r} on {dataset}, scale "
-        f"{selection.scale}, {dtype}, trained by {backend}; train it first: "
+        f"teacher-of {backend!r}: the store {store.path} holds no weights of {teacher.group!r} on {teacher.dataset}, scale "
+        f"{selection.scale}, {teacher.dtype}, trained by {backend}; train it first: "
         f"`nox -s {backend} -- distill --method sft --seeds 1` with the same pair, data set, scale and store"
     )

@@ -7,6 +7,7 @@ as a percentage of the time of forward and backward. `loss/bytes_per_element` is
 have moved in that time. Times are medians; the raw samples are in the record's details.
 """
 
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -22,15 +23,17 @@ from suites.suite import Context, Suite
 
 def _cells(selection: Selection, context: Context) -> list[Cell]:
     """For each size, type and (α, β): every implementation, measured in one run."""
-    points = product(selection.points(DEFAULT_ALPHA, DEFAULT_BETA), selection.temperatures or (1.0,))
+    return list(dict.fromkeys(_each(selection, context)))
+
+
+def _each(selection: Selection, context: Context) -> Iterator[Cell]:
     shared = {"backend": context.backend, "scale": selection.scale, "device": context.device}
-    cells: dict[Cell, None] = {}
-    for (rows, classes), dtype, ((alpha, beta), temperature) in product(SIZES, selection.dtypes or ("float32",), list(points)):
-        point = {"alpha": alpha, "beta": beta, "temperature": temperature}
-        for row in of_backend(context.backend):
-            named = options(**{row.option: row.name}, rows=rows, classes=classes, **(point if row.at_point else {}))
-            cells[Cell("loss", options=named, dtype=dtype, **shared)] = None
-    return list(cells)
+    for (rows, classes), dtype in product(SIZES, selection.dtypes or ("float32",)):
+        for alpha, beta in selection.points(DEFAULT_ALPHA, DEFAULT_BETA):
+            for temperature, row in product(selection.temperatures or (1.0,), of_backend(context.backend)):
+                point = {"alpha": alpha, "beta": beta, "temperature": temperature} if row.at_point else {}
+                named = options(**{row.option: row.name}, rows=rows, classes=classes, **point)
+                yield Cell("loss", options=named, dtype=dtype, **shared)
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from suites import keys, plan
-from suites.cell import Cell
+from suites.cell import Cell, number_word
 from suites.distill import cells as distill_cells
+from suites.distill import numbers
 from suites.distill.suite import SUITE
 from suites.plan import PlannedCell
 from suites.selection import Range, Selection, Sweep
@@ -31,13 +32,13 @@ class SweepPlan:
         name: digest of its cells' keys in their order, and of how it stops early: the same command has the same name.
         sweep: how settings are searched.
         cells: teachers first, then students seed by seed.
-        varying: values of the parameters that the settings differ in.
+        varying: values of the parameters that the settings differ in, and of the training's numbers.
     """
 
     name: str
     sweep: Sweep
     cells: list[PlannedCell]
-    varying: dict[str, list[float]]
+    varying: dict[str, list[Any]]
 
     @property
     def students(self) -> list[PlannedCell]:
@@ -106,21 +107,27 @@ def _choices(selection: Selection) -> Iterator[Selection]:
         )
 
 
-def _varying(students: list[Cell]) -> dict[str, list[float]]:
-    values: dict[str, dict[float, None]] = {}
+def _varying(students: list[Cell]) -> dict[str, list[Any]]:
+    values: dict[str, dict[Any, None]] = {}
+    changed = dict.fromkeys(name for cell in students for name, _ in cell.numbers)
     for cell in students:
-        for name, value in cell.options:
+        usual = {name: numbers.usual(cell, name) for name in changed}
+        for name, value in (*cell.options, *(usual | dict(cell.numbers)).items()):
             values.setdefault(name, {})[value] = None
     return {name: sorted(distinct) for name, distinct in values.items() if len(distinct) > 1}
 
 
-def _note(cell: Cell, varying: dict[str, list[float]]) -> str:
+def _note(cell: Cell, varying: dict[str, list[Any]]) -> str:
     parts = [
-        f"{name.replace('_', ' ')} {cell.option(name):g}"
+        f"{name.replace('_', ' ')} {_word(cell.option(name))}"
         for name in varying
-        if name not in _STATED and cell.option(name) is not None
+        if name not in _STATED and cell.option(name) is not None  # labels state the numbers of a training
     ]
     return ", ".join(parts)
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else number_word(value)
 
 
 def describe(sweep: SweepPlan, at_once: int) -> str:
@@ -151,11 +158,11 @@ def _group(planned: PlannedCell) -> str:
     return f"{cell.dataset} {cell.pair} {cell.method}"
 
 
-def values_in_words(values: list[float], bounds: Range | None = None) -> str:
+def values_in_words(values: list[Any], bounds: Range | None = None) -> str:
     """A few values one by one, more by their number and limits."""
     if bounds is None and len(values) <= _MOST_VALUES:
-        return ", ".join(f"{value:g}" for value in values)
-    limits = f"from {bounds.low:g} to {bounds.high:g}" if bounds else f"from {values[0]:g} to {values[-1]:g}"
+        return ", ".join(map(_word, values))
+    limits = f"from {bounds.low:g} to {bounds.high:g}" if bounds else f"from {_word(values[0])} to {_word(values[-1])}"
     return f"{len(values)} values {limits}"
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TextIO
+from typing import Any, TextIO
 
 from results import metrics
 from results.figures import heat_maps, style
@@ -119,12 +119,13 @@ def _ended(
 
 def _rules(firsts: list[PlannedCell], factor: int, context: Context) -> Rules:
     """Who competes with whom, with the curves of those that have been trained to the end or were stopped before."""
-    groups: dict[tuple[str | None, ...], tuple[int, list[str]]] = {}
+    groups: dict[tuple[Any, ...], tuple[int, list[str]]] = {}
     known = {}
     for planned in firsts:
         cell = planned.cell
-        group = (cell.dataset, cell.pair, cell.dtype, cell.precision)
-        groups.setdefault(group, (resolve(cell, context).recipe.training["epochs"], []))[1].append(planned.key)
+        epochs = resolve(cell, context).recipe.training["epochs"]
+        group = (cell.dataset, cell.pair, cell.dtype, cell.precision, epochs)
+        groups.setdefault(group, (epochs, []))[1].append(planned.key)
         # a student may be finished and run again all the same, for its weights to be kept
         record = planned.record or context.store.get(planned.suite.name, planned.key)
         if planned.state == "impossible":

@@ -6,6 +6,8 @@ which all of them took turns. `throughput/times_loader` is the same for a loop w
 image; `throughput/input_times_training` is what the input pipeline makes alone over what training takes.
 """
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from suites import datasets, sources
@@ -19,25 +21,25 @@ from suites.throughput import measurement, problems
 
 def _cells(selection: Selection, context: Context) -> list[Cell]:
     """For each pair and method, one comparison."""
+    return list(dict.fromkeys(_each(selection, context)))
+
+
+def _each(selection: Selection, context: Context) -> Iterator[Cell]:
     pairs = tuple(pair.lower().replace("_", "-") for pair in selection.pairs) or (problems.PAIR,)
-    found: dict[Cell, None] = {}
-    for pair in pairs:
-        for method in selection.methods or problems.METHODS:
-            for entry in defaults.method_options(selection, problems.DATASET, pair, method):
-                for dtype in selection.dtypes or ("float32",):
-                    cell = Cell(
-                        "throughput",
-                        backend=context.backend,
-                        pair=pair,
-                        dataset=problems.DATASET,
-                        method=method,
-                        options=entry,
-                        scale=selection.scale,
-                        dtype=dtype,
-                        device=context.device,
-                    )
-                    found[cell] = None
-    return list(found)
+    for pair, method in product(pairs, selection.methods or problems.METHODS):
+        for entry in defaults.method_options(selection, problems.DATASET, pair, method):
+            for dtype in selection.dtypes or ("float32",):
+                yield Cell(
+                    "throughput",
+                    backend=context.backend,
+                    pair=pair,
+                    dataset=problems.DATASET,
+                    method=method,
+                    options=entry,
+                    scale=selection.scale,
+                    dtype=dtype,
+                    device=context.device,
+                )
 
 
 def _recipe(cell: Cell, context: Context) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 DECLARED = "declared by this project"
 PAPER = "CIFAR-100 recipe of the ABKD paper"
+COMMAND_LINE = "command line"
 # for resnet56 → resnet20: KD with weights 1 and 2, ABKD with α .8, β .3 and weight 32, both at temperature 4
 ABKD_SCRIPT = "published code of ABKD, CIFAR-100 script"
 
@@ -44,6 +45,11 @@ class Numbers(Mapping[str, Any]):
         """Where each number comes from."""
         return {name: value.source for name, value in self.values_with_sources.items()}
 
+    def with_chosen(self, chosen: Mapping[str, Any]) -> "Numbers":
+        """The numbers with others in their place; those that differ come from the command line."""
+        changed = {name: Value(value, COMMAND_LINE) for name, value in chosen.items() if self.get(name) != value}
+        return Numbers(self.values_with_sources | changed)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -60,11 +66,12 @@ class Recipe:
     method: Numbers = field(default_factory=lambda: Numbers({}))
     steps: int | None = None
 
-    def with_chosen(self, chosen: Mapping[str, Any]) -> "Recipe":
-        """The recipe with parameters of the method as a cell has them; those that differ were set by the user."""
-        usual = self.method.values_with_sources
-        changed = {name: value for name, value in chosen.items() if name not in usual or value != usual[name].value}
-        return replace(self, method=Numbers(usual | {n: Value(value, "command line") for n, value in changed.items()}))
+    def with_chosen(self, method: Mapping[str, Any], training: Mapping[str, Any] | None = None) -> "Recipe":
+        """The recipe with parameters of the method and numbers of the training as a cell has them.
+
+        Those that differ were set by the user.
+        """
+        return replace(self, method=self.method.with_chosen(method), training=self.training.with_chosen(training or {}))
 
     def plain(self) -> dict[str, dict[str, Any]]:
         """The numbers alone, for keys."""
