@@ -13,16 +13,20 @@ NAMES = ("torch", "jax", "tensorflow")
 FILES = {
     "convert.py": "PyTorch: reads checkpoints, which PyTorch alone writes",
     "models/folding.py": "PyTorch: folds batch normalisation for evaluation; XLA does that by itself",
+    "losses/counting.py": "TensorFlow: weights of rows and the divisor, for code that runs in graphs of unknown shape",
+    "losses/keras_loss.py": "TensorFlow: Keras' own protocol of losses",
     "models/convolutions.py": "JAX: convolutions whose gradients XLA computes fast on a CPU",
 }
 
 _COMPILES = "each framework compiles in its own way"
 _ROUNDS = "each is written for what its compiler fuses and rounds well"
+_COUNTS = "the weight of each row is a tensor in PyTorch, operands of compiled code in JAX, an object in TensorFlow"
 _SCALARS = "the frameworks hold run-time scalars differently"
 _NETWORKS = "Keras' functional networks need no classes; those of PyTorch and flax are modules"
 
 # names and signatures that differ, by file, and why; what mirrors again must leave the list
 EXCEPTIONS: dict[str, dict[str, str]] = {
+    "harness/losses.py": {"_value_and_gradient": "PyTorch differentiates a value, the others a function"},
     "losses/abkd.py": {
         "ABKDLoss abkd_loss": "a module in PyTorch, a callable in TensorFlow; JAX has the pure function",
         "objective pack_weights": "JAX: the compiled loss with its own rule of differentiation, its weights an operand",
@@ -30,6 +34,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "losses/alpha_beta.py": {
         "ab_rows": "PyTorch specialises on a pattern of signs and gets numbers of rows beside",
         "ab_rows_at": "JAX: the family's points as parts of other divergences",
+        "packed_ab_divergence": _COUNTS,
     },
     "losses/definition.py": {
         "_evaluate": "PyTorch's operator knows a divergence by its name, the others by its function",
@@ -37,7 +42,9 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     },
     "losses/differentiable.py": {
         "evaluate": "PyTorch's operator knows a divergence by its name, the others by its function",
-        "reduced": "TensorFlow: pairs of divergences are reduced after they are added",
+        "check_arguments": _COUNTS,
+        "Selection primals select_rows": f"JAX: {_COUNTS}",
+        "check_divisor check_logits check_tensor may_look row_weights": f"PyTorch: {_COUNTS}",
         "row_numbers": "TensorFlow: numbers that are constant for a row, by a kernel of their own",
     },
     "losses/divided_differences.py": {
@@ -51,7 +58,11 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "compiled_value compiled_value_and_gradient": f"JAX: {_COMPILES}",
         "kernel numbers_of_rows row_gradients row_values static_sizes": f"TensorFlow: {_COMPILES}",
     },
-    "losses/labels.py": {"check_labels": "JAX takes a class that is none for another one, so it looks at concrete labels"},
+    "losses/labels.py": {
+        "check_labels": "JAX takes a class that is none for another one, so it looks at concrete labels",
+        "counted_cross_entropy counted_rows": _COUNTS,
+        "nan_where_unknown selected_cross_entropy": f"JAX: {_COUNTS}",
+    },
     "losses/mixtures.py": {
         "decay_and_complement": "TensorFlow: in the type that it is asked for",
         "exp_remainder larger_term log_mixture mixture_terms smaller_term Centre MixtureTerms": f"PyTorch: {_ROUNDS}",
@@ -61,13 +72,16 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "losses/operands.py": {
         "pack pack_parameters": "JAX: in the computing type; PyTorch and TensorFlow round later",
         "as_float64 checked_scalar checked_temperature is_dynamic": f"TensorFlow: {_SCALARS}",
-        "check_concrete point": f"JAX: {_SCALARS}",
+        "check_concrete check_in_type point": f"JAX: {_SCALARS}",
+        "check_factor check_operands check_size constant": f"PyTorch: {_SCALARS}",
+        "farthest": "TensorFlow: its exponents are float64 in any type",
         "scalars_and_pattern Pattern": f"PyTorch: {_SCALARS}",
         "unpack Scalars": _SCALARS,
     },
     "losses/rows.py": {
         "compare_rows": "PyTorch leaves work out where all logits are finite, TensorFlow keeps statistics for the gradient",
         "with_absent_far": "TensorFlow's rows are like that from the start",
+        "in_range": "JAX: the scaled logits of objectives are held too",
         "selected": "TensorFlow: rows that do not count are zeros before float64",
         "total": "TensorFlow: sums over classes are float64",
     },
@@ -143,7 +157,16 @@ def signature(function: ast.FunctionDef) -> list[str]:
     if call is not None:
         own = {keyword.arg for keyword in call.keywords} - {"row_parameters"}
         listed = [text for text in listed[1:] if text.partition("=")[0] in own]
-        return ["student_logits", "teacher_logits", *listed, "*", "temperature=1.0", "mask=None", "reduction='mean'"]
+        return [
+            "student_logits",
+            "teacher_logits",
+            *listed,
+            "*",
+            "temperature=1.0",
+            "mask=None",
+            "weights=None",
+            "reduction='mean'",
+        ]
     listed += ["*"] if arguments.kwonlyargs or arguments.vararg else []
     listed += [_argument(arg, default) for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
     return listed + (["**"] if arguments.kwarg else [])
