@@ -9,14 +9,14 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 
 import backends
 from results import command_line
 from results.records import environment
+from results.records.record import Record
 from results.records.store import Store, StoreError
 from suites import arguments, plan, plugins, registry, studies
 from suites.listing import listing
@@ -50,17 +50,25 @@ class Part:
     sweep: sweep_plan.SweepPlan | None = None
     cells: list[plan.PlannedCell] = field(default_factory=list)
 
-    def make_plan(self) -> None:
+    def make_plan(self, done: Iterable[Record] = ()) -> None:
         """Look up its cells in the store.
 
+        Args:
+            done: records of selections that this command has run: their cells are not run again.
+
         Raises:
-            ValueError: there are too many.
+            ValueError: a cell cannot be made of what is chosen.
         """
         if self.selection.sweep is None:
             self.cells = plan.make_plan(registry.SUITES, self.selection, self.context)
         else:
             self.sweep = sweep_plan.make_plan(self.selection, self.context)
             self.cells = self.sweep.cells
+        by_key = {record.key: record for record in done if record.status in plan.FINISHED}
+        self.cells[:] = [
+            replace(cell, state="finished", record=by_key[cell.key]) if cell.state == "run" and cell.key in by_key else cell
+            for cell in self.cells
+        ]
 
     def describe(self) -> str:
         """The plan in words."""
@@ -90,15 +98,21 @@ def prepare(parts: Sequence[Part]) -> None:
     threads = _threads(first)
     if any(_threads(part) != threads for part in parts):
         raise ValueError("threads differ from one selection to the next, by their scale: write threads above the selections")
-    context, execute = _on_this_machine(first, harness, store, threads)
-    if first.options.ray is not None:
-        context, execute = _on_cluster(first, context, threads)
+    shared = Context(
+        backend=first.selection.backend,
+        harness=harness,
+        store=store,
+        device=first.options.device,
+        threads=threads,
+        loss_threads=first.options.threads,
+        accept_other_code=first.options.accept_other_code,
+        redo=first.options.redo,
+    )
+    context, execute = (_on_this_machine if first.options.ray is None else _on_cluster)(first.options, shared)
     for part in parts:
-        on_machine = part.options.ray is None
-        workers_here = part.options.workers or workers.count(threads, context.device)
         part.context = replace(
             context,
-            workers=workers_here if on_machine else context.workers,
+            workers=part.options.workers or context.workers,
             teacher_weights=part.selection.teacher_weights,
             keep_students=part.options.keep_students,
         )
@@ -110,26 +124,16 @@ def _threads(part: Part) -> int | None:
     return part.options.threads or (arguments.SMOKE_THREADS if small else None)
 
 
-def _on_this_machine(part: Part, harness: ModuleType, store: Store, threads: int | None) -> tuple[Context, sweep_run.Execute]:
-    options = part.options
-    in_cluster = options.ray is not None
-    context = Context(
-        backend=part.selection.backend,
-        harness=harness,
-        store=store,
-        device="" if in_cluster else harness.set_up(threads=threads, device=options.device),
-        threads=threads,
-        loss_threads=options.threads,
-        accept_other_code=options.accept_other_code,
-        redo=options.redo,
-    )
-    if in_cluster:  # whose nodes describe themselves
-        return context, sweep_run.on_this_machine
-    described = replace(context, description=harness.describe(), environment=environment.capture())
-    return described, sweep_run.on_this_machine
+def _on_this_machine(options: argparse.Namespace, context: Context) -> tuple[Context, sweep_run.Execute]:
+    """Set the backend up here."""
+    harness = context.harness
+    device = harness.set_up(threads=context.threads, device=options.device)
+    at_once = workers.count(context.threads, device)
+    described = {"description": harness.describe(), "environment": environment.capture()}
+    return replace(context, device=device, workers=at_once, **described), sweep_run.on_this_machine
 
 
-def _on_cluster(part: Part, context: Context, threads: int) -> tuple[Context, sweep_run.Execute]:
+def _on_cluster(options: argparse.Namespace, context: Context) -> tuple[Context, sweep_run.Execute]:
     """Join the cluster; the context is that of its nodes, since this machine may have another device.
 
     Raises:
@@ -137,8 +141,8 @@ def _on_cluster(part: Part, context: Context, threads: int) -> tuple[Context, sw
     """
     from suites.sweep import ray_cluster
 
-    options = part.options
-    setup = workers.Setup(context.backend, context.harness.__name__, threads, options.device, None, None, options.keep_students)
+    name, threads = context.harness.__name__, context.threads
+    setup = workers.Setup(context.backend, name, threads, options.device, None, None, options.keep_students)
     share = ray_cluster.Share(float(threads), options.gpus_per_cell or 0.0)
     ray_cluster.connect(options.ray)
     device, description, surroundings = ray_cluster.describe_node(setup, share)
@@ -205,7 +209,7 @@ def run(parser: argparse.ArgumentParser, parts: Sequence[Part], chosen: Sequence
     try:
         for number, part in enumerate(parts):
             if number:  # what selections share is finished now
-                part.make_plan()
+                part.make_plan(outcome.records)
             ended = part.run()
             outcome.records += ended.records
             outcome.elsewhere += ended.elsewhere

@@ -117,6 +117,7 @@ def test_a_study_runs_its_selections_and_writes_itself_again(tmp_path, capsys):
     }
     done = fake_harness.trainings
     assert command.main(["--study", str(study), *place]) == 0 and fake_harness.trainings == done
+    assert command.main(["--study", str(study), *place, "--redo"]) == 0 and fake_harness.trainings == 2 * done
     # what is typed beside it counts for all selections
     assert command.main(["--study", str(study), *place, "--seeds", "5:6", "--plan"]) == 0
     assert "3 were finished" not in capsys.readouterr().out
