@@ -15,7 +15,7 @@ from results.figures import style
 from results.figures.learning_curves import learning_curves
 from results.figures.of_invocation import OF_INVOCATION
 from results.records import sweep_notes
-from results.records.record import Record, Status, newest
+from results.records.record import Record, Status
 from results.records.store import Store
 from results.tracking import database, entities, headline, views
 from results.tracking.connection import client, first_line, is_server, tracking_uri
@@ -236,7 +236,7 @@ class Writer:
         from results.figures import frameworks as framework_figure
         from results.tables import framework_steps, frameworks
 
-        records = newest(self._of_suite(suite)) if suite == "distill" else []
+        records = self._of_suite(suite) if suite == "distill" else []
         cells = frameworks.compared(records)
         if not cells:
             return
