@@ -86,7 +86,7 @@ def check_mask(mask: ArrayLike | None, rows_shape: tuple[int, ...]) -> NDArray:
         raise TypeError(f"mask has type {array.dtype}; it must be bool, True for the rows to use")
     if array.shape != rows_shape:
         raise ValueError(f"mask has shape {array.shape}; it must be that of the logits without classes, {rows_shape}")
-    wrong = array[(array != 0) & (array != 1)] if array.dtype.kind == "f" else array[:0]
+    wrong = array[(array != 0) & (array != 1)] if array.dtype.kind == "f" else np.array([])
     if wrong.size:
         raise TypeError(f"mask holds {wrong[0]}; a mask is True or False (or 0 and 1): for a weight of each row pass weights=")
     return array != 0

@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from suites import arguments, plugins
+from suites import plugins
 from suites.agreement.suite import SUITE as AGREEMENT
 from suites.cell import Cell, options
 from suites.distill import cells
@@ -56,7 +56,7 @@ def cell_of(suite: str, described: dict[str, Any]) -> Cell:
 
 def main() -> None:
     """Answer what standard input asks."""
-    plugins.load(arguments.plugin_files([]))
+    plugins.load(plugins.chosen([]))
     json.dump([today(**question) for question in json.load(sys.stdin)], sys.stdout)
 
 

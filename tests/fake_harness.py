@@ -44,13 +44,13 @@ def value_and_gradient(
     *,
     temperature=1.0,
     mask=None,
+    weights=None,
     reduction="none",
     dtype="float32",
     teacher_dtype=None,
 ):
-    return DIVERGENCES[divergence].reference(
-        student_logits, teacher_logits, *parameters.values(), temperature=temperature, mask=mask, reduction=reduction
-    )
+    options = {"temperature": temperature, "mask": mask, "weights": weights, "reduction": reduction}
+    return DIVERGENCES[divergence].reference(student_logits, teacher_logits, *parameters.values(), **options)
 
 
 def objective_and_gradient(
@@ -64,6 +64,10 @@ def objective_and_gradient(
     distill_weight=1.0,
     hard_weight=1.0,
     ignore_index=-100,
+    reduction="mean",
+    shift=False,
+    weights=None,
+    normalizer=None,
     dtype="float32",
 ):
     raise NotImplementedError("no test of the suites asks the fake for it")

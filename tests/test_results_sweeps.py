@@ -165,7 +165,7 @@ def test_a_sweep_has_a_run_with_its_map_whoever_made_the_records(tmp_path, monke
     assert list(found) == [""]
     parent = found[""]
     assert parent.info.status == "FINISHED" and parent.data.params["alpha"] == "0.2, 0.8"
-    assert parent.info.run_name.startswith("sweep torch")
+    assert parent.info.run_name.startswith("best abkd (0.2, 0.8)") and ", sweep torch" in parent.info.run_name
     figures = [file.path for file in client.list_artifacts(parent.info.run_id, "figures")]
     assert "figures/alpha_beta.png" in figures
     assert send.sync(store).sent == 0 and len(runs(store, "sweep-1")[1]) == 1

@@ -84,7 +84,7 @@ def results(store):
         (["--seeds=-2:3"], ["first seed -2", "at least 0"]),
         (["--seeds=--"], ["--seeds", "'--'"]),
         (["--seeds", "4294967296:4294967298"], ["4294967296:4294967298", "2**32"]),
-        (["distill", "--temperature", "1e200"], ["temperature 1e+200", "no float holds"]),
+        (["distill", "--temperature", "1e200"], ["temperature=1e+200", "its square"]),
         (["distill", "--method", "ABKDD"], ["did you mean 'abkd'"]),
         (["distill", "--method", "kd", "--alpha", "0.8"], ["alpha 0.8", "abkd"]),
         (["--threads", "0"], ["threads 0"]),

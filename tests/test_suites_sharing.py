@@ -63,7 +63,7 @@ def test_commands_that_are_killed_at_random_train_every_cell_once_but_for_the_ki
     while processes:
         assert time.monotonic() < deadline
         if kills < 12:
-            time.sleep(chance.uniform(0.05, 0.5))
+            time.sleep(chance.uniform(0.02, 0.2))
             number = chance.randrange(len(processes))
             if processes[number].is_alive():
                 processes[number].kill()
@@ -74,7 +74,7 @@ def test_commands_that_are_killed_at_random_train_every_cell_once_but_for_the_ki
             assert process.exitcode == 0
             processes.remove(process)
         time.sleep(0.01)
-    assert kills >= 6 and 41 <= starts() <= 41 + kills
+    assert kills >= 3 and 41 <= starts() <= 41 + kills
     assert run(tmp_path / "alone", *MANY) == 0
     assert results(tmp_path / "shared") == results(tmp_path / "alone")
 

@@ -156,7 +156,7 @@ def test_settings_that_fall_behind_are_stopped_and_their_other_seeds_not_run(tmp
     assert found[1] == "ok" and 2 <= len(stopped) <= 6 and statuses(tmp_path, seed=1) == found
     # of those that went on at a rung only the first ones, who had met few, may be worse than all that were stopped
     assert sum(alpha < min(stopped) for alpha in alphas if alpha not in stopped) <= 1
-    assert f"not all seeds: {len(stopped)} (stopped early: {len(stopped)})" in printed
+    assert f"not all seeds of these: {len(stopped)} (stopped early: {len(stopped)})" in printed
     for record in Store(tmp_path).records(status="pruned"):
         done = record.details["pruned"]["epochs"]
         assert done == 0 if record.cell["seed"] else done in (1, 2)

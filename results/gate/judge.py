@@ -180,12 +180,12 @@ def _impossible(metric: str, value: float) -> str:
     """Why a figure cannot be one of its metric; "" where it can."""
     row = metrics.find(metric)
     if not abs(value) <= MOST:
-        return f"{row.title} is not finite" if isinstance(value, float) else f"{row.title} is too large for a float"
+        return f"{row.title} is not finite"
     return "" if row.allows(value) else f"{row.title} is {row.range_words}"
 
 
 def _figure(value: float) -> str:
-    return f"{value:.2e}" if isinstance(value, float) or abs(value) <= MOST else f"an integer of {value.bit_length()} bits"
+    return f"{value:.2e}"
 
 
 def _seeds(baseline: Baseline, entry: Entry, metric: str, records: list[Record], asked: _Asked) -> Verdict:

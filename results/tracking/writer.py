@@ -18,7 +18,7 @@ from results.records import sweep_notes
 from results.records.record import Record, Status
 from results.records.store import Store
 from results.tracking import database, entities, headline, views
-from results.tracking.connection import client, first_line, is_server, tracking_uri
+from results.tracking.connection import TrackingError, client, first_line, is_server, tracking_uri
 from results.tracking.deadline import Clock, TimeIsUpError
 from results.tracking.outcome import Sent
 
@@ -202,6 +202,8 @@ class Writer:
 
     def _create_run(self, experiment: str, record: Record, tags: dict[str, str]) -> str:
         run = self.client.create_run(experiment, start_time=entities.milliseconds(record.started), tags=tags)
+        if not run.info.run_id:  # whatever answers, with what is JSON, need not be MLflow
+            raise TrackingError(f"MLflow {self.outcome.uri} made a run without an id; look at what answers there.")
         self._places[run.info.run_id] = run.info.artifact_uri
         return run.info.run_id
 
@@ -222,7 +224,7 @@ class Writer:
         self._log_tables(parent, _summary(records))
         words, figures = headline.headline(suite, records)
         self._log(parent, {}, entities.figures(figures, records))
-        self.client.set_tag(parent, "mlflow.runName", f"{words}, {_title(suite, records)} {_when(records)}"[:240])
+        self.client.set_tag(parent, "mlflow.runName", f"{words}, {_title(suite, invocation, records)} {_when(records)}"[:240])
         last = max((record.finished for record in records), default="")
         well = all(record.status in (Status.OK, Status.PRUNED, *NOT_RUN) for record in records)
         worst = "FINISHED" if well else "FAILED"
@@ -348,13 +350,14 @@ def _is_of_one_record(error: Exception) -> bool:
 
     if isinstance(error, MlflowException):
         return error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
-    return not isinstance(error, (RequestException, SQLAlchemyError)) and not type(error).__module__.startswith("google.")
+    return not isinstance(error, (RequestException, SQLAlchemyError, TrackingError)) and not type(error).__module__.startswith(
+        "google."
+    )
 
 
-def _title(suite: str, records: list[Record]) -> str:
+def _title(suite: str, invocation: str, records: list[Record]) -> str:
     backends = ", ".join(dict.fromkeys(record.backend for record in records))
-    swept = any(record.invocation.startswith("sweep-") for record in records)
-    return f"{'sweep' if swept else suite} {backends}"
+    return f"{'sweep' if invocation.startswith('sweep-') else suite} {backends}"
 
 
 def _when(records: list[Record]) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from .execution import run_rows
 from .rows import compute_type
 
 Normalizer = float | torch.Tensor
+
+_TORCH = str(Path(torch.__file__).parent)
 
 
 def check_arguments(
@@ -64,7 +67,7 @@ def check_tensor(name: str, value: Any) -> torch.Tensor:
 @torch.compiler.assume_constant_result
 def _warn_of_swapped() -> None:
     """Also said by torch.compile, which runs this while it traces."""
-    warn_of_swapped(False, True)
+    warn_of_swapped(False, True, through=_TORCH)
 
 
 def row_weights(
