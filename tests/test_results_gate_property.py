@@ -23,7 +23,7 @@ PROMISED = {"float64": 1e-12, "float32": 1e-4}
 CASES = 400
 SEEDS = (0, 1, 2, 3)
 OTHER = "of-other-code"
-FIGURES = (math.nan, math.inf, -math.inf, -1.0, 0.0, 0.5, 1.0, 2.0, 1e-16, 1e-9, 1e-3, 1e9, 10**400)
+FIGURES = (math.nan, math.inf, -math.inf, -1.0, 0.0, 0.5, 1.0, 2.0, 1e-16, 1e-9, 1e-3, 1e9)
 
 
 def universe():
