@@ -1,10 +1,11 @@
-"""5,000 random calls a backend: every divergence and objective, in every type, with −inf, ties, masks, weights, extremes.
+"""Random calls, 5,000 a backend with ABKD_RANDOM_CALLS=200: every divergence and objective, in every type, with −inf, ties, masks, weights, extremes.
 
 A call ends in a sentence (ValueError, TypeError) or in numbers: no NaN for logits that are finite or −inf; in the region
 for which the documentation promises digits, those of the reference, and rows of gradients that add up to 0.
 """
 
 import inspect
+import os
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from reference import objectives
 from reference.catalogue import DIVERGENCES
 from reference.grid import round_to
 
-CALLS = 200
+# of each function: in a session of all tests twice each kind in each type
+CALLS = int(os.environ.get("ABKD_RANDOM_CALLS", "56"))
 # few shapes: compilers that specialise take most of the time; the first one is drawn most often
 SHAPES = [(12, 7), (12, 7), (12, 7), (12, 7), (12, 7), (2, 6, 7), (3, 1), (0, 7)]
 DTYPES = ["float64", "float32", "bfloat16", "float16"]
@@ -187,6 +189,8 @@ def test_objectives(backend, name):
             got = backend.objective_and_gradient(student, teacher, labels, **options, dtype=dtype)
         else:
             got = backend.named_objective_and_gradient(name, student, teacher, labels, options, dtype)
+        if kind == "extreme" and backend.NAME == "jax" and name in ("dkd_loss", "abdkd_loss", "lsd_loss", "ablsd_loss"):
+            return  # as docs/losses.md says
         if kind == "extreme" and np.isinf(got[0]).any():
             return  # what an infinite part is multiplied by on its way to the logits may be 0
         check_numbers(*got, kind, dtype, counted)
