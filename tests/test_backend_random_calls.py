@@ -1,4 +1,5 @@
-"""Random calls, 5,000 a backend with ABKD_RANDOM_CALLS=200: every divergence and objective, in every type, with −inf, ties, masks, weights, extremes.
+"""Random calls, 5,000 a backend with ABKD_RANDOM_CALLS=200: every divergence and objective, in every type, with −inf, ties,
+masks, weights and extremes.
 
 A call ends in a sentence (ValueError, TypeError) or in numbers: no NaN for logits that are finite or −inf; in the region
 for which the documentation promises digits, those of the reference, and rows of gradients that add up to 0.
