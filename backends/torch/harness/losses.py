@@ -112,7 +112,9 @@ def _value_and_gradient(value: torch.Tensor, student: torch.Tensor) -> tuple[flo
 def _on_device(arguments: dict[str, Any]) -> dict[str, Any]:
     """The same arguments, arrays among them as tensors of their own type."""
     return {
-        name: torch.from_numpy(np.asarray(value)).to(current_device()) if isinstance(value, (np.ndarray, np.generic)) else value
+        name: torch.from_numpy(np.asarray(value)).to(current_device())
+        if isinstance(value, (np.ndarray, np.number, np.bool_))
+        else value
         for name, value in arguments.items()
     }
 
