@@ -15,8 +15,8 @@ from reference import objectives
 from reference.catalogue import DIVERGENCES
 from reference.grid import round_to
 
-# of each function: in a session of all tests twice each kind in each type
-CALLS = int(os.environ.get("ABKD_RANDOM_CALLS", "56"))
+# of each function: in a session of all tests each kind in each type
+CALLS = int(os.environ.get("ABKD_RANDOM_CALLS", "28"))
 # few shapes: compilers that specialise take most of the time; the first one is drawn most often
 SHAPES = [(12, 7), (12, 7), (12, 7), (12, 7), (12, 7), (2, 6, 7), (3, 1), (0, 7)]
 DTYPES = ["float64", "float32", "bfloat16", "float16"]
