@@ -5,7 +5,6 @@ once for all records. Times differ with the machine, so that of the loss suite o
 """
 
 import dataclasses
-import datetime
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from results import groups
 from results.escaping import shortened
 from results.grouping import grouped
 from results.places import CLONE
@@ -21,8 +21,6 @@ from results.records.record import Record, identity
 
 COMMAND = ("-m", "suites.present")
 _SECONDS = 600
-# Clocks of two machines differ; a record that ended later than this was written by one that cannot be believed.
-_AHEAD = datetime.timedelta(days=1)
 # of changed files, how many are named
 _MOST_FILES = 3
 
@@ -120,19 +118,11 @@ def _commit(record: Record) -> str:
 
 def _is_timely(record: Record) -> bool:
     """Whether a record's clock can be believed; says so where it cannot."""
-    if record.finished == "":
+    if not record.finished or groups.finished(record):
         return True
-    try:
-        finished = datetime.datetime.fromisoformat(record.finished)
-        if finished.tzinfo is None:
-            finished = finished.replace(tzinfo=datetime.UTC)
-        if finished <= datetime.datetime.now(datetime.UTC) + _AHEAD:
-            return True
-    except (ValueError, TypeError, OverflowError):
-        pass
     warnings.warn(
-        f"left out {record.suite}/{record.key}: it says that it finished at {shortened(record.finished, 40)!r}, which is no "
-        "time or lies ahead. Correct the clock and run the cell again.",
+        f"left out {record.suite}/{record.key}: it says that it finished at {shortened(record.finished, 40)!r}, which lies "
+        "ahead. Correct the clock and run the cell again.",
         stacklevel=3,
     )
     return False
